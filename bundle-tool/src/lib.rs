@@ -1,1 +1,3 @@
 //! Compiles bentos.
+
+pub mod bundle;

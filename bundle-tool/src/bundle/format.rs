@@ -1,0 +1,127 @@
+//! What a file is, by its content.
+
+/// The format of a model file, told by its first bytes or its structure, never by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ModelFormat {
+    /// An ONNX `ModelProto`.
+    Onnx,
+    /// A TensorFlow Lite flatbuffer (`TFL3`).
+    Tflite,
+    /// A Python pickle of protocol 2 to 5: pickle, cloudpickle or uncompressed joblib.
+    Pickle,
+    /// A compressed file that BentoML does not write itself: zlib, gzip, bzip2, xz or lzma, as `joblib.dump(compress=…)` makes.
+    Compressed,
+    /// The binary format of xgboost before 1.6 (`binf`).
+    XgboostBinary,
+    /// A UBJSON object, as xgboost writes.
+    Ubjson,
+    /// A JSON object or array.
+    Json,
+    /// LightGBM's text format, under whatever extension.
+    LightgbmText,
+    /// An HDF5 file, as Keras writes.
+    Hdf5,
+    /// A zip: torch.save, TorchScript, fast.ai, `.keras` or MOJO.
+    Zip,
+    /// None of these.
+    Unknown,
+}
+
+impl ModelFormat {
+    /// Tells the format of a whole file.
+    pub fn of(bytes: &[u8]) -> ModelFormat {
+        match bytes {
+            [b'P', b'K', 3, 4, ..] => ModelFormat::Zip,
+            [0x80, 2..=5, ..] => ModelFormat::Pickle,
+            [_, _, _, _, b'T', b'F', b'L', b'3', ..] => ModelFormat::Tflite,
+            [0x89, b'H', b'D', b'F', b'\r', b'\n', 0x1a, b'\n', ..] => ModelFormat::Hdf5,
+            [b'b', b'i', b'n', b'f', ..] => ModelFormat::XgboostBinary,
+            [b'{', b'L' | b'U' | b'i' | b'I' | b'l', ..] => ModelFormat::Ubjson,
+            [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..]
+            | [0x1f, 0x8b, ..]
+            | [b'B', b'Z', b'h', ..]
+            | [0xfd, b'7', b'z', b'X', b'Z', 0, ..]
+            | [0x5d, 0, 0, ..] => ModelFormat::Compressed,
+            _ if bytes.starts_with(b"tree\n") || bytes.starts_with(b"tree\r\n") => {
+                ModelFormat::LightgbmText
+            }
+            _ if is_onnx(bytes) => ModelFormat::Onnx,
+            _ if matches!(bytes.trim_ascii_start(), [b'{' | b'[', ..]) => ModelFormat::Json,
+            _ => ModelFormat::Unknown,
+        }
+    }
+}
+
+/// Whether `bytes` is a protobuf message with the fields of `onnx.ModelProto`: `ir_version` (1, varint) and `graph` (7, message)
+/// are there, every field number is one of the message's, and the last field ends with the file.
+fn is_onnx(bytes: &[u8]) -> bool {
+    let (mut rest, mut version, mut graph) = (bytes, false, false);
+    while !rest.is_empty() {
+        let Some((key, after)) = varint(rest) else {
+            return false;
+        };
+        rest = match (key >> 3, key & 7) {
+            (1 | 5, 0) => {
+                version |= key >> 3 == 1;
+                let Some((_, after)) = varint(after) else {
+                    return false;
+                };
+                after
+            }
+            (2..=4 | 6..=8 | 14 | 20 | 25 | 26, 2) => {
+                graph |= key >> 3 == 7;
+                let Some((length, after)) = varint(after) else {
+                    return false;
+                };
+                let Some(after) = usize::try_from(length)
+                    .ok()
+                    .and_then(|length| after.get(length..))
+                else {
+                    return false;
+                };
+                after
+            }
+            _ => return false,
+        };
+    }
+    version && graph
+}
+
+/// A protobuf varint of at most ten bytes, and what follows it.
+fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0_u64;
+    for (index, byte) in bytes.iter().take(10).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * index).min(63);
+        if byte & 0x80 == 0 {
+            return Some((value, &bytes[index + 1..]));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ModelFormat;
+
+    #[test]
+    fn told_by_content() {
+        let cases: [(&[u8], ModelFormat); 12] = [
+            (b"PK\x03\x04rest", ModelFormat::Zip),
+            (b"\x80\x04\x95", ModelFormat::Pickle),
+            (b"\x1c\0\0\0TFL3", ModelFormat::Tflite),
+            (b"\x89HDF\r\n\x1a\n", ModelFormat::Hdf5),
+            (b"binf\0", ModelFormat::XgboostBinary),
+            (b"{L\0\0", ModelFormat::Ubjson),
+            (b"tree\nversion=v4\n", ModelFormat::LightgbmText),
+            (b"\x78\x9c", ModelFormat::Compressed),
+            (b" {\"a\": 1}", ModelFormat::Json),
+            (b"\x08\x06\x3a\x02\x0a\x00", ModelFormat::Onnx),
+            (b"\x08\x06\x3a\x03\x0a\x00", ModelFormat::Unknown),
+            (b"", ModelFormat::Unknown),
+        ];
+        for (bytes, format) in cases {
+            assert_eq!(ModelFormat::of(bytes), format, "{bytes:02x?}");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Bento layouts: what a BentoML bento, an archive or a bare model file holds, read without running any of it.
+//!
+//! [`Bundle::open`] tells the layout by content, never by name, and gives one description for all of them. Everything it
+//! reads is untrusted: sizes, depths, names and links are bounded or refused with a [`BundleError`].
+
+mod api;
+mod archive;
+mod bare;
+mod error;
+mod files;
+mod format;
+mod schema;
+mod v0_13;
+mod v1;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::Value;
+
+pub use api::{
+    ApiDecl, ImageOptions, InputAdapter, Interface, ModelFile, OutputAdapter, Parameter,
+    ValueSchema,
+};
+pub use error::BundleError;
+pub use files::{Files, MODEL_LIMIT};
+pub use format::ModelFormat;
+
+use archive::{Compression, Limits};
+
+/// Which layout a bundle has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generation {
+    /// A BentoML 0.13 bundle.
+    V0_13,
+    /// A BentoML 1.x bento.
+    V1,
+    /// A model without a service.
+    Bare,
+}
+
+/// Where the service class is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryPoint {
+    /// The Python file, one of [`Bundle::sources`].
+    pub file: String,
+    /// The class's name in it.
+    pub attribute: String,
+}
+
+/// Where a bento comes from, as it says itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// BentoML's version.
+    pub bentoml_version: Option<String>,
+    /// Python's version.
+    pub python_version: Option<String>,
+    /// Time of creation, as written.
+    pub created: Option<String>,
+    /// Labels (1.x).
+    pub labels: BTreeMap<String, String>,
+    /// pip requirements, one per line.
+    pub pip_packages: Vec<String>,
+    /// Framework versions, by package.
+    pub frameworks: BTreeMap<String, String>,
+}
+
+/// A bento, or a bare model, with everything it declares.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// Its layout.
+    pub generation: Generation,
+    /// The service's name (class name), or the model's where there is no service.
+    pub service: String,
+    /// The bento's version.
+    pub version: Option<String>,
+    /// Where the service class is; `None` for a bare model.
+    pub entry: Option<EntryPoint>,
+    /// The APIs in the manifest's order, which is by name.
+    pub apis: Vec<ApiDecl>,
+    /// The models in the manifest's order.
+    pub models: Vec<ModelFile>,
+    /// Python files of the service, sorted, relative to where its imports are resolved.
+    pub sources: Vec<String>,
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// The service's schema (1.x), which its server answers at `/schema.json`.
+    pub schema: Option<Value>,
+    source_root: String,
+    files: Files,
+}
+
+/// Bytes that decide between layouts: a tar header's magic ends at 265.
+const HEAD_BYTES: u64 = 512;
+
+impl Bundle {
+    /// Opens a bento directory, an archive or a model file.
+    ///
+    /// `store` is a directory with BentoML's layout of models (`<name>/<version>/model.yaml`), for bentos that do not hold
+    /// their models themselves.
+    ///
+    /// # Errors
+    /// Anything that is not one of these, or is damaged, or tries to reach outside of itself or to exhaust memory.
+    pub fn open(path: &Path, store: Option<&Path>) -> Result<Bundle, BundleError> {
+        let store = store.map(Files::directory).transpose()?;
+        let label = path.display().to_string();
+        let meta = fs::metadata(path).map_err(|source| BundleError::Io {
+            path: label.clone(),
+            source,
+        })?;
+        if meta.is_dir() {
+            return Bundle::of_files(Files::directory(path)?, store.as_ref());
+        }
+        if !meta.is_file() {
+            return Err(BundleError::Unrecognised {
+                path: label,
+                found: "it is neither a directory nor a regular file".to_owned(),
+            });
+        }
+        let head = head(path, &label)?;
+        if let Some(compression) = archive_of(&head, path, &label)? {
+            return Bundle::of_files(
+                archive::open(path, compression, Limits::DEFAULT)?,
+                store.as_ref(),
+            );
+        }
+        let format = ModelFormat::of(&files::read_regular(path, &label, MODEL_LIMIT)?);
+        let found = match format {
+            ModelFormat::Unknown => "its first bytes are those of no known format",
+            ModelFormat::Zip => {
+                "it is a zip. Unpack it and give the directory, or export the bento as .bento"
+            }
+            _ => return bare::open(path, format),
+        };
+        Err(BundleError::Unrecognised {
+            path: label,
+            found: found.to_owned(),
+        })
+    }
+
+    /// Tells the layout by the manifest at the root.
+    fn of_files(files: Files, store: Option<&Files>) -> Result<Bundle, BundleError> {
+        if files.contains(v0_13::MANIFEST) {
+            v0_13::open(files)
+        } else if files.contains(v1::MANIFEST) {
+            v1::open(files, store)
+        } else if files.contains(v1::MODEL_MANIFEST) {
+            v1::open_model(files)
+        } else {
+            let found = "it has no bentoml.yml, bento.yaml or model.yaml at its root".to_owned();
+            Err(BundleError::Unrecognised {
+                path: files.label().to_owned(),
+                found,
+            })
+        }
+    }
+
+    /// The text of one of [`Bundle::sources`].
+    pub fn read_source(&self, name: &str) -> Result<String, BundleError> {
+        self.files
+            .read_text(&format!("{}/{name}", self.source_root), files::SOURCE_LIMIT)
+    }
+
+    /// How messages call one of [`Bundle::sources`].
+    pub fn describe_source(&self, name: &str) -> String {
+        self.files.describe(&format!("{}/{name}", self.source_root))
+    }
+
+    /// The bento's path as the user gave it.
+    pub fn label(&self) -> &str {
+        self.files.label()
+    }
+
+    /// The API called `name`.
+    pub fn api(&self, name: &str) -> Option<&ApiDecl> {
+        self.apis.iter().find(|api| api.name == name)
+    }
+
+    /// The model whose name or `name:version` is `tag`.
+    pub fn model(&self, tag: &str) -> Option<&ModelFile> {
+        self.models
+            .iter()
+            .find(|model| model.name == tag || model.tag() == tag)
+    }
+}
+
+/// The first bytes of a file.
+fn head(path: &Path, label: &str) -> Result<Vec<u8>, BundleError> {
+    let io = |source| BundleError::Io {
+        path: label.to_owned(),
+        source,
+    };
+    let mut head = Vec::new();
+    fs::File::open(path)
+        .map_err(io)?
+        .take(HEAD_BYTES)
+        .read_to_end(&mut head)
+        .map_err(io)?;
+    Ok(head)
+}
+
+/// How a file is compressed if it is a tar archive: a compressed pickle is told apart by what it unpacks to.
+fn archive_of(head: &[u8], path: &Path, label: &str) -> Result<Option<Compression>, BundleError> {
+    let compression = match head {
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
+        [0x1f, 0x8b, ..] => Compression::Gzip,
+        [b'B', b'Z', b'h', ..] => Compression::Bzip2,
+        _ if is_tar(head) => return Ok(Some(Compression::None)),
+        _ => return Ok(None),
+    };
+    let inner = archive::head(path, label, compression, HEAD_BYTES)?;
+    Ok(is_tar(&inner).then_some(compression))
+}
+
+/// Whether a block is the header of a POSIX or GNU tar.
+fn is_tar(block: &[u8]) -> bool {
+    block.get(257..262) == Some(b"ustar")
+}
+
+/// Requirements of a requirements.txt: lines without comments, options and blanks.
+fn requirement_lines(text: &str) -> Vec<String> {
+    let lines = text
+        .lines()
+        .map(|line| line.split(" #").next().unwrap_or(line).trim());
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with(['#', '-']))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
