@@ -38,7 +38,7 @@ rustup_has_target() {
   command -v rustup >/dev/null && rustup target list --installed 2>/dev/null | grep -qx "$target"
 }
 
-arguments=(--target "$target")
+cargo=(cargo "$command" --target "$target")
 if ! rustup_has_target; then
   linker=$debian_linker
   [ -x /usr/bin/rustc ] || {
@@ -46,17 +46,15 @@ if ! rustup_has_target; then
     exit 1
   }
   export RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc
+  # cargo's own clippy is that of the other toolchain.
+  [ "$command" != clippy ] || cargo[0]=/usr/bin/cargo-clippy
   if [ -n "$std" ]; then
     export RUSTC_BOOTSTRAP=1 # -Zbuild-std is an unstable flag
-    arguments+=("-Zbuild-std=$std")
-  fi
-  if [ "$command" = clippy ]; then # cargo's own clippy is that of the other toolchain
-    command=check
-    export RUSTC_WORKSPACE_WRAPPER=/usr/bin/clippy-driver
+    cargo+=("-Zbuild-std=$std")
   fi
 fi
 
 variable=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")
 export "${variable}_LINKER=$linker" "${variable}_RUNNER=$root/scripts/run-on.sh $target"
 [ -z "$flags" ] || export "${variable}_RUSTFLAGS=$flags"
-exec cargo "$command" "${arguments[@]}" "$@"
+exec "${cargo[@]}" "$@"

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Runs the tests that need an emulator (scripts/install-cross.sh installs them):
+#
+#   scripts/test-emulated.sh [aarch64] [armv7] [cortex-m4]      (all when none is named)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+linux() { # TARGET: the runtime's own tests, on that instruction set
+  scripts/cargo-cross.sh "$1" test --locked -p ekiben-runtime --features std
+}
+
+cortex_m4() { # the board support that programs for the emulated board stand on
+  local scratch
+  scratch=$(mktemp)
+  scripts/cargo-cross.sh thumbv7em-none-eabihf run --locked --release --manifest-path targets/firmware/Cargo.toml \
+    -p ekiben-qemu --bin board-check -- "$scratch"
+  rm "$scratch"
+}
+
+[ $# -gt 0 ] || set -- aarch64 armv7 cortex-m4
+for backend; do
+  case $backend in
+    aarch64) linux aarch64-unknown-linux-gnu ;;
+    armv7) linux armv7-unknown-linux-gnueabihf ;;
+    cortex-m4) cortex_m4 ;;
+    *)
+      echo "test-emulated: unknown backend $backend; known are aarch64, armv7 and cortex-m4" >&2
+      exit 2
+      ;;
+  esac
+done
