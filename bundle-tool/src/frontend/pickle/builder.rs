@@ -1,0 +1,182 @@
+//! Makes the nodes of a document, within its budget.
+
+use super::document::{Blob, Contents, GlobalName, Node, NodeId, Object, Value};
+use super::error::PickleError;
+use super::globals::{AllowList, Role};
+use super::limits::{Budget, Limits};
+use std::collections::HashMap;
+
+/// The nodes made so far, and everything needed to make more.
+pub(super) struct Builder<'b> {
+    /// The whole (decompressed) file.
+    pub(super) bytes: &'b [u8],
+    pub(super) contents: Contents,
+    pub(super) budget: Budget,
+    /// Where the opcode at work starts, and its name: for messages.
+    pub(super) offset: usize,
+    pub(super) opcode: &'static str,
+    allow: &'b AllowList,
+    global_index: HashMap<&'static str, u32>,
+}
+
+impl<'b> Builder<'b> {
+    pub(super) fn new(bytes: &'b [u8], allow: &'b AllowList, limits: &Limits) -> Builder<'b> {
+        Builder {
+            bytes,
+            contents: Contents::default(),
+            budget: Budget::new(limits),
+            offset: 0,
+            opcode: "PROTO",
+            allow,
+            global_index: HashMap::new(),
+        }
+    }
+
+    /// An error about the opcode at work.
+    pub(super) fn malformed(&self, reason: impl Into<String>) -> PickleError {
+        PickleError::Malformed {
+            offset: self.offset,
+            opcode: self.opcode,
+            reason: reason.into(),
+        }
+    }
+
+    /// An error about the use of a global.
+    pub(super) fn misuse(&self, global: u32, reason: impl Into<String>) -> PickleError {
+        PickleError::Misuse {
+            offset: self.offset,
+            global: self.name(global).to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    /// Accounts for `count` values stored in a container; twice their size, since vectors grow by doubling.
+    pub(super) fn charge_values(&mut self, count: usize) -> Result<(), PickleError> {
+        self.budget
+            .allocate(count, 2 * size_of::<Value>(), self.offset)
+    }
+
+    /// Accounts for `count` bytes copied.
+    pub(super) fn charge_bytes(&mut self, count: usize) -> Result<(), PickleError> {
+        self.budget.allocate(count, 1, self.offset)
+    }
+
+    /// A new node. What its containers hold is the caller's to account for.
+    pub(super) fn add(&mut self, node: Node) -> Result<Value, PickleError> {
+        self.budget
+            .allocate(1, 2 * size_of::<Node>(), self.offset)?;
+        let index = u32::try_from(self.contents.nodes.len())
+            .map_err(|_| self.malformed("more than 2^32 values"))?;
+        self.contents.nodes.push(node);
+        Ok(Value::Node(NodeId(index)))
+    }
+
+    /// A new tuple.
+    pub(super) fn tuple(&mut self, items: Vec<Value>) -> Result<Value, PickleError> {
+        self.charge_values(items.len())?;
+        self.add(Node::Tuple(items))
+    }
+
+    /// Text out of a span of the file, which must be UTF-8.
+    pub(super) fn text(&mut self, start: usize, length: usize) -> Result<Value, PickleError> {
+        let blob = Blob::Span(start, length);
+        if std::str::from_utf8(blob.resolve(self.bytes)).is_err() {
+            return Err(self.malformed("the text is not UTF-8"));
+        }
+        self.add(Node::Text(blob))
+    }
+
+    /// Text made here.
+    pub(super) fn made_text(&mut self, text: String) -> Result<Value, PickleError> {
+        self.charge_bytes(text.len())?;
+        self.add(Node::Text(Blob::Owned(text.into_bytes().into())))
+    }
+
+    /// An integer out of a span of little-endian two's complement bytes.
+    pub(super) fn integer(&mut self, start: usize, length: usize) -> Result<Value, PickleError> {
+        let blob = Blob::Span(start, length);
+        let bytes = blob.resolve(self.bytes);
+        let Some(&top) = bytes.last() else {
+            return Ok(Value::Int(0));
+        };
+        if bytes.len() > 8 {
+            return self.add(Node::BigInt(blob));
+        }
+        let fill = if top & 0x80 != 0 { 0xff } else { 0 };
+        let mut wide = [fill; 8];
+        wide[..bytes.len()].copy_from_slice(bytes);
+        Ok(Value::Int(i64::from_le_bytes(wide)))
+    }
+
+    /// The text of `value`, if it is text.
+    pub(super) fn as_text(&self, value: Value) -> Option<&str> {
+        match self.contents.node(value)? {
+            Node::Text(blob) => std::str::from_utf8(blob.resolve(self.bytes)).ok(),
+            _ => None,
+        }
+    }
+
+    /// A global as a value. Only names of the allow-list are made.
+    pub(super) fn global(&mut self, module: &str, name: &str) -> Result<Value, PickleError> {
+        let full = format!("{module}.{name}");
+        let Some((name, role)) = self.allow.role(&full) else {
+            return Err(PickleError::GlobalNotAllowed {
+                name: full,
+                offset: self.offset,
+            });
+        };
+        let next = self.contents.globals.len() as u32;
+        let index = *self.global_index.entry(name).or_insert(next);
+        if index == next {
+            self.contents.globals.push(GlobalName { name, role });
+        }
+        self.add(Node::Global(index))
+    }
+
+    /// The global that `value` is, or an error that says what it is instead.
+    pub(super) fn callable(&self, value: Value) -> Result<u32, PickleError> {
+        match self.contents.node(value) {
+            Some(Node::Global(index)) => Ok(*index),
+            _ => Err(self.malformed(format!(
+                "expected a class or function, found {}; classes and functions defined inside a pickle are not read, and \
+                 nothing was executed",
+                self.contents.describe(value)
+            ))),
+        }
+    }
+
+    pub(super) fn role(&self, global: u32) -> Role {
+        self.contents.global(global).map_or(Role::Data, |g| g.role)
+    }
+
+    pub(super) fn name(&self, global: u32) -> &'static str {
+        self.contents.global(global).map_or("?", |g| g.name)
+    }
+
+    /// The elements of the tuple `args`, copied; only for globals that take few.
+    pub(super) fn few_args(&self, global: u32, args: Value) -> Result<Vec<Value>, PickleError> {
+        const MOST: usize = 16;
+        match self.contents.node(args) {
+            Some(Node::Tuple(items)) if items.len() <= MOST => Ok(items.clone()),
+            _ => Err(self.misuse(global, "its arguments are not a short tuple")),
+        }
+    }
+
+    /// An object of `callable` as plain data.
+    pub(super) fn object(
+        &mut self,
+        callable: u32,
+        args: Value,
+        kwargs: Option<Value>,
+    ) -> Result<Value, PickleError> {
+        self.budget.allocate(1, size_of::<Object>(), self.offset)?;
+        self.add(Node::Object(Box::new(Object {
+            callable,
+            args,
+            kwargs,
+            state: None,
+            elements: Vec::new(),
+            entries: Vec::new(),
+        })))
+    }
+}

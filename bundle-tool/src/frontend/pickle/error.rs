@@ -1,0 +1,133 @@
+//! What can be wrong with a pickle.
+
+use std::fmt;
+
+/// Why a pickle was refused. Offsets count bytes from the start of the file, or of its decompressed data where the file is
+/// compressed as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PickleError {
+    /// The first bytes are not those of a pickle of protocol 2 to 5, nor of a known compression.
+    #[error(
+        "not a pickle: {found}; expected a pickle of protocol 2 to 5 or a joblib file, as `joblib.dump` writes it"
+    )]
+    NotAPickle {
+        /// What the first bytes look like.
+        found: String,
+    },
+    /// The file is compressed in a way this reader does not decompress.
+    #[error("the file is compressed with {format}, which is not supported: {advice}")]
+    CompressionUnsupported {
+        /// Name of the compression.
+        format: &'static str,
+        /// What to do instead.
+        advice: &'static str,
+    },
+    /// The compressed data is damaged.
+    #[error("damaged {format} data: {reason}")]
+    CompressionDamaged {
+        /// Name of the compression.
+        format: &'static str,
+        /// What the decompressor says.
+        reason: String,
+    },
+    /// The data ends early.
+    #[error(
+        "truncated at byte {offset}: {what} needs {needed} bytes, {remaining} are left; copy the file again"
+    )]
+    Truncated {
+        /// Where the missing bytes should start.
+        offset: usize,
+        /// What they belong to.
+        what: &'static str,
+        /// Bytes it needs.
+        needed: u64,
+        /// Bytes there are.
+        remaining: usize,
+    },
+    /// An opcode that is not read.
+    #[error("byte {offset}: opcode {name} (0x{opcode:02x}) is refused: {reason}")]
+    Opcode {
+        /// Where the opcode is.
+        offset: usize,
+        /// Its byte.
+        opcode: u8,
+        /// Its name in Python's `pickletools`.
+        name: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The pickle names a global that is not on the allow-list. Nothing was imported, called or executed.
+    #[error(
+        "byte {offset}: the pickle asks for `{}`, which is not on the list of classes this tool reads as data. \
+         Nothing was executed. If the file is trusted, export the model to ONNX, or save only estimators of \
+         supported libraries without that object", Printable(name)
+    )]
+    GlobalNotAllowed {
+        /// Module and qualified name, joined by a dot.
+        name: String,
+        /// Where the global is named.
+        offset: usize,
+    },
+    /// A global of the allow-list is used in a way that its library never writes.
+    #[error("byte {offset}: `{global}`: {reason}")]
+    Misuse {
+        /// Where.
+        offset: usize,
+        /// The global.
+        global: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The opcodes do not fit together.
+    #[error("byte {offset}: {opcode}: {reason}")]
+    Malformed {
+        /// Where the opcode is.
+        offset: usize,
+        /// Its name in Python's `pickletools`.
+        opcode: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An array's element type is not read.
+    #[error("byte {offset}: array element type {dtype} is not supported: {reason}")]
+    Dtype {
+        /// Where.
+        offset: usize,
+        /// numpy's name of it.
+        dtype: String,
+        /// Why.
+        reason: String,
+    },
+    /// A limit was reached.
+    #[error(
+        "byte {offset}: more than {limit} {what}; a file that needs it can be read with a higher limit"
+    )]
+    Limit {
+        /// Where.
+        offset: usize,
+        /// What is limited.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+}
+
+/// Text of a file in a message: control characters escaped, 200 characters at most.
+pub(super) struct Printable<'a>(pub(super) &'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 200;
+        for c in self.0.chars().take(SHOWN) {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                write!(f, "{c}")?;
+            }
+        }
+        if self.0.chars().nth(SHOWN).is_some() {
+            f.write_str("…")?;
+        }
+        Ok(())
+    }
+}
