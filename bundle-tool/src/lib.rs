@@ -1,3 +1,4 @@
 //! Compiles bentos.
 
 pub mod bundle;
+pub mod frontend;

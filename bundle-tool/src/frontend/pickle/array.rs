@@ -164,7 +164,10 @@ impl<'d> Array<'d> {
             }
             Kind::Object => {
                 let items = self.objects()?;
-                items.iter().map(|i| i.as_str().map(str::to_owned)).collect()
+                items
+                    .iter()
+                    .map(|i| i.as_str().map(str::to_owned))
+                    .collect()
             }
             _ => Err(self.wrong("an array of text")),
         }
@@ -187,12 +190,17 @@ impl<'d> Array<'d> {
         let Elements::Raw(blob) = &self.array.elements else {
             return Err(self.wrong("an array of plain values"));
         };
+        self.item.visit(self.count())?;
         let bytes = self.item.document().bytes(blob);
         let stride = self.array.dtype.size;
         let order = storage_order(&self.array.shape, self.array.order, self.count());
         let value = |i: usize| {
             let start = i * stride + self.offset;
-            read(bytes.get(start..start + self.dtype.size).unwrap_or_default())
+            read(
+                bytes
+                    .get(start..start + self.dtype.size)
+                    .unwrap_or_default(),
+            )
         };
         Ok(order.map(value).collect())
     }

@@ -108,11 +108,23 @@ impl<'b> Builder<'b> {
         Ok(Value::Int(i64::from_le_bytes(wide)))
     }
 
-    /// The text of `value`, if it is text.
-    pub(super) fn as_text(&self, value: Value) -> Option<&str> {
+    /// The text of `value`, if it is text as short as names are: whoever looks at it again and again must not pay for its
+    /// length each time.
+    pub(super) fn as_name(&self, value: Value) -> Option<&str> {
+        const LONGEST: usize = 4096;
         match self.contents.node(value)? {
-            Node::Text(blob) => std::str::from_utf8(blob.resolve(self.bytes)).ok(),
+            Node::Text(blob) if blob.len() <= LONGEST => {
+                std::str::from_utf8(blob.resolve(self.bytes)).ok()
+            }
             _ => None,
+        }
+    }
+
+    /// Whether `value` is the text `name`.
+    pub(super) fn is_text(&self, value: Value, name: &str) -> bool {
+        match self.contents.node(value) {
+            Some(Node::Text(blob)) => blob.resolve(self.bytes) == name.as_bytes(),
+            _ => false,
         }
     }
 

@@ -7,6 +7,7 @@ use super::globals::Role;
 use super::item::Item;
 use super::limits::Limits;
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Index of a node.
@@ -159,7 +160,6 @@ impl Contents {
 }
 
 /// A decoded pickle. It borrows the file's bytes unless they were compressed.
-#[derive(Debug)]
 pub struct Document<'a> {
     pub(super) buffer: Cow<'a, [u8]>,
     pub(super) contents: Contents,
@@ -202,5 +202,14 @@ impl<'a> Document<'a> {
 
     pub(super) fn bytes<'d>(&'d self, blob: &'d Blob) -> &'d [u8] {
         blob.resolve(&self.buffer)
+    }
+}
+
+impl fmt::Debug for Document<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document")
+            .field("root", &self.contents.describe(self.root))
+            .field("nodes", &self.contents.nodes.len())
+            .finish_non_exhaustive()
     }
 }

@@ -60,7 +60,8 @@ pub enum PickleError {
     #[error(
         "byte {offset}: the pickle asks for `{}`, which is not on the list of classes this tool reads as data. \
          Nothing was executed. If the file is trusted, export the model to ONNX, or save only estimators of \
-         supported libraries without that object", Printable(name)
+         supported libraries without that object",
+        Printable(name)
     )]
     GlobalNotAllowed {
         /// Module and qualified name, joined by a dot.

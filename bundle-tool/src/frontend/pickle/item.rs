@@ -222,10 +222,11 @@ impl<'d> Item<'d> {
         for entries in self.attribute_tables()? {
             // The last of equal keys counts, as in Python.
             let hit = entries.iter().rev().find_map(|&(key, value)| {
-                let key = self.text(key)?;
-                (key == name).then_some((key, value))
+                let same = self.text_bytes(key)? == name.as_bytes();
+                same.then_some((key, value))
             });
             if let Some((key, value)) = hit {
+                let key = self.text(key).unwrap_or_default();
                 return self.child(value, Step::Attribute(key)).map(Some);
             }
         }
@@ -260,10 +261,7 @@ impl<'d> Item<'d> {
                 Some(key) => Step::Attribute(key),
                 None => Step::Index(i),
             };
-            Ok((
-                self.child(key, Step::Index(i))?,
-                self.child(value, step)?,
-            ))
+            Ok((self.child(key, Step::Index(i))?, self.child(value, step)?))
         };
         entries.iter().enumerate().map(pair).collect()
     }
@@ -283,9 +281,7 @@ impl<'d> Item<'d> {
                 limits.path_depth
             )));
         }
-        if !self.document.visit(1) {
-            return Err(self.wrong(&format!("at most {} values in all", limits.visits)));
-        }
+        self.visit(1)?;
         Ok(Item {
             document: self.document,
             value,
@@ -295,6 +291,15 @@ impl<'d> Item<'d> {
                 depth,
             })),
         })
+    }
+
+    /// Accounts for `count` values handed out.
+    pub(super) fn visit(&self, count: usize) -> Result<(), AccessError> {
+        if self.document.visit(count) {
+            return Ok(());
+        }
+        let most = self.document.limits.visits;
+        Err(self.wrong(&format!("at most {most} values in all")))
     }
 
     fn node(&self) -> Option<&'d Node> {
@@ -346,8 +351,12 @@ impl<'d> Item<'d> {
     }
 
     fn text(&self, value: Value) -> Option<&'d str> {
+        std::str::from_utf8(self.text_bytes(value)?).ok()
+    }
+
+    fn text_bytes(&self, value: Value) -> Option<&'d [u8]> {
         match self.document.contents.node(value)? {
-            Node::Text(blob) => std::str::from_utf8(self.document.bytes(blob)).ok(),
+            Node::Text(blob) => Some(self.document.bytes(blob)),
             _ => None,
         }
     }

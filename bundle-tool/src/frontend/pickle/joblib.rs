@@ -32,7 +32,7 @@ impl Wrapper {
         };
         let find = |name: &str| {
             let mut newest = entries.iter().rev();
-            newest.find_map(|&(k, v)| (builder.as_text(k) == Some(name)).then_some(v))
+            newest.find_map(|&(k, v)| builder.is_text(k, name).then_some(v))
         };
         let need = |name: &str| {
             find(name).ok_or_else(|| builder.misuse(global, format!("its state has no `{name}`")))

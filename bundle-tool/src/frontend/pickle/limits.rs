@@ -22,7 +22,7 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// How many attributes or elements one path of accessors may descend: ends walks of structures that contain themselves.
     pub path_depth: u32,
-    /// Values handed out by accessors of one document: ends walks of structures that share their parts exponentially often.
+    /// Values and array elements handed out by accessors of one document: ends walks of structures that share their parts exponentially often.
     pub visits: u64,
 }
 
@@ -37,7 +37,7 @@ impl Default for Limits {
             memo_entries: 20_000_000,
             memory_bytes: 1 << 30,
             path_depth: 64,
-            visits: 100_000_000,
+            visits: 1 << 30,
         }
     }
 }
@@ -82,13 +82,14 @@ impl Budget {
         offset: usize,
     ) -> Result<(), PickleError> {
         let wanted = (count as u64).checked_mul(each as u64);
-        self.memory = wanted.and_then(|w| self.memory.checked_sub(w)).ok_or(
-            PickleError::Limit {
-                offset,
-                what: "bytes of decoded values",
-                limit: self.limits.memory_bytes,
-            },
-        )?;
+        self.memory =
+            wanted
+                .and_then(|w| self.memory.checked_sub(w))
+                .ok_or(PickleError::Limit {
+                    offset,
+                    what: "bytes of decoded values",
+                    limit: self.limits.memory_bytes,
+                })?;
         Ok(())
     }
 }

@@ -190,7 +190,8 @@ impl<'m, 'b> Machine<'m, 'b> {
     }
 
     fn underflow(&self) -> PickleError {
-        self.builder.malformed("there are too few values on the stack")
+        self.builder
+            .malformed("there are too few values on the stack")
     }
 
     // ---- Values in the file ----
@@ -232,8 +233,7 @@ impl<'m, 'b> Machine<'m, 'b> {
             Op::Long(width) => {
                 let length = self.cursor.unsigned(width, "length of an integer")?;
                 let start = self.cursor.skip(length, "integer")?;
-                self.builder
-                    .integer(start, self.cursor.position() - start)
+                self.builder.integer(start, self.cursor.position() - start)
             }
             _ => Err(self.builder.malformed("not a number")),
         }
@@ -305,11 +305,14 @@ impl<'m, 'b> Machine<'m, 'b> {
 
     /// Keys and values that alternate in `items`.
     fn pairs(&self, items: &[Value]) -> Result<Vec<(Value, Value)>, PickleError> {
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return Err(self.builder.malformed("a key has no value"));
         }
         self.hashable(items.iter().step_by(2))?;
-        Ok(items.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
+        Ok(items
+            .chunks_exact(2)
+            .map(|pair| (pair[0], pair[1]))
+            .collect())
     }
 
     /// Checks that all of `keys` can be keys; Python refuses the others as unhashable.
@@ -371,7 +374,8 @@ impl<'m, 'b> Machine<'m, 'b> {
     fn global(&mut self) -> Result<(), PickleError> {
         let module = self.cursor.line("name of a module")?;
         let name = self.cursor.line("name of a global")?;
-        let (Ok(module), Ok(name)) = (std::str::from_utf8(module), std::str::from_utf8(name)) else {
+        let (Ok(module), Ok(name)) = (std::str::from_utf8(module), std::str::from_utf8(name))
+        else {
             return Err(self.builder.malformed("the name is not UTF-8"));
         };
         let value = self.builder.global(module, name)?;
@@ -380,9 +384,11 @@ impl<'m, 'b> Machine<'m, 'b> {
 
     fn stack_global(&mut self) -> Result<(), PickleError> {
         let parts = self.pop_many(2)?;
-        let text = |v: Value| self.builder.as_text(v).map(str::to_owned);
+        let text = |v: Value| self.builder.as_name(v).map(str::to_owned);
         let (Some(module), Some(name)) = (text(parts[0]), text(parts[1])) else {
-            return Err(self.builder.malformed("the name of a global is not text"));
+            return Err(self
+                .builder
+                .malformed("the name of a global is not text of ordinary length"));
         };
         let value = self.builder.global(&module, &name)?;
         self.push(value)

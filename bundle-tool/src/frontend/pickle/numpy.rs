@@ -3,7 +3,7 @@
 use super::array::{Elements, MOST_DIMENSIONS, NdArray, Order, decode_ucs4, extent};
 use super::builder::Builder;
 use super::document::{Blob, Node, Value};
-use super::dtype::{Dtype, Field, Kind};
+use super::dtype::{Dtype, Field, Kind, MOST_FIELDS};
 use super::error::PickleError;
 use super::globals::Role;
 
@@ -11,7 +11,7 @@ impl Builder<'_> {
     /// `numpy.dtype(code, align, copy)`.
     pub(super) fn make_dtype(&mut self, global: u32, args: Value) -> Result<Value, PickleError> {
         let args = self.few_args(global, args)?;
-        let code = args.first().and_then(|&a| self.as_text(a));
+        let code = args.first().and_then(|&a| self.as_name(a));
         let Some(code) = code else {
             return Err(self.misuse(global, "the element type has no name"));
         };
@@ -24,11 +24,7 @@ impl Builder<'_> {
     }
 
     /// The state of a dtype: version, byte order, sub-array, names, fields, size, alignment, flags.
-    pub(super) fn set_dtype(
-        &mut self,
-        dtype: &Dtype,
-        state: Value,
-    ) -> Result<Dtype, PickleError> {
+    pub(super) fn set_dtype(&mut self, dtype: &Dtype, state: Value) -> Result<Dtype, PickleError> {
         let Some(parts) = self.contents.sequence(state).filter(|p| p.len() >= 6) else {
             return Err(self.malformed("the state of a dtype is not a tuple of 6 or more"));
         };
@@ -38,7 +34,7 @@ impl Builder<'_> {
             return Err(self.dtype_error(dtype, "elements that are arrays themselves are not read"));
         }
         if names == Value::None {
-            let big_endian = self.as_text(order) == Some(">");
+            let big_endian = self.as_name(order) == Some(">");
             return Ok(Dtype {
                 big_endian,
                 ..dtype.clone()
@@ -49,6 +45,10 @@ impl Builder<'_> {
         };
         let size = usize::try_from(size).unwrap_or(0);
         let fields = self.fields(dtype, names, fields)?;
+        let name_bytes = fields.iter().map(|f| f.name.len()).sum();
+        self.budget
+            .allocate(fields.len(), size_of::<Field>(), self.offset)?;
+        self.charge_bytes(name_bytes)?;
         let structure = Dtype::structure(fields, size);
         structure.map_err(|reason| self.dtype_error(dtype, reason))
     }
@@ -69,13 +69,14 @@ impl Builder<'_> {
         if names.len() > entries.len() {
             return Err(self.dtype_error(dtype, "it names more fields than it has"));
         }
-        if entries.len() > 1024 {
-            return Err(self.dtype_error(dtype, "it has more than 1024 fields"));
+        if entries.len() > MOST_FIELDS {
+            let reason = format!("it has more than {MOST_FIELDS} fields");
+            return Err(self.dtype_error(dtype, reason));
         }
-        let find = |name: &str| entries.iter().find(|(k, _)| self.as_text(*k) == Some(name));
+        let find = |name: &str| entries.iter().find(|(k, _)| self.is_text(*k, name));
         let mut out = Vec::with_capacity(names.len());
         for &name in names {
-            let name = self.as_text(name).unwrap_or_default();
+            let name = self.as_name(name).unwrap_or_default();
             let place = find(name).and_then(|(_, v)| self.contents.sequence(*v));
             let Some(&[field, Value::Int(offset), ..]) = place else {
                 let reason = format!("its field {name:?} has no type and offset");
@@ -109,11 +110,7 @@ impl Builder<'_> {
     }
 
     /// Checks that `class` is an array class.
-    pub(super) fn array_class(
-        &self,
-        global: u32,
-        class: Option<Value>,
-    ) -> Result<(), PickleError> {
+    pub(super) fn array_class(&self, global: u32, class: Option<Value>) -> Result<(), PickleError> {
         let role = match class.and_then(|c| self.contents.node(c)) {
             Some(Node::Global(index)) => self.role(*index),
             _ => Role::Data,
@@ -142,7 +139,11 @@ impl Builder<'_> {
     }
 
     /// `_frombuffer(bytes, dtype, shape, order)`.
-    pub(super) fn from_buffer(&mut self, global: u32, args: Value) -> Result<Value, PickleError> {
+    pub(super) fn array_from_buffer(
+        &mut self,
+        global: u32,
+        args: Value,
+    ) -> Result<Value, PickleError> {
         let parts = self.few_args(global, args)?;
         let &[data, dtype, shape, order, ..] = parts.as_slice() else {
             return Err(self.misuse(global, "it takes bytes, dtype, shape and order"));
@@ -154,7 +155,7 @@ impl Builder<'_> {
 
     /// `"C"` or `"F"`.
     pub(super) fn order(&self, global: u32, value: Value) -> Result<Order, PickleError> {
-        match self.as_text(value) {
+        match self.as_name(value) {
             Some("C" | "A" | "K") => Ok(Order::C),
             Some("F") => Ok(Order::Fortran),
             _ => Err(self.misuse(global, "the order of the array is neither C nor F")),

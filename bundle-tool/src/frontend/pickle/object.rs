@@ -40,7 +40,7 @@ impl Builder<'_> {
             Role::Data | Role::ArrayWrapper => self.object(callable, args, None),
             Role::ArrayClass => Err(self.misuse(callable, "arrays are not made this way")),
             Role::Reconstruct => self.reconstruct(callable, args),
-            Role::FromBuffer => self.from_buffer(callable, args),
+            Role::FromBuffer => self.array_from_buffer(callable, args),
             Role::Scalar => self.scalar(callable, args),
             Role::Dtype => self.make_dtype(callable, args),
             Role::Encode => self.encode(callable, args),
@@ -54,17 +54,22 @@ impl Builder<'_> {
     /// `_codecs.encode(text, 'latin1')`.
     fn encode(&mut self, global: u32, args: Value) -> Result<Value, PickleError> {
         let args = self.few_args(global, args)?;
-        let text = args.first().and_then(|&a| self.as_text(a));
-        let encoding = args.get(1).and_then(|&a| self.as_text(a));
-        let (Some(text), Some("latin1" | "latin-1")) = (text, encoding) else {
-            return Err(self.misuse(global, "only text in latin1 is read"));
+        let text = match args.first().and_then(|&a| self.contents.node(a)) {
+            Some(Node::Text(blob)) => blob.clone(),
+            _ => return Err(self.misuse(global, "it is not applied to text")),
         };
-        let count = text.len();
+        let encoding = args.get(1).and_then(|&a| self.as_name(a));
+        if !matches!(encoding, Some("latin1" | "latin-1")) {
+            return Err(self.misuse(global, "only text in latin1 is read"));
+        }
+        // Twice: the text is copied if it was made here, and the bytes are.
+        self.charge_bytes(text.len())?;
+        self.charge_bytes(text.len())?;
+        let text = std::str::from_utf8(text.resolve(self.bytes)).unwrap_or_default();
         let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
         let Some(bytes) = bytes else {
             return Err(self.misuse(global, "the text is not latin1"));
         };
-        self.charge_bytes(count)?;
         self.add(Node::Bytes(Blob::Owned(bytes.into())))
     }
 
