@@ -2,3 +2,4 @@
 
 pub mod bundle;
 pub mod frontend;
+pub mod service;
