@@ -215,9 +215,10 @@ fn archive_of(head: &[u8], path: &Path, label: &str) -> Result<Option<Compressio
     Ok(is_tar(&inner).then_some(compression))
 }
 
-/// Whether a block is the header of a POSIX or GNU tar.
+/// Whether a block begins a POSIX or GNU tar: a header, or the zeros that end an empty archive.
 fn is_tar(block: &[u8]) -> bool {
-    block.get(257..262) == Some(b"ustar")
+    let empty = block.len() as u64 == HEAD_BYTES && block.iter().all(|&byte| byte == 0);
+    empty || block.get(257..262) == Some(b"ustar")
 }
 
 /// Requirements of a requirements.txt: lines without comments, options and blanks.

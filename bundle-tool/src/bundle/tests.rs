@@ -494,3 +494,23 @@ fn text_must_be_utf_8() {
         Err(BundleError::NotUtf8 { offset: 2, .. })
     ));
 }
+
+#[test]
+fn hostile_archives_are_refused_and_write_nothing() {
+    let mut seen = 0;
+    for entry in fs::read_dir(fixture("../hostile")).unwrap() {
+        let folder = entry.unwrap().path();
+        let case: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(folder.join("case.json")).unwrap()).unwrap();
+        let name = case["input"].as_str().unwrap();
+        if !name.ends_with(".bento") {
+            continue;
+        }
+        seen += 1;
+        let before = fs::read_dir(&folder).unwrap().count();
+        let result = Bundle::open(&folder.join(name), None);
+        assert!(result.is_err(), "{}", folder.display());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), before);
+    }
+    assert!(seen >= 10, "{seen}");
+}

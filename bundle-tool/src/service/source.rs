@@ -1,7 +1,7 @@
 //! Python sources: parsed once, with bounded nesting, and able to say where a node is.
 
 use ruff_python_ast::ModModule;
-use ruff_text_size::{Ranged, TextRange, TextSize};
+use ruff_text_size::{Ranged, TextRange};
 
 use super::error::{NotUnderstood, ServiceError};
 use super::nesting;
@@ -11,7 +11,7 @@ const EXCERPT_CHARS: usize = 120;
 
 /// One parsed Python file.
 #[derive(Debug)]
-pub struct Source {
+pub(super) struct Source {
     /// Path relative to where imports are resolved.
     pub(super) name: String,
     /// How messages call the file.
@@ -60,6 +60,14 @@ impl Source {
         ServiceError::At(Box::new(place))
     }
 
+    /// The error that something is not in the file.
+    pub(super) fn missing(&self, problem: String) -> ServiceError {
+        ServiceError::File {
+            file: self.label.clone(),
+            problem,
+        }
+    }
+
     /// The source text of a node.
     pub(super) fn text_of(&self, node: &impl Ranged) -> &str {
         self.text
@@ -105,11 +113,6 @@ fn excerpt(text: &str) -> String {
         words.push(character);
     }
     words
-}
-
-/// The empty range at the start of a file, for what is absent from it.
-pub(super) fn file_start() -> TextRange {
-    TextRange::empty(TextSize::new(0))
 }
 
 #[cfg(test)]
