@@ -73,7 +73,7 @@ impl Reading<'_, '_> {
             single => std::slice::from_ref(single),
         };
         let Some(first) = arguments.first() else {
-            return Err(self.fail(&*subscript.slice, "has no type in it"));
+            return Err(self.fail(&subscript.slice, "has no type in it"));
         };
         match path.rsplit('.').next().unwrap_or_default() {
             "Annotated" => {

@@ -139,6 +139,14 @@ impl Reading<'_, '_> {
             Expr::Name(_) | Expr::Attribute(_) => match self.modules.resolve(module, expression)? {
                 Some(Meaning::Value(inner, value)) => self.value(inner, value, depth + 1)?,
                 Some(Meaning::Outside(path)) => Literal::Path(path),
+                Some(Meaning::Function(inner, function)) => {
+                    let file = &self.modules.source(inner).name;
+                    let problem = format!(
+                        "is the function `{}` of {file} and no constant",
+                        function.name
+                    );
+                    return Err(self.fail(module, expression, &problem));
+                }
                 _ => return Err(self.fail(module, expression, "is no constant")),
             },
             _ => return Err(self.fail(module, expression, "is no constant; write its value")),
@@ -208,6 +216,8 @@ mod tests {
             let error = read(&format!("def f(): pass\nX = {text}")).unwrap_err();
             assert!(error.starts_with("s.py:2:"), "{text}: {error}");
         }
+        let error = read("def f(): pass\nX = f").unwrap_err();
+        assert!(error.contains("the function `f` of s.py"), "{error}");
         let error = read("A = B\nB = A\nX = [A]").unwrap_err();
         assert!(error.contains("nested too deeply"), "{error}");
         let bomb = "A = ['x'] \nB = [A, A, A, A, A, A, A, A, A, A, A, A]\nC = [B, B, B, B, B, B, B, B, B, B, B, B]\n\

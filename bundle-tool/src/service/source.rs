@@ -67,13 +67,6 @@ impl Source {
             problem,
         }
     }
-
-    /// The source text of a node.
-    pub(super) fn text_of(&self, node: &impl Ranged) -> &str {
-        self.text
-            .get(node.range().to_std_range())
-            .unwrap_or_default()
-    }
 }
 
 /// The place of `range` in `text`.
