@@ -1,0 +1,274 @@
+//! The loader's checks: after them a run stays inside its memory and ends, whatever the numbers are.
+
+use super::header::SectionKind;
+use super::plans::{ApiRecord, Plans, StepRecord};
+use super::tensors::{Place, TensorRecord, Tensors};
+use super::{Artifact, Extent, LoadError, MEMORY_ALIGNMENT, golden};
+use crate::ops::{Inputs, OpError, OperandSpec, Outputs, Problem};
+use crate::tensor::{DType, TensorSpec};
+
+/// Checks everything that is used as an index, an offset, a length or a loop bound.
+pub(super) fn check(artifact: &Artifact<'_>) -> Result<(), LoadError> {
+    artifact.strings().check()?;
+    check_tensors(artifact)?;
+    check_plans(artifact)?;
+    golden::check(artifact)
+}
+
+fn check_tensors(artifact: &Artifact<'_>) -> Result<(), LoadError> {
+    let error = |index, problem| LoadError::Record { kind: SectionKind::Tensors, index, problem };
+    let tensors = artifact.tensors();
+    if !artifact.section(SectionKind::Tensors).len().is_multiple_of(super::tensors::RECORD_BYTES) {
+        return Err(error(tensors.len(), "the record is cut off"));
+    }
+    let strings = artifact.strings();
+    for index in 0..tensors.len() {
+        let record = match tensors.parse(index) {
+            Some(Ok(record)) => record,
+            _ => return Err(error(index, "a field has an undefined value")),
+        };
+        if record.spec.bytes().is_none() {
+            return Err(error(index, "the shape has too many elements"));
+        }
+        let aligned = |offset: u64| offset.is_multiple_of(MEMORY_ALIGNMENT as u64);
+        match record.place {
+            Place::Arena { offset, per_row } => {
+                if !aligned(offset) || !aligned(per_row.into()) {
+                    return Err(error(index, "the offset is not a multiple of 16"));
+                }
+            }
+            Place::Weights { offset } | Place::Tables { offset } => {
+                if !aligned(offset) || record.spec.shape.is_batched() || artifact.constant(&record).is_none() {
+                    return Err(error(index, "the constant lies outside its section"));
+                }
+            }
+        }
+        if record.name.is_some_and(|name| strings.get(name).is_none()) {
+            return Err(error(index, "the name is not there"));
+        }
+        if let Some(table) = record.spec.table {
+            check_categories(artifact, &record, table).map_err(|problem| error(index, problem))?;
+        }
+    }
+    Ok(())
+}
+
+/// The values of a constant category tensor are indices.
+fn check_categories(artifact: &Artifact<'_>, record: &TensorRecord, table: u32) -> Result<(), &'static str> {
+    let length = artifact.strings().list_len(table).ok_or("the category table is not there")?;
+    let Some(values) = artifact.constant(record) else { return Ok(()) };
+    let index = |value: &[u8]| crate::bytes::u32_at(value, 0).unwrap_or(0);
+    let valid = |value| value < length || value == DType::UNKNOWN_CATEGORY;
+    if values.chunks_exact(4).all(|value| valid(index(value))) {
+        Ok(())
+    } else {
+        Err("a category is outside its table")
+    }
+}
+
+fn check_plans(artifact: &Artifact<'_>) -> Result<(), LoadError> {
+    let error = |index, problem| LoadError::Record { kind: SectionKind::Plans, index, problem };
+    let plans = artifact.plans();
+    if !plans.is_complete() {
+        return Err(error(0, "the counts do not fit the section"));
+    }
+    let tensors = artifact.tensors();
+    for index in 0..plans.operand_count() {
+        let tensor = plans.operand(index).ok_or(error(index, "the operand list is cut off"))?;
+        if tensor.is_some_and(|tensor| tensor as usize >= tensors.len()) {
+            return Err(error(index, "the operand is not a tensor"));
+        }
+    }
+    for index in 0..plans.api_count() {
+        let api = plans.api(index).ok_or(error(index, "a field of the API has an undefined value"))?;
+        check_api(artifact, &api).map_err(|problem| error(index, problem))?;
+        let last = api.first_step.checked_add(api.steps).filter(|&last| last as usize <= plans.step_count());
+        for step in api.first_step..last.ok_or(error(index, "the API's steps are not there"))? {
+            check_step(artifact, &plans, &api, step as usize)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_api(artifact: &Artifact<'_>, api: &ApiRecord) -> Result<(), &'static str> {
+    if artifact.strings().get(api.name).is_none() {
+        return Err("the API's name is not there");
+    }
+    let operands = usize::from(api.inputs) + usize::from(api.outputs);
+    for position in 0..operands {
+        let index = (api.first_operand as usize).checked_add(position).ok_or("the API's operands are not there")?;
+        let tensor = artifact.plans().operand(index).flatten().ok_or("an input or output is not there")?;
+        let record = artifact.tensors().get(tensor as usize).ok_or("an input or output is not a tensor")?;
+        let is_input = position < api.inputs.into();
+        match span(&record) {
+            None if is_input => return Err("an input is a constant"),
+            None => {}
+            Some(span) if !span.end.never_exceeds(api.arena) => {
+                return Err("an input or output lies outside the arena");
+            }
+            Some(_) if api.fixed_rows != 0 && record.spec.shape.is_batched() => {
+                return Err("an input or output of an API with fixed rows depends on the batch");
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of the arena that a tensor takes, for every batch size.
+struct Span {
+    start: Extent,
+    end: Extent,
+}
+
+impl Span {
+    fn is_disjoint(&self, other: &Self) -> bool {
+        self.end.never_exceeds(other.start) || other.end.never_exceeds(self.start)
+    }
+}
+
+/// `None` for constants, and for sizes that overflow, which `check_tensors` has refused.
+fn span(record: &TensorRecord) -> Option<Span> {
+    let Place::Arena { offset, per_row } = record.place else { return None };
+    let start = Extent { fixed: offset, per_row: per_row.into() };
+    let bytes = record.spec.bytes()?;
+    let size = if record.spec.shape.is_batched() {
+        Extent { fixed: 0, per_row: bytes }
+    } else {
+        Extent { fixed: bytes, per_row: 0 }
+    };
+    Some(Span { start, end: start.plus(size).unwrap_or(Extent { fixed: u64::MAX, per_row: u64::MAX }) })
+}
+
+fn check_step(artifact: &Artifact<'_>, plans: &Plans<'_>, api: &ApiRecord, step: usize) -> Result<(), LoadError> {
+    let error = |problem| LoadError::Record { kind: SectionKind::Plans, index: step, problem };
+    let record = plans.step(step).ok_or(error("a field of the step has an undefined value"))?;
+    let entry = artifact.kernels.get(record.tag).ok_or(LoadError::NoKernel {
+        step,
+        tag: record.tag,
+        name: crate::ops::Op::name_of(record.tag),
+    })?;
+    let attributes = plans.attributes(&record).ok_or(error("the attributes are not there"))?;
+    check_memory(plans, &artifact.tensors(), api, &record, step)?;
+    let operands = StepSpecs { artifact, plans, record: &record };
+    let mut outputs = DeclaredOutputs { specs: &operands, stated: 0 };
+    let operator = |error| LoadError::Operator { step, operator: entry.name, error };
+    let scratch = (entry.check)(attributes, &operands, &mut outputs).map_err(operator)?;
+    if outputs.stated != record.outputs.into() {
+        return Err(operator(OpError::output(outputs.stated, Problem::Extra, "no output here")));
+    }
+    check_scratch(&operands, scratch.into()).ok_or(LoadError::Memory { step, operand: record.operands() })
+}
+
+/// Every output and the scratch lie in the arena, apart from each other and from the inputs, for every batch size.
+fn check_memory(
+    plans: &Plans<'_>,
+    tensors: &Tensors<'_>,
+    api: &ApiRecord,
+    record: &StepRecord,
+    step: usize,
+) -> Result<(), LoadError> {
+    let first = record.first_operand as usize;
+    let inputs = usize::from(record.inputs);
+    let at = |operand: usize| -> Result<Option<TensorRecord>, LoadError> {
+        let missing =
+            LoadError::Record { kind: SectionKind::Plans, index: step, problem: "the operands are not there" };
+        let tensor = first.checked_add(operand).and_then(|index| plans.operand(index)).ok_or(missing)?;
+        Ok(tensor.and_then(|tensor| tensors.get(tensor as usize)))
+    };
+    for operand in 0..record.operands() {
+        let memory = LoadError::Memory { step, operand };
+        let record = at(operand)?;
+        let span = record.as_ref().and_then(span);
+        if span.as_ref().is_some_and(|span| !span.end.never_exceeds(api.arena)) {
+            return Err(memory);
+        }
+        let fixed_batch = api.fixed_rows != 0 && record.is_some_and(|record| record.spec.shape.is_batched());
+        if fixed_batch {
+            return Err(memory);
+        }
+        if operand < inputs {
+            continue;
+        }
+        let span = span.ok_or(memory)?;
+        for other in 0..operand {
+            if let Some(other) = at(other)?.as_ref().and_then(self::span)
+                && !span.is_disjoint(&other)
+            {
+                return Err(memory);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_scratch(operands: &StepSpecs<'_>, needed: Extent) -> Option<()> {
+    let has = operands.record.scratch;
+    if needed == Extent::default() {
+        return (!has).then_some(());
+    }
+    let record = operands.record;
+    let position = usize::from(record.inputs) + usize::from(record.outputs);
+    let spec = has.then(|| operands.operand(position)).flatten()?.spec;
+    let bytes = spec.bytes()?;
+    let given = match spec.shape.is_batched() {
+        true => Extent { fixed: 0, per_row: bytes },
+        false => Extent { fixed: bytes, per_row: 0 },
+    };
+    (spec.dtype == DType::U8 && needed.never_exceeds(given)).then_some(())
+}
+
+/// The operands of a step as the shape rule sees them.
+struct StepSpecs<'a> {
+    artifact: &'a Artifact<'a>,
+    plans: &'a Plans<'a>,
+    record: &'a StepRecord,
+}
+
+impl StepSpecs<'_> {
+    fn operand(&self, position: usize) -> Option<OperandSpec<'_>> {
+        let index = (self.record.first_operand as usize).checked_add(position)?;
+        let record = self.artifact.tensors().get(self.plans.operand(index)?? as usize)?;
+        let constant = match record.place {
+            Place::Tables { .. } => self.artifact.constant(&record),
+            Place::Weights { .. } | Place::Arena { .. } => None,
+        };
+        Some(OperandSpec { spec: record.spec, constant })
+    }
+}
+
+impl Inputs for StepSpecs<'_> {
+    fn len(&self) -> usize {
+        self.record.inputs.into()
+    }
+
+    fn get(&self, index: usize) -> Option<OperandSpec<'_>> {
+        (index < self.len()).then(|| self.operand(index)).flatten()
+    }
+}
+
+/// Compares what the operator states with what the records declare.
+struct DeclaredOutputs<'a> {
+    specs: &'a StepSpecs<'a>,
+    stated: usize,
+}
+
+impl Outputs for DeclaredOutputs<'_> {
+    fn len(&self) -> usize {
+        self.specs.record.outputs.into()
+    }
+
+    fn declared(&self, index: usize) -> Option<TensorSpec> {
+        let position = (index < self.len()).then_some(index)?.checked_add(self.specs.record.inputs.into())?;
+        Some(self.specs.operand(position)?.spec)
+    }
+
+    fn put(&mut self, index: usize, spec: TensorSpec) -> Result<(), OpError> {
+        let declared = self.declared(index).ok_or(OpError::output(index, Problem::Missing, "an output here"))?;
+        if (declared.dtype, declared.shape, declared.table) != (spec.dtype, spec.shape, spec.table) {
+            return Err(OpError::output(index, Problem::Declared, "the type and shape that the operator makes"));
+        }
+        self.stated = self.stated.max(index.saturating_add(1));
+        Ok(())
+    }
+}

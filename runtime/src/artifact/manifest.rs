@@ -1,0 +1,218 @@
+//! The manifest: what the service is, how its APIs take and give data, where the model came from.
+//!
+//! CBOR of the [`Manifest`] struct: maps with the field names as keys. Programs without feature `std` never read it; what
+//! they need (names, shapes, classes) stands in the other sections.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+/// The largest nesting of a [`Returns`] template and of the CBOR that holds it.
+pub const MAX_DEPTH: usize = 64;
+
+/// What an artifact says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Name of the service or of the bare model.
+    pub name: String,
+    /// Version of the bento; empty for a bare model.
+    pub version: String,
+    /// What the artifact was compiled from.
+    pub generation: Generation,
+    /// The service's description.
+    #[serde(default)]
+    pub description: String,
+    /// Labels of the bento.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Where the models came from and what compiled them.
+    pub provenance: Provenance,
+    /// APIs, in the plans' order.
+    pub apis: Vec<Api>,
+}
+
+/// The kind of input that was compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Generation {
+    /// BentoML 0.13 bundle.
+    V0_13,
+    /// BentoML 1.x bento.
+    V1,
+    /// A model file without a service; answers as 1.x.
+    Bare,
+}
+
+/// Where an artifact came from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Name and version of the compiler.
+    pub tool: String,
+    /// Version of BentoML that built the bento; empty for a bare model.
+    #[serde(default)]
+    pub bentoml_version: String,
+    /// Target profile.
+    pub target: String,
+    /// The models.
+    pub models: Vec<ModelProvenance>,
+}
+
+/// Where one model came from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelProvenance {
+    /// Artifact name or model tag.
+    pub name: String,
+    /// Format that was read: `sklearn`, `onnx`, `tflite`.
+    pub format: String,
+    /// Versions of the frameworks that made it, as far as the bento says.
+    #[serde(default)]
+    pub frameworks: BTreeMap<String, String>,
+    /// BLAKE3 of the model file, in hexadecimal.
+    pub blake3: String,
+}
+
+/// One API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Api {
+    /// Name.
+    pub name: String,
+    /// Route without a leading slash.
+    pub route: String,
+    /// Description.
+    #[serde(default)]
+    pub description: String,
+    /// True when the API's function takes many inputs at once (0.13 `batch`, 1.x `batchable`).
+    pub batch: bool,
+    /// How input data becomes tensors.
+    pub input: InputAdapter,
+    /// How output tensors become an answer.
+    pub returns: Returns,
+    /// 0.13's `mb_max_batch_size`, 1.x's `max_batch_size`, where the bento says.
+    #[serde(default)]
+    pub max_batch_size: Option<u32>,
+    /// 0.13's `mb_max_latency` in milliseconds, where the bento says.
+    #[serde(default)]
+    pub max_latency_ms: Option<u32>,
+}
+
+/// How input data becomes tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputAdapter {
+    /// 0.13's DataframeInput: the body is a table.
+    Dataframe(Frame),
+    /// A JSON object with one member per parameter: 1.x services and bare models.
+    Parameters(Vec<Parameter>),
+}
+
+/// A table whose columns become one tensor of shape `[N, columns]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Frame {
+    /// Declared orientation, if any: `records`, `values`, `columns`, `index`, `split`.
+    #[serde(default)]
+    pub orient: Option<String>,
+    /// Declared names of the columns, if any; then a table is matched by name, else by position.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// Index of the API's input.
+    pub input: u32,
+}
+
+/// A named parameter of a 1.x API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parameter {
+    /// Name.
+    pub name: String,
+    /// Its type.
+    pub kind: ParameterKind,
+}
+
+/// Type of a parameter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParameterKind {
+    /// Nested lists of numbers.
+    Array {
+        /// Declared shape, -1 for any length; `None` when the service declares none.
+        #[serde(default)]
+        shape: Option<Vec<i64>>,
+        /// Declared element type, if any.
+        #[serde(default)]
+        dtype: Option<String>,
+        /// Index of the API's input.
+        input: u32,
+    },
+    /// A table.
+    Dataframe(Frame),
+}
+
+/// How output tensors become an answer: JSON with holes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Returns {
+    /// The whole output as nested lists; a number or string when it has no axes. Inside [`Returns::Rows`]: the part of it that
+    /// belongs to the row.
+    Output(u32),
+    /// A list with one item per row of the batch.
+    Rows(alloc::boxed::Box<Returns>),
+    /// An object; the keys keep their order.
+    Object(Vec<(String, Returns)>),
+    /// A list.
+    List(Vec<Returns>),
+    /// A data frame: one column per output of shape `[N]`, or per second-axis position of one of shape `[N, k]`.
+    Frame {
+        /// Names and outputs.
+        columns: Vec<(String, u32)>,
+        /// Orientation of the JSON: `records` or `columns`.
+        orient: String,
+    },
+    /// An item of the output along its last axis.
+    Item {
+        /// Index of the output.
+        output: u32,
+        /// Position on the last axis.
+        index: u32,
+    },
+    /// A constant: JSON text.
+    Constant(String),
+}
+
+/// Why a manifest cannot be read or written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestError(String);
+
+impl core::fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "manifest: {}", self.0)
+    }
+}
+
+impl core::error::Error for ManifestError {}
+
+impl Manifest {
+    /// Reads the CBOR of a manifest section.
+    ///
+    /// # Errors
+    /// [`ManifestError`] says what was not understood. Nesting is bounded.
+    pub fn from_cbor(bytes: &[u8]) -> Result<Self, ManifestError> {
+        ciborium::de::from_reader_with_recursion_limit(bytes, MAX_DEPTH * 2)
+            .map_err(|error| ManifestError(alloc::format!("{error}")))
+    }
+
+    /// Writes the CBOR of the manifest section.
+    ///
+    /// # Errors
+    /// [`ManifestError`] when a value cannot be represented.
+    pub fn to_cbor(&self) -> Result<Vec<u8>, ManifestError> {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(self, &mut bytes).map_err(|error| ManifestError(alloc::format!("{error}")))?;
+        Ok(bytes)
+    }
+
+    /// The API with this name.
+    pub fn api(&self, name: &str) -> Option<(usize, &Api)> {
+        self.apis.iter().enumerate().find(|(_, api)| api.name == name)
+    }
+}

@@ -1,0 +1,216 @@
+//! Plans: for each API the ordered steps, their operands and attributes.
+//!
+//! | part | bytes |
+//! |---|---|
+//! | counts | u32 APIs, u32 steps, u32 operands, u32 attribute bytes |
+//! | APIs | 48 each: u32 name (string), u32 first step, u32 steps, u32 first operand, u16 inputs, u16 outputs, u32 fixed rows (0: any), u64 arena fixed bytes, u64 arena bytes per row, u64 zero |
+//! | steps | 16 each: u16 operator tag, u8 inputs, u8 outputs, u8 scratch (0 or 1), u8 zero, u16 attribute bytes, u32 first operand, u32 first attribute byte |
+//! | operands | u32 each: tensor index, `u32::MAX` for an absent optional input |
+//! | attributes | as each operator's file says |
+//!
+//! An API's operands are its inputs, then its outputs. A step's are its inputs, its outputs, then its scratch.
+
+use super::Extent;
+use crate::bytes::{BytesError, Reader, Writer, u32_at};
+
+/// Bytes of the counts.
+pub const COUNTS_BYTES: usize = 16;
+/// Bytes of an API record.
+pub const API_BYTES: usize = 48;
+/// Bytes of a step record.
+pub const STEP_BYTES: usize = 16;
+/// The operand that stands for an absent optional input.
+pub const ABSENT: u32 = u32::MAX;
+
+/// One API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiRecord {
+    /// String index of the name.
+    pub name: u32,
+    /// First step.
+    pub first_step: u32,
+    /// Number of steps.
+    pub steps: u32,
+    /// First operand.
+    pub first_operand: u32,
+    /// Number of inputs.
+    pub inputs: u16,
+    /// Number of outputs.
+    pub outputs: u16,
+    /// Rows that a run takes, where the model cannot be batched; 0 for any number.
+    pub fixed_rows: u32,
+    /// Size of the arena.
+    pub arena: Extent,
+}
+
+impl ApiRecord {
+    /// Reads a record.
+    pub fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
+        let record = Self {
+            name: reader.u32()?,
+            first_step: reader.u32()?,
+            steps: reader.u32()?,
+            first_operand: reader.u32()?,
+            inputs: reader.u16()?,
+            outputs: reader.u16()?,
+            fixed_rows: reader.u32()?,
+            arena: Extent { fixed: reader.u64()?, per_row: reader.u64()? },
+        };
+        if reader.u64()? != 0 { Err(reader.invalid("reserved field")) } else { Ok(record) }
+    }
+
+    /// Writes the record.
+    pub fn emit(&self, writer: &mut Writer<'_>) -> Result<(), BytesError> {
+        for field in [self.name, self.first_step, self.steps, self.first_operand] {
+            writer.u32(field)?;
+        }
+        writer.u16(self.inputs)?;
+        writer.u16(self.outputs)?;
+        writer.u32(self.fixed_rows)?;
+        writer.u64(self.arena.fixed)?;
+        writer.u64(self.arena.per_row)?;
+        writer.u64(0)
+    }
+}
+
+/// One step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepRecord {
+    /// Tag of the operator.
+    pub tag: u16,
+    /// Number of inputs, absent ones included.
+    pub inputs: u8,
+    /// Number of outputs.
+    pub outputs: u8,
+    /// True when a scratch tensor follows the outputs.
+    pub scratch: bool,
+    /// Bytes of attributes.
+    pub attribute_bytes: u16,
+    /// First operand.
+    pub first_operand: u32,
+    /// First byte of the attributes.
+    pub first_attribute: u32,
+}
+
+impl StepRecord {
+    /// Reads a record.
+    pub fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
+        let tag = reader.u16()?;
+        let (inputs, outputs) = (reader.u8()?, reader.u8()?);
+        let scratch = reader.bool("scratch")?;
+        if reader.u8()? != 0 {
+            return Err(reader.invalid("reserved field"));
+        }
+        Ok(Self {
+            tag,
+            inputs,
+            outputs,
+            scratch,
+            attribute_bytes: reader.u16()?,
+            first_operand: reader.u32()?,
+            first_attribute: reader.u32()?,
+        })
+    }
+
+    /// Writes the record.
+    pub fn emit(&self, writer: &mut Writer<'_>) -> Result<(), BytesError> {
+        writer.u16(self.tag)?;
+        writer.u8(self.inputs)?;
+        writer.u8(self.outputs)?;
+        writer.bool(self.scratch)?;
+        writer.u8(0)?;
+        writer.u16(self.attribute_bytes)?;
+        writer.u32(self.first_operand)?;
+        writer.u32(self.first_attribute)
+    }
+
+    /// Number of operands.
+    pub fn operands(&self) -> usize {
+        usize::from(self.inputs) + usize::from(self.outputs) + usize::from(self.scratch)
+    }
+}
+
+/// The plans section.
+#[derive(Clone, Copy, Debug)]
+pub struct Plans<'a> {
+    bytes: &'a [u8],
+}
+
+/// Where the parts of the section start.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    steps: usize,
+    operands: usize,
+    attributes: usize,
+    end: usize,
+}
+
+impl<'a> Plans<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    fn count(&self, index: usize) -> usize {
+        u32_at(self.bytes, index).map_or(0, |count| count as usize)
+    }
+
+    fn parts(&self) -> Option<Parts> {
+        let steps = COUNTS_BYTES.checked_add(self.count(0).checked_mul(API_BYTES)?)?;
+        let operands = steps.checked_add(self.count(1).checked_mul(STEP_BYTES)?)?;
+        let attributes = operands.checked_add(self.count(2).checked_mul(4)?)?;
+        let end = attributes.checked_add(self.count(3))?;
+        Some(Parts { steps, operands, attributes, end })
+    }
+
+    /// True when the counts account for exactly the section's bytes.
+    pub(super) fn is_complete(&self) -> bool {
+        self.bytes.len() >= COUNTS_BYTES && self.parts().is_some_and(|parts| parts.end == self.bytes.len())
+    }
+
+    /// Number of APIs.
+    pub fn api_count(&self) -> usize {
+        self.count(0)
+    }
+
+    /// Number of steps of all APIs.
+    pub fn step_count(&self) -> usize {
+        self.count(1)
+    }
+
+    /// Number of operands of all APIs and steps.
+    pub fn operand_count(&self) -> usize {
+        self.count(2)
+    }
+
+    /// The API at `index`.
+    pub fn api(&self, index: usize) -> Option<ApiRecord> {
+        (index < self.api_count()).then_some(())?;
+        let bytes = self.record(COUNTS_BYTES, index, API_BYTES)?;
+        ApiRecord::parse(&mut Reader::new(bytes)).ok()
+    }
+
+    /// The step at `index`.
+    pub fn step(&self, index: usize) -> Option<StepRecord> {
+        (index < self.step_count()).then_some(())?;
+        let bytes = self.record(self.parts()?.steps, index, STEP_BYTES)?;
+        StepRecord::parse(&mut Reader::new(bytes)).ok()
+    }
+
+    fn record(&self, start: usize, index: usize, length: usize) -> Option<&'a [u8]> {
+        let start = start.checked_add(index.checked_mul(length)?)?;
+        self.bytes.get(start..start.checked_add(length)?)
+    }
+
+    /// The operand at `index`: a tensor, or `None` inside for an absent one.
+    pub fn operand(&self, index: usize) -> Option<Option<u32>> {
+        let parts = self.parts()?;
+        let tensor = u32_at(self.bytes.get(parts.operands..parts.attributes)?, index)?;
+        Some((tensor != ABSENT).then_some(tensor))
+    }
+
+    /// The attributes of a step.
+    pub fn attributes(&self, step: &StepRecord) -> Option<&'a [u8]> {
+        let start = self.parts()?.attributes.checked_add(step.first_attribute as usize)?;
+        self.bytes.get(start..start.checked_add(step.attribute_bytes.into())?)
+    }
+}

@@ -1,0 +1,151 @@
+//! Runs the steps of a checked artifact on a caller's arena.
+
+mod arena;
+mod error;
+pub mod self_test;
+
+pub use error::Error;
+
+use crate::artifact::Artifact;
+use crate::artifact::plans::ApiRecord;
+use crate::artifact::tensors::{Place, TensorRecord};
+use crate::ops::OpError;
+use crate::tensor::{Element, View, ViewMut};
+use arena::{Arena, StepOperands};
+
+/// One API of an artifact, ready to run on an arena.
+///
+/// A run may overwrite the inputs: write them again before the next one.
+#[derive(Debug)]
+pub struct Executor<'m, 'b> {
+    artifact: &'m Artifact<'m>,
+    api: ApiRecord,
+    rows: usize,
+    arena: Arena<'b>,
+}
+
+impl<'m, 'b> Executor<'m, 'b> {
+    /// Prepares to run the API at index `api` on `rows` rows.
+    ///
+    /// # Errors
+    /// [`Error::NoApi`]; [`Error::Rows`] when the API cannot take that many rows; [`Error::ArenaTooSmall`];
+    /// [`Error::Misaligned`] when the arena does not start at a multiple of 16.
+    pub fn new(artifact: &'m Artifact<'m>, api: usize, rows: usize, arena: &'b mut [u8]) -> Result<Self, Error> {
+        let record = artifact.api(api).ok_or(Error::NoApi { index: api, count: artifact.api_count() })?;
+        let given = arena.len();
+        let mut executor = Self { artifact, api: record, rows: 0, arena: Arena::new(arena).ok_or(Error::Misaligned)? };
+        executor.set_rows(rows).map_err(|error| match error {
+            Error::ArenaTooSmall { needed, .. } => Error::ArenaTooSmall { needed, given },
+            other => other,
+        })?;
+        Ok(executor)
+    }
+
+    /// Changes the number of rows; the values of all tensors are lost.
+    ///
+    /// # Errors
+    /// As [`Executor::new`].
+    pub fn set_rows(&mut self, rows: usize) -> Result<(), Error> {
+        let fixed = self.api.fixed_rows as usize;
+        if rows == 0 || (fixed != 0 && rows != fixed) {
+            return Err(Error::Rows { given: rows, fixed });
+        }
+        let given = self.arena.len();
+        match self.api.arena.bytes(rows) {
+            Some(needed) if needed <= given => self.rows = rows,
+            needed => return Err(Error::ArenaTooSmall { needed: needed.unwrap_or(usize::MAX), given }),
+        }
+        Ok(())
+    }
+
+    /// Rows of the batch.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The API.
+    pub fn api(&self) -> &ApiRecord {
+        &self.api
+    }
+
+    /// Runs every step.
+    ///
+    /// # Errors
+    /// [`Error::Step`] names the step whose operator failed; a checked artifact gives none.
+    pub fn run(&mut self) -> Result<(), Error> {
+        let plans = self.artifact.plans();
+        for offset in 0..self.api.steps {
+            let index = self.api.first_step.saturating_add(offset) as usize;
+            let failed = |error| Error::Step { step: index, error };
+            let missing = failed(OpError::attribute("step", "a checked artifact"));
+            let step = plans.step(index).ok_or(missing)?;
+            let attributes = plans.attributes(&step).ok_or(missing)?;
+            let entry = self.artifact.kernels().get(step.tag).ok_or(missing)?;
+            let operands = StepOperands::new(self, step);
+            (entry.run)(attributes, &operands).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Type, lengths and values of an output after a run.
+    ///
+    /// # Errors
+    /// [`Error::NoTensor`] when there is no such output.
+    pub fn output_view(&self, index: usize) -> Result<View<'_>, Error> {
+        let record = self.artifact.api_output(&self.api, index);
+        let record = record.ok_or(Error::NoTensor { index, count: self.api.outputs.into() })?;
+        self.view(&record).ok_or(Error::NoTensor { index, count: self.api.outputs.into() })
+    }
+
+    /// Elements of an output after a run.
+    ///
+    /// # Errors
+    /// [`Error::NoTensor`]; [`Error::View`] when they are of another type.
+    pub fn output<T: Element>(&self, index: usize) -> Result<&[T], Error> {
+        self.output_view(index)?.as_slice().map_err(|error| Error::View { index, error })
+    }
+
+    /// Type, lengths and bytes of an input, to be written before a run.
+    ///
+    /// # Errors
+    /// [`Error::NoTensor`] when there is no such input.
+    pub fn input_view(&mut self, index: usize) -> Result<ViewMut<'_>, Error> {
+        let none = Error::NoTensor { index, count: self.api.inputs.into() };
+        let record = self.artifact.api_input(&self.api, index).ok_or(none)?;
+        let (start, length) = self.place(&record).ok_or(none)?;
+        let dims = record.spec.shape.resolve(self.rows);
+        let bytes = self.arena.slice_mut(start, length).ok_or(none)?;
+        Ok(ViewMut { spec: record.spec, dims, bytes })
+    }
+
+    /// Elements of an input, to be written before a run.
+    ///
+    /// # Errors
+    /// [`Error::NoTensor`]; [`Error::View`] when they are of another type.
+    pub fn input_mut<T: Element>(&mut self, index: usize) -> Result<&mut [T], Error> {
+        let view = self.input_view(index)?;
+        if !T::stores(view.spec.dtype) {
+            let error = crate::tensor::ViewError::DType { stored: view.spec.dtype };
+            return Err(Error::View { index, error });
+        }
+        bytemuck::try_cast_slice_mut(view.bytes)
+            .map_err(|_| Error::View { index, error: crate::tensor::ViewError::Misaligned })
+    }
+
+    /// Start and length in the arena; `None` for constants.
+    fn place(&self, record: &TensorRecord) -> Option<(usize, usize)> {
+        let Place::Arena { offset, per_row } = record.place else { return None };
+        let start = usize::try_from(offset).ok()?.checked_add((per_row as usize).checked_mul(self.rows)?)?;
+        let rows = if record.spec.shape.is_batched() { self.rows as u64 } else { 1 };
+        let elements = record.spec.shape.elements()?.checked_mul(rows)?;
+        Some((start, usize::try_from(record.spec.dtype.bytes(elements)?).ok()?))
+    }
+
+    fn view(&self, record: &TensorRecord) -> Option<View<'_>> {
+        let bytes = match self.place(record) {
+            Some((start, length)) => self.arena.slice(start, length)?,
+            None => self.artifact.constant(record)?,
+        };
+        Some(View { spec: record.spec, dims: record.spec.shape.resolve(self.rows), bytes })
+    }
+}

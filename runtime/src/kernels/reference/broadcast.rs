@@ -1,0 +1,56 @@
+//! Walks tensors of different shapes in step, as numpy broadcasts them.
+
+use crate::tensor::{Dims, MAX_RANK};
+
+/// The most tensors walked in step.
+pub const MAX_OPERANDS: usize = 3;
+
+/// Offsets of up to three inputs for each element of an output, in the output's order.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    dims: [usize; MAX_RANK],
+    strides: [[usize; MAX_RANK]; MAX_OPERANDS],
+    rank: usize,
+}
+
+impl Walk {
+    /// A walk over an output of `dims`; each input's axes line up from the right, those of length 1 are repeated.
+    pub fn new(dims: &Dims, inputs: &[&Dims]) -> Self {
+        let mut walk = Self { dims: [1; MAX_RANK], strides: [[0; MAX_RANK]; MAX_OPERANDS], rank: dims.len() };
+        for (slot, &dim) in walk.dims.iter_mut().zip(dims.iter()) {
+            *slot = dim;
+        }
+        for (strides, input) in walk.strides.iter_mut().zip(inputs) {
+            let mut stride = 1usize;
+            for (back, &dim) in input.iter().rev().enumerate() {
+                if let Some(axis) = dims.len().checked_sub(back + 1) {
+                    strides[axis] = if dim == 1 { 0 } else { stride };
+                }
+                stride = stride.saturating_mul(dim);
+            }
+        }
+        walk
+    }
+
+    /// Calls `visit` with the inputs' offsets for each element of the output.
+    pub fn for_each(&self, elements: usize, mut visit: impl FnMut([usize; MAX_OPERANDS])) {
+        let mut index = [0usize; MAX_RANK];
+        let mut offsets = [0usize; MAX_OPERANDS];
+        for _ in 0..elements {
+            visit(offsets);
+            for axis in (0..self.rank).rev() {
+                index[axis] += 1;
+                for (offset, strides) in offsets.iter_mut().zip(&self.strides) {
+                    *offset = offset.wrapping_add(strides[axis]);
+                }
+                if index[axis] < self.dims[axis] {
+                    break;
+                }
+                for (offset, strides) in offsets.iter_mut().zip(&self.strides) {
+                    *offset = offset.wrapping_sub(strides[axis].wrapping_mul(self.dims[axis]));
+                }
+                index[axis] = 0;
+            }
+        }
+    }
+}

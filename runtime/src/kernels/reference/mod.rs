@@ -1,0 +1,13 @@
+//! Portable kernels, one file per operator family. They define the right result on every device.
+//!
+//! Kernels are total: whatever the slices' lengths, they neither panic nor read outside them.
+
+pub mod binary;
+pub mod broadcast;
+pub mod cast;
+mod float;
+pub mod mat_mul;
+pub mod transpose;
+pub mod unary;
+
+pub use float::Float;

@@ -1,0 +1,170 @@
+//! Functions of one element.
+
+use super::float::Float;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $code:literal;)*) => {
+        /// A function of one element. The discriminant is the code in an artifact.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum UnaryKind {
+            $($(#[$doc])* $name = $code,)*
+        }
+
+        impl UnaryKind {
+            /// All functions.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Code in an artifact.
+            pub const fn code(self) -> u8 {
+                self as u8
+            }
+
+            /// The function with this code.
+            pub fn from_code(code: u8) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.code() == code)
+            }
+        }
+    };
+}
+
+kinds! {
+    /// x, unchanged.
+    Identity = 0;
+    /// max(x, 0); NaN stays.
+    Relu = 1;
+    /// x clipped to alpha..=beta; NaN stays.
+    Clip = 2;
+    /// x for x >= 0, alpha * x below.
+    LeakyRelu = 3;
+    /// x for x > 0, alpha * (exp(x) - 1) below.
+    Elu = 4;
+    /// beta * x for x > 0, beta * alpha * (exp(x) - 1) below.
+    Selu = 5;
+    /// 1 / (1 + exp(-x)), computed with exp of a negative number only.
+    Sigmoid = 6;
+    /// alpha * x + beta clipped to 0..=1.
+    HardSigmoid = 7;
+    /// x * HardSigmoid(x) with alpha and beta.
+    HardSwish = 8;
+    /// Hyperbolic tangent.
+    Tanh = 9;
+    /// ln(1 + exp(x)) without overflow.
+    Softplus = 10;
+    /// x / (1 + |x|).
+    Softsign = 11;
+    /// x * Sigmoid(x).
+    Silu = 12;
+    /// x / 2 * (1 + erf(x / sqrt 2)).
+    Gelu = 13;
+    /// e to the power of x.
+    Exp = 14;
+    /// Natural logarithm.
+    Log = 15;
+    /// Square root.
+    Sqrt = 16;
+    /// -x.
+    Neg = 17;
+    /// |x|.
+    Abs = 18;
+    /// 1 / x.
+    Reciprocal = 19;
+    /// Largest integer not above x.
+    Floor = 20;
+    /// Smallest integer not below x.
+    Ceil = 21;
+    /// Nearest integer, ties to even.
+    Round = 22;
+    /// Gauss error function.
+    Erf = 23;
+    /// Sine.
+    Sin = 24;
+    /// Cosine.
+    Cos = 25;
+    /// -1, 0 or 1; NaN stays.
+    Sign = 26;
+    /// ln(1 + x).
+    Log1p = 27;
+    /// exp(x) - 1.
+    Expm1 = 28;
+    /// x for x > alpha, 0 otherwise.
+    ThresholdedRelu = 29;
+    /// x * x.
+    Square = 30;
+    /// alpha * x + beta.
+    Affine = 31;
+    /// 1 / sqrt(x).
+    Rsqrt = 32;
+}
+
+/// 1 / (1 + exp(-x)) without overflow: exp is taken of -|x|.
+pub fn sigmoid<F: Float>(x: F) -> F {
+    let e = Float::exp(-Float::abs(x));
+    if x < F::ZERO { e / (F::ONE + e) } else { F::ONE / (F::ONE + e) }
+}
+
+/// `x` no smaller than `low` and no larger than `high`; NaN stays.
+pub fn clip<F: Float>(x: F, low: F, high: F) -> F {
+    let x = if x < low { low } else { x };
+    if x > high { high } else { x }
+}
+
+fn hard_sigmoid<F: Float>(x: F, alpha: F, beta: F) -> F {
+    clip(alpha * x + beta, F::ZERO, F::ONE)
+}
+
+/// `out[i] = kind(x[i])`.
+pub fn unary<F: Float>(kind: UnaryKind, alpha: F, beta: F, x: &[F], out: &mut [F]) {
+    fn map<F: Float>(x: &[F], out: &mut [F], function: impl Fn(F) -> F) {
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = function(x);
+        }
+    }
+    let (zero, one) = (F::ZERO, F::ONE);
+    match kind {
+        UnaryKind::Identity => map(x, out, |x| x),
+        UnaryKind::Relu => map(x, out, |x| if x < zero { zero } else { x }),
+        UnaryKind::Clip => map(x, out, |x| clip(x, alpha, beta)),
+        UnaryKind::LeakyRelu => map(x, out, |x| if x < zero { alpha * x } else { x }),
+        UnaryKind::Elu => map(x, out, |x| if x > zero { x } else { alpha * x.expm1() }),
+        UnaryKind::Selu => map(x, out, |x| if x > zero { beta * x } else { beta * (alpha * x.expm1()) }),
+        UnaryKind::Sigmoid => map(x, out, sigmoid),
+        UnaryKind::HardSigmoid => map(x, out, |x| hard_sigmoid(x, alpha, beta)),
+        UnaryKind::HardSwish => map(x, out, |x| x * hard_sigmoid(x, alpha, beta)),
+        UnaryKind::Tanh => map(x, out, F::tanh),
+        UnaryKind::Softplus => map(x, out, |x| (if x > zero { x } else { zero }) + (-Float::abs(x)).exp().ln_1p()),
+        UnaryKind::Softsign => map(x, out, |x| x / (one + Float::abs(x))),
+        UnaryKind::Silu => map(x, out, |x| x * sigmoid(x)),
+        UnaryKind::Gelu => {
+            let (half, root) = (F::from_f64(0.5), F::from_f64(core::f64::consts::FRAC_1_SQRT_2));
+            map(x, out, |x| half * x * (one + (x * root).erf()))
+        }
+        UnaryKind::Exp => map(x, out, F::exp),
+        UnaryKind::Log => map(x, out, F::ln),
+        UnaryKind::Sqrt => map(x, out, F::sqrt),
+        UnaryKind::Neg => map(x, out, |x| -x),
+        UnaryKind::Abs => map(x, out, F::abs),
+        UnaryKind::Reciprocal => map(x, out, |x| one / x),
+        UnaryKind::Floor => map(x, out, F::floor),
+        UnaryKind::Ceil => map(x, out, F::ceil),
+        UnaryKind::Round => map(x, out, F::round_even),
+        UnaryKind::Erf => map(x, out, F::erf),
+        UnaryKind::Sin => map(x, out, F::sin),
+        UnaryKind::Cos => map(x, out, F::cos),
+        UnaryKind::Sign => map(x, out, |x| {
+            if x > zero {
+                one
+            } else if x < zero {
+                -one
+            } else {
+                x
+            }
+        }),
+        UnaryKind::Log1p => map(x, out, F::ln_1p),
+        UnaryKind::Expm1 => map(x, out, F::expm1),
+        UnaryKind::ThresholdedRelu => map(x, out, |x| if x > alpha { x } else { zero }),
+        UnaryKind::Square => map(x, out, |x| x * x),
+        UnaryKind::Affine => map(x, out, |x| alpha * x + beta),
+        UnaryKind::Rsqrt => map(x, out, |x| one / x.sqrt()),
+    }
+}

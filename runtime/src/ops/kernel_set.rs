@@ -1,0 +1,69 @@
+//! Which operators a program can run.
+
+use super::{Inputs, OpError, Operands, Operator, Outputs, Scratch};
+use crate::bytes::Reader;
+
+/// How to check and run the steps of one operator.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelEntry {
+    /// The operator's tag.
+    pub tag: u16,
+    /// The operator's name.
+    pub name: &'static str,
+    /// Parses the attributes and applies the shape rule; returns the scratch memory that the step needs.
+    pub check: fn(&[u8], &dyn Inputs, &mut dyn Outputs) -> Result<Scratch, OpError>,
+    /// Runs a step that `check` accepted.
+    pub run: fn(&[u8], &dyn Operands) -> Result<(), OpError>,
+}
+
+impl KernelEntry {
+    /// The entry of operator `O`.
+    pub const fn of<O: Operator>() -> Self {
+        Self { tag: O::TAG, name: O::NAME, check: check::<O>, run: run::<O> }
+    }
+}
+
+fn check<O: Operator>(attributes: &[u8], inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<Scratch, OpError> {
+    let mut reader = Reader::new(attributes);
+    let operator = O::parse(&mut reader)?;
+    reader.finish()?;
+    operator.infer(inputs, outputs)?;
+    operator.scratch(inputs)
+}
+
+fn run<O: Operator>(attributes: &[u8], operands: &dyn Operands) -> Result<(), OpError> {
+    O::parse(&mut Reader::new(attributes))?.run(operands)
+}
+
+/// A table of operators, in rising order of their tags. A program that names a smaller set than [`KernelSet::ALL`] is
+/// linked without the other operators' kernels.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelSet {
+    entries: &'static [KernelEntry],
+}
+
+impl KernelSet {
+    /// A set of `entries`, whose tags must rise.
+    ///
+    /// # Panics
+    /// When they do not: at compile time for a constant, as these sets are.
+    pub const fn new(entries: &'static [KernelEntry]) -> Self {
+        let mut i = 1;
+        while i < entries.len() {
+            assert!(entries[i - 1].tag < entries[i].tag, "the tags of a kernel set must rise");
+            i += 1;
+        }
+        Self { entries }
+    }
+
+    /// The entry for the operator with this tag.
+    pub fn get(&self, tag: u16) -> Option<&'static KernelEntry> {
+        let index = self.entries.binary_search_by_key(&tag, |entry| entry.tag).ok()?;
+        self.entries.get(index)
+    }
+
+    /// All entries, by tag.
+    pub const fn entries(&self) -> &'static [KernelEntry] {
+        self.entries
+    }
+}

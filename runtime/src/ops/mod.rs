@@ -1,0 +1,155 @@
+//! Operators: one file each, holding attributes, their bytes (parse beside emit), the shape rule and the run.
+//!
+//! [`Op`] is the only operator enum of the project; the compiler's graph holds it, an artifact stores its tag and
+//! attributes, and a [`KernelSet`] says which of them a program can run.
+
+mod error;
+mod kernel_set;
+mod operands;
+
+pub use error::{OpError, Problem};
+pub use kernel_set::{KernelEntry, KernelSet};
+pub use operands::{Inputs, OperandSpec, Operands, Outputs};
+
+use crate::bytes::{BytesError, Reader, Writer};
+
+/// The most bytes that an operator's attributes take.
+pub const MAX_ATTRIBUTE_BYTES: usize = 64;
+
+/// What every operator defines.
+pub trait Operator: Sized {
+    /// Number of the operator in an artifact; never reused for another meaning.
+    const TAG: u16;
+    /// Name for messages.
+    const NAME: &'static str;
+
+    /// Inputs that must be constants in the tables section, because their values are indices, lengths or bounds: bit `i` for
+    /// input `i`.
+    const TABLE_INPUTS: u32 = 0;
+
+    /// Reads the attributes. Fails on values outside their range.
+    fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError>;
+
+    /// Writes the attributes, at most [`MAX_ATTRIBUTE_BYTES`].
+    fn emit(&self, writer: &mut Writer<'_>) -> Result<(), BytesError>;
+
+    /// The shape rule: checks the inputs and states each output's type and shape.
+    ///
+    /// The compiler calls it to build a graph and the loader to check an artifact, so everything that `run` relies on is
+    /// checked here, also the values of constant inputs that are used as indices or lengths.
+    fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError>;
+
+    /// Scratch memory that a run needs. Zero for most operators.
+    fn scratch(&self, _inputs: &dyn Inputs) -> Result<Scratch, OpError> {
+        Ok(Scratch::default())
+    }
+
+    /// Computes the outputs. Called only on operands that `infer` accepted.
+    fn run(&self, operands: &dyn Operands) -> Result<(), OpError>;
+}
+
+/// Bytes of scratch memory: `fixed + per_row * N`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scratch {
+    /// Bytes whatever the batch.
+    pub fixed: u64,
+    /// Bytes for each row of the batch.
+    pub per_row: u64,
+}
+
+/// Declares the operator modules, the enum over them, and the set of all their kernels.
+macro_rules! operators {
+    ($($(#[$doc:meta])* $module:ident::$name:ident = $tag:literal;)*) => {
+        $(#[allow(missing_docs, reason = "each file documents itself")] pub mod $module;)*
+
+        /// Any operator with its attributes.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub enum Op {
+            $($(#[$doc])* $name($module::$name),)*
+        }
+
+        $(impl From<$module::$name> for Op {
+            fn from(operator: $module::$name) -> Self {
+                Self::$name(operator)
+            }
+        })*
+
+        impl Op {
+            /// Number of the operator in an artifact.
+            pub const fn tag(&self) -> u16 {
+                match self { $(Self::$name(_) => $tag,)* }
+            }
+
+            /// Name for messages.
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$name(_) => stringify!($name),)* }
+            }
+
+            /// Inputs whose constants belong in the tables section; see [`Operator::TABLE_INPUTS`].
+            pub const fn table_inputs(&self) -> u32 {
+                match self { $(Self::$name(_) => <$module::$name as Operator>::TABLE_INPUTS,)* }
+            }
+
+            /// Name of the operator with this tag.
+            pub const fn name_of(tag: u16) -> Option<&'static str> {
+                match tag { $($tag => Some(stringify!($name)),)* _ => None }
+            }
+
+            /// Rust path of the operator's type under [`crate::ops`], for generated kernel sets.
+            pub const fn path_of(tag: u16) -> Option<&'static str> {
+                match tag { $($tag => Some(concat!(stringify!($module), "::", stringify!($name))),)* _ => None }
+            }
+
+            /// Reads the attributes of the operator with this tag; `None` when there is no such operator.
+            pub fn parse(tag: u16, reader: &mut Reader<'_>) -> Option<Result<Self, BytesError>> {
+                match tag { $($tag => Some(Operator::parse(reader).map(Self::$name)),)* _ => None }
+            }
+
+            /// Writes the attributes.
+            pub fn emit(&self, writer: &mut Writer<'_>) -> Result<(), BytesError> {
+                match self { $(Self::$name(operator) => operator.emit(writer),)* }
+            }
+
+            /// The shape rule; see [`Operator::infer`].
+            pub fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
+                match self { $(Self::$name(operator) => operator.infer(inputs, outputs),)* }
+            }
+
+            /// Scratch memory of a run; see [`Operator::scratch`].
+            pub fn scratch(&self, inputs: &dyn Inputs) -> Result<Scratch, OpError> {
+                match self { $(Self::$name(operator) => operator.scratch(inputs),)* }
+            }
+
+            /// Computes the outputs; see [`Operator::run`].
+            pub fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
+                match self { $(Self::$name(operator) => operator.run(operands),)* }
+            }
+        }
+
+        $(impl $module::$name {
+            const ASSIGNED_TAG: u16 = $tag;
+            const ASSIGNED_NAME: &'static str = stringify!($name);
+        })*
+
+        impl KernelSet {
+            /// Every operator of this version of the runtime.
+            pub const ALL: KernelSet = KernelSet::new(&[$(KernelEntry::of::<$module::$name>(),)*]);
+        }
+    };
+}
+
+// Tags are part of the artifact format: keep them in rising order and never give one a second meaning.
+operators! {
+    /// Converts elements to another type.
+    cast::Cast = 1;
+    /// Gives the same elements another shape.
+    reshape::Reshape = 2;
+    /// Permutes axes.
+    transpose::Transpose = 3;
+    /// Arithmetic on two tensors with broadcasting.
+    binary::Binary = 10;
+    /// A function of each element.
+    unary::Unary = 11;
+    /// Matrix product over the last two axes.
+    mat_mul::MatMul = 20;
+}

@@ -1,0 +1,98 @@
+//! Permutes axes: output axis `i` is input axis `perm[i]`.
+//!
+//! Attributes: `perm: u32`, four bits per axis, axis 0 lowest. Any element type of whole bytes.
+
+use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
+use crate::bytes::{BytesError, Reader, Writer};
+use crate::kernels::reference::transpose;
+use crate::tensor::{MAX_RANK, Shape, TensorSpec};
+
+/// An order of up to eight axes, packed four bits each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permutation(u32);
+
+impl Permutation {
+    /// Packs `axes`; `None` unless it holds each of `0..axes.len()` once, and eight at most.
+    pub fn new(axes: &[usize]) -> Option<Self> {
+        let mut seen = 0u32;
+        let mut packed = 0u32;
+        if axes.len() > MAX_RANK {
+            return None;
+        }
+        for (position, &axis) in axes.iter().enumerate() {
+            if axis >= axes.len() || seen & (1 << axis) != 0 {
+                return None;
+            }
+            seen |= 1 << axis;
+            packed |= (axis as u32) << (4 * position);
+        }
+        Some(Self(packed))
+    }
+
+    /// The input axis of output axis `position` (below 8).
+    pub fn axis(self, position: usize) -> usize {
+        ((self.0 >> (4 * position)) & 0xF) as usize
+    }
+
+    /// The first `rank` axes when they are a permutation of `0..rank`.
+    fn axes(self, rank: usize) -> Option<[usize; MAX_RANK]> {
+        let mut axes = [0; MAX_RANK];
+        for (position, axis) in axes.iter_mut().enumerate().take(rank) {
+            *axis = self.axis(position);
+        }
+        (Self::new(axes.get(..rank)?) == Some(self)).then_some(axes)
+    }
+}
+
+/// Reorders the axes of the input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Transpose {
+    /// Input axis of each output axis.
+    pub perm: Permutation,
+}
+
+impl Operator for Transpose {
+    const TAG: u16 = Self::ASSIGNED_TAG;
+    const NAME: &'static str = Self::ASSIGNED_NAME;
+
+    fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
+        Ok(Self { perm: Permutation(reader.u32()?) })
+    }
+
+    fn emit(&self, writer: &mut Writer<'_>) -> Result<(), BytesError> {
+        writer.u32(self.perm.0)
+    }
+
+    fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
+        inputs.at_most(1)?;
+        let input = inputs.required(0)?.spec;
+        if input.dtype.bits() < 8 {
+            return Err(OpError::input(0, Problem::DType, "elements of whole bytes"));
+        }
+        let rank = input.shape.rank();
+        let perm = self.perm.axes(rank).ok_or(OpError::attribute("perm", "each axis of the input once"))?;
+        let mut dims = [0; MAX_RANK];
+        let mut batch = None;
+        for (position, (dim, &axis)) in dims.iter_mut().zip(&perm).enumerate().take(rank) {
+            *dim = input.shape.factor(axis).unwrap_or(1);
+            if input.shape.is_batch(axis) {
+                batch = Some(position);
+            }
+        }
+        let shape = Shape::new(&dims[..rank], batch)
+            .map_err(|error| OpError::output(0, Problem::Unrepresentable(error), "a storable shape"))?;
+        outputs.put(0, TensorSpec { shape, ..input })
+    }
+
+    fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
+        let input = operands.input(0)?;
+        let output = operands.output(0)?;
+        let mut perm = [0; MAX_RANK];
+        for (position, axis) in perm.iter_mut().enumerate() {
+            *axis = self.perm.axis(position);
+        }
+        let width = (input.spec.dtype.bits() / 8) as usize;
+        transpose::transpose(width, input.bytes, &input.dims, &perm[..input.dims.len()], output.bytes);
+        Ok(())
+    }
+}
