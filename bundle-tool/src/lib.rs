@@ -1,5 +1,8 @@
-//! Compiles bentos.
+//! Compiles BentoML bentos into memory-mapped artifacts for `ekiben-runtime`.
 
 pub mod bundle;
 pub mod frontend;
+pub mod graph;
+pub mod planner;
 pub mod service;
+pub mod writer;

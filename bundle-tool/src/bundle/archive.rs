@@ -43,12 +43,8 @@ pub(super) struct Limits {
 
 impl Limits {
     /// Generous for bentos of models that run on small devices, harmless for a host.
-    pub(super) const DEFAULT: Limits = Limits {
-        total_bytes: 2 << 30,
-        members: 100_000,
-        ratio: 100,
-        ratio_free_bytes: 64 << 20,
-    };
+    pub(super) const DEFAULT: Limits =
+        Limits { total_bytes: 2 << 30, members: 100_000, ratio: 100, ratio_free_bytes: 64 << 20 };
 }
 
 /// Memory for an xz dictionary, in KiB; `xz -9e` needs 65 MiB.
@@ -57,58 +53,30 @@ const XZ_MEMORY_KIB: u32 = 128 << 10;
 const EXTENSION_LIMIT: u64 = 64 << 10;
 
 /// Decodes the archive at `path` into memory.
-pub(super) fn open(
-    path: &Path,
-    compression: Compression,
-    limits: Limits,
-) -> Result<Files, BundleError> {
+pub(super) fn open(path: &Path, compression: Compression, limits: Limits) -> Result<Files, BundleError> {
     let label = path.display().to_string();
-    let io = |source| BundleError::Io {
-        path: label.clone(),
-        source,
-    };
+    let io = |source| BundleError::Io { path: label.clone(), source };
     let file = File::open(path).map_err(io)?;
     let compressed = file.metadata().map_err(io)?.len();
-    let members = decode(
-        &label,
-        BufReader::new(file),
-        compressed,
-        compression,
-        limits,
-    )?;
+    let members = decode(&label, BufReader::new(file), compressed, compression, limits)?;
     Ok(Files::memory(&label, members))
 }
 
 /// The first `count` bytes of what a compressed file unpacks to, fewer if it ends before.
-pub(super) fn head(
-    path: &Path,
-    label: &str,
-    compression: Compression,
-    count: u64,
-) -> Result<Vec<u8>, BundleError> {
-    let file = File::open(path).map_err(|source| BundleError::Io {
-        path: label.to_owned(),
-        source,
-    })?;
+pub(super) fn head(path: &Path, label: &str, compression: Compression, count: u64) -> Result<Vec<u8>, BundleError> {
+    let file = File::open(path).map_err(|source| BundleError::Io { path: label.to_owned(), source })?;
     let mut head = Vec::new();
     decoder(BufReader::new(file), compression)
         .take(count)
         .read_to_end(&mut head)
-        .map_err(|error| BundleError::Archive {
-            archive: label.to_owned(),
-            detail: format!("{error} at its start"),
-        })?;
+        .map_err(|error| BundleError::Archive { archive: label.to_owned(), detail: format!("{error} at its start") })?;
     Ok(head)
 }
 
 fn decoder<'a>(input: impl Read + 'a, compression: Compression) -> Box<dyn Read + 'a> {
     match compression {
         Compression::None => Box::new(input),
-        Compression::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(
-            input,
-            true,
-            XZ_MEMORY_KIB,
-        )),
+        Compression::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY_KIB)),
         Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(input)),
         Compression::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(input)),
     }
@@ -123,29 +91,15 @@ fn decode(
     limits: Limits,
 ) -> Result<BTreeMap<String, Vec<u8>>, BundleError> {
     let decoder = decoder(input, compression);
-    let by_ratio = compressed
-        .saturating_mul(limits.ratio)
-        .max(limits.ratio_free_bytes);
+    let by_ratio = compressed.saturating_mul(limits.ratio).max(limits.ratio_free_bytes);
     let exceeded = Rc::new(Cell::new(false));
     let allowed = limits.total_bytes.min(by_ratio);
-    let reader = Metered {
-        inner: decoder,
-        remaining: allowed,
-        exceeded: Rc::clone(&exceeded),
-    };
-    let mut unpacking = Unpacking {
-        label,
-        limits,
-        members: BTreeMap::new(),
-        folders: BTreeSet::new(),
-    };
+    let reader = Metered { inner: decoder, remaining: allowed, exceeded: Rc::clone(&exceeded) };
+    let mut unpacking = Unpacking { label, limits, members: BTreeMap::new(), folders: BTreeSet::new() };
     let result = unpacking.run(reader);
     if exceeded.get() {
         let problem = format!("unpacks to more than {allowed} bytes from {compressed}");
-        return Err(BundleError::ArchiveLimit {
-            archive: label.to_owned(),
-            problem,
-        });
+        return Err(BundleError::ArchiveLimit { archive: label.to_owned(), problem });
     }
     result.map(|()| unpacking.members)
 }
@@ -191,15 +145,10 @@ impl Unpacking<'_> {
         for (index, entry) in entries.raw(true).enumerate() {
             if index >= self.limits.members {
                 let problem = format!("holds more than {} members", self.limits.members);
-                return Err(BundleError::ArchiveLimit {
-                    archive: self.label.to_owned(),
-                    problem,
-                });
+                return Err(BundleError::ArchiveLimit { archive: self.label.to_owned(), problem });
             }
             let mut entry = entry.map_err(|error| self.damaged(&error))?;
-            let stored = name
-                .clone()
-                .unwrap_or_else(|| entry.header().path_bytes().into_owned());
+            let stored = name.clone().unwrap_or_else(|| entry.header().path_bytes().into_owned());
             match entry.header().entry_type() {
                 EntryType::GNULongName => {
                     let mut long = self.extension(&mut entry)?;
@@ -227,19 +176,12 @@ impl Unpacking<'_> {
             }
         }
         // What follows the end mark is only padding, but the checksums of the compression come after it.
-        io::copy(&mut archive.into_inner(), &mut io::sink())
-            .map_err(|error| self.damaged(&error))?;
+        io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(|error| self.damaged(&error))?;
         Ok(())
     }
 
-    fn member<R: Read>(
-        &mut self,
-        entry: &mut Entry<'_, R>,
-        kind: EntryType,
-        stored: &[u8],
-    ) -> Result<(), BundleError> {
-        let text = std::str::from_utf8(stored)
-            .map_err(|_| self.refuse(stored, "has a name that is not UTF-8"))?;
+    fn member<R: Read>(&mut self, entry: &mut Entry<'_, R>, kind: EntryType, stored: &[u8]) -> Result<(), BundleError> {
+        let text = std::str::from_utf8(stored).map_err(|_| self.refuse(stored, "has a name that is not UTF-8"))?;
         let name = normal_name(text).map_err(|reason| self.refuse(stored, reason))?;
         match kind {
             EntryType::Directory => self.add_folder(&name, stored),
@@ -282,26 +224,14 @@ impl Unpacking<'_> {
     }
 
     /// A member's bytes. Memory grows with what is really there, not with what the header says.
-    fn content<R: Read>(
-        &self,
-        entry: &mut Entry<'_, R>,
-        stored: &[u8],
-    ) -> Result<Vec<u8>, BundleError> {
+    fn content<R: Read>(&self, entry: &mut Entry<'_, R>, stored: &[u8]) -> Result<Vec<u8>, BundleError> {
         let size = entry.size();
         let mut bytes = Vec::new();
-        entry
-            .read_to_end(&mut bytes)
-            .map_err(|error| self.damaged(&error))?;
+        entry.read_to_end(&mut bytes).map_err(|error| self.damaged(&error))?;
         if bytes.len() as u64 != size {
-            let detail = format!(
-                "member {:?} has {} of its {size} bytes",
-                String::from_utf8_lossy(stored),
-                bytes.len()
-            );
-            return Err(BundleError::Archive {
-                archive: self.label.to_owned(),
-                detail,
-            });
+            let detail =
+                format!("member {:?} has {} of its {size} bytes", String::from_utf8_lossy(stored), bytes.len());
+            return Err(BundleError::Archive { archive: self.label.to_owned(), detail });
         }
         bytes.shrink_to_fit();
         Ok(bytes)
@@ -310,10 +240,7 @@ impl Unpacking<'_> {
     /// The bytes of a long name or a PAX header.
     fn extension<R: Read>(&self, entry: &mut Entry<'_, R>) -> Result<Vec<u8>, BundleError> {
         if entry.size() > EXTENSION_LIMIT {
-            return Err(self.refuse(
-                &entry.header().path_bytes(),
-                "is an extension header of more than 64 KiB",
-            ));
+            return Err(self.refuse(&entry.header().path_bytes(), "is an extension header of more than 64 KiB"));
         }
         self.content(entry, b"extension header")
     }
@@ -337,11 +264,7 @@ impl Unpacking<'_> {
 
     fn refuse(&self, stored: &[u8], reason: &'static str) -> BundleError {
         let member = String::from_utf8_lossy(stored).into_owned();
-        BundleError::Member {
-            archive: self.label.to_owned(),
-            member,
-            reason,
-        }
+        BundleError::Member { archive: self.label.to_owned(), member, reason }
     }
 
     fn damaged(&self, error: &io::Error) -> BundleError {
@@ -349,10 +272,7 @@ impl Unpacking<'_> {
             Some(_) => format!(" after {} members", self.members.len()),
             None => " before its first member".to_owned(),
         };
-        BundleError::Archive {
-            archive: self.label.to_owned(),
-            detail: format!("{error}{after}"),
-        }
+        BundleError::Archive { archive: self.label.to_owned(), detail: format!("{error}{after}") }
     }
 }
 

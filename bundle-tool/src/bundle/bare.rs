@@ -15,12 +15,7 @@ use super::{Bundle, Generation, Provenance};
 pub(super) fn open(path: &Path, format: ModelFormat) -> Result<Bundle, BundleError> {
     let files = Files::single(path)?;
     let main = files.list("")?.into_iter().next().unwrap_or_default();
-    let name = main
-        .split('.')
-        .next()
-        .filter(|stem| !stem.is_empty())
-        .unwrap_or(&main)
-        .to_owned();
+    let name = main.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or(&main).to_owned();
     let model = ModelFile {
         name: name.clone(),
         version: None,

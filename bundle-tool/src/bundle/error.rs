@@ -58,9 +58,7 @@ pub enum BundleError {
         problem: String,
     },
     /// A name inside the bento could reach outside of it, or is not a plain relative path.
-    #[error(
-        "the name {name:?} is refused: it {reason}. Names in a bento are relative paths inside it"
-    )]
+    #[error("the name {name:?} is refused: it {reason}. Names in a bento are relative paths inside it")]
     UnsafeName {
         /// The name.
         name: String,
@@ -68,9 +66,7 @@ pub enum BundleError {
         reason: &'static str,
     },
     /// A member of an archive is refused.
-    #[error(
-        "{archive}: member {member:?} is refused: it {reason}. Rebuild the archive with `bentoml export`"
-    )]
+    #[error("{archive}: member {member:?} is refused: it {reason}. Rebuild the archive with `bentoml export`")]
     Member {
         /// The archive.
         archive: String,
@@ -80,9 +76,7 @@ pub enum BundleError {
         reason: &'static str,
     },
     /// An archive unpacks to more than is allowed.
-    #[error(
-        "{archive} is refused: it {problem}. If the bento is genuine, unpack it yourself and give the directory"
-    )]
+    #[error("{archive} is refused: it {problem}. If the bento is genuine, unpack it yourself and give the directory")]
     ArchiveLimit {
         /// The archive.
         archive: String,

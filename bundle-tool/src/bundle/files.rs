@@ -48,10 +48,7 @@ impl Files {
     /// Opens a directory. Its own path may be a symbolic link; nothing inside may lead out of it.
     pub fn directory(path: &Path) -> Result<Files, BundleError> {
         let label = path.display().to_string();
-        let root = fs::canonicalize(path).map_err(|source| BundleError::Io {
-            path: label.clone(),
-            source,
-        })?;
+        let root = fs::canonicalize(path).map_err(|source| BundleError::Io { path: label.clone(), source })?;
         Ok(Files::new(&label, Store::Directory(root)))
     }
 
@@ -61,19 +58,10 @@ impl Files {
         let name = match path.file_name().and_then(|name| name.to_str()) {
             Some(name) => name.to_owned(),
             None => {
-                return Err(BundleError::UnsafeName {
-                    name: label,
-                    reason: "is not a UTF-8 file name",
-                });
+                return Err(BundleError::UnsafeName { name: label, reason: "is not a UTF-8 file name" });
             }
         };
-        Ok(Files::new(
-            &label,
-            Store::Single {
-                path: path.to_owned(),
-                name,
-            },
-        ))
+        Ok(Files::new(&label, Store::Single { path: path.to_owned(), name }))
     }
 
     /// Wraps the decoded members of an archive; names have passed [`normal_name`].
@@ -82,10 +70,7 @@ impl Files {
     }
 
     fn new(label: &str, store: Store) -> Files {
-        Files {
-            label: label.into(),
-            store: Arc::new(store),
-        }
+        Files { label: label.into(), store: Arc::new(store) }
     }
 
     /// The bento's path as the user gave it, for messages.
@@ -109,11 +94,7 @@ impl Files {
             Store::Memory(members) => members.contains_key(name),
             Store::Single { name: only, .. } => only == name,
             Store::Directory(root) => normal_name(name).is_ok_and(|name| {
-                !name.is_empty()
-                    && root
-                        .join(name)
-                        .symlink_metadata()
-                        .is_ok_and(|meta| !meta.is_dir())
+                !name.is_empty() && root.join(name).symlink_metadata().is_ok_and(|meta| !meta.is_dir())
             }),
         }
     }
@@ -128,11 +109,7 @@ impl Files {
                 let bytes = members.get(name).ok_or_else(|| self.missing(name))?;
                 let size = bytes.len() as u64;
                 if size > limit {
-                    return Err(BundleError::TooLarge {
-                        file: self.describe(name),
-                        size,
-                        limit,
-                    });
+                    return Err(BundleError::TooLarge { file: self.describe(name), size, limit });
                 }
                 Ok(Cow::Borrowed(bytes))
             }
@@ -141,10 +118,8 @@ impl Files {
             }
             Store::Single { .. } => Err(self.missing(name)),
             Store::Directory(root) => {
-                let name = normal_name(name).map_err(|reason| BundleError::UnsafeName {
-                    name: name.to_owned(),
-                    reason,
-                })?;
+                let name =
+                    normal_name(name).map_err(|reason| BundleError::UnsafeName { name: name.to_owned(), reason })?;
                 let path = self.resolve(root, &name)?;
                 read_regular(&path, &self.describe(&name), limit).map(Cow::Owned)
             }
@@ -168,10 +143,7 @@ impl Files {
     ///
     /// Symbolic links are listed and not followed. An absent directory has no files.
     pub fn list(&self, under: &str) -> Result<Vec<String>, BundleError> {
-        let under = normal_name(under).map_err(|reason| BundleError::UnsafeName {
-            name: under.to_owned(),
-            reason,
-        })?;
+        let under = normal_name(under).map_err(|reason| BundleError::UnsafeName { name: under.to_owned(), reason })?;
         match &*self.store {
             Store::Memory(members) => {
                 let prefix = if under.is_empty() { under } else { under + "/" };
@@ -182,11 +154,7 @@ impl Files {
                     .cloned()
                     .collect())
             }
-            Store::Single { name, .. } => Ok(if under.is_empty() {
-                vec![name.clone()]
-            } else {
-                Vec::new()
-            }),
+            Store::Single { name, .. } => Ok(if under.is_empty() { vec![name.clone()] } else { Vec::new() }),
             Store::Directory(root) => self.walk(root, &under),
         }
     }
@@ -207,10 +175,7 @@ impl Files {
                 return Err(self.missing(name));
             }
             Err(source) => {
-                return Err(BundleError::Io {
-                    path: self.describe(name),
-                    source,
-                });
+                return Err(BundleError::Io { path: self.describe(name), source });
             }
         };
         if !path.starts_with(root) {
@@ -223,28 +188,20 @@ impl Files {
     }
 
     fn walk(&self, root: &Path, under: &str) -> Result<Vec<String>, BundleError> {
-        let limit = |problem: String| BundleError::DirectoryLimit {
-            path: self.label.to_string(),
-            problem,
-        };
+        let limit = |problem: String| BundleError::DirectoryLimit { path: self.label.to_string(), problem };
         let mut names = BTreeSet::new();
         let mut seen = 0_usize;
         let mut pending = vec![under.to_owned()];
         while let Some(folder) = pending.pop() {
             if folder.split('/').count() > MAX_DEPTH {
-                return Err(limit(format!(
-                    "has more than {MAX_DEPTH} nested directories at {folder:?}"
-                )));
+                return Err(limit(format!("has more than {MAX_DEPTH} nested directories at {folder:?}")));
             }
             let path = match self.resolve(root, &folder) {
                 Ok(path) => path,
                 Err(BundleError::MissingFile { .. }) => continue,
                 Err(error) => return Err(error),
             };
-            let io = |source| BundleError::Io {
-                path: self.describe(&folder),
-                source,
-            };
+            let io = |source| BundleError::Io { path: self.describe(&folder), source };
             for entry in fs::read_dir(&path).map_err(io)? {
                 let entry = entry.map_err(io)?;
                 seen += 1;
@@ -255,11 +212,7 @@ impl Files {
                 let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
                     continue;
                 };
-                let full = if folder.is_empty() {
-                    name
-                } else {
-                    format!("{folder}/{name}")
-                };
+                let full = if folder.is_empty() { name } else { format!("{folder}/{name}") };
                 if entry.file_type().map_err(io)?.is_dir() {
                     pending.push(full);
                 } else {
@@ -288,10 +241,7 @@ pub(super) fn normal_name(name: &str) -> Result<String, &'static str> {
     if name.chars().any(char::is_control) {
         return Err("contains a control character");
     }
-    let parts: Vec<&str> = name
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
+    let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     if parts.contains(&"..") {
         return Err("leads out of the bento with `..`");
     }
@@ -303,37 +253,19 @@ pub(super) fn normal_name(name: &str) -> Result<String, &'static str> {
 
 /// Reads a regular file of at most `limit` bytes, whatever its size becomes while it is read.
 pub(super) fn read_regular(path: &Path, label: &str, limit: u64) -> Result<Vec<u8>, BundleError> {
-    let io = |source| BundleError::Io {
-        path: label.to_owned(),
-        source,
-    };
+    let io = |source| BundleError::Io { path: label.to_owned(), source };
     // A pipe or a device must not even be opened: it could block or have effects.
     let meta = fs::metadata(path).map_err(io)?;
     if !meta.is_file() {
-        return Err(BundleError::UnsafeName {
-            name: label.to_owned(),
-            reason: "is not a regular file",
-        });
+        return Err(BundleError::UnsafeName { name: label.to_owned(), reason: "is not a regular file" });
     }
     if meta.len() > limit {
-        return Err(BundleError::TooLarge {
-            file: label.to_owned(),
-            size: meta.len(),
-            limit,
-        });
+        return Err(BundleError::TooLarge { file: label.to_owned(), size: meta.len(), limit });
     }
     let mut bytes = Vec::new();
-    File::open(path)
-        .map_err(io)?
-        .take(limit.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(io)?;
+    File::open(path).map_err(io)?.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > limit {
-        return Err(BundleError::TooLarge {
-            file: label.to_owned(),
-            size: bytes.len() as u64,
-            limit,
-        });
+        return Err(BundleError::TooLarge { file: label.to_owned(), size: bytes.len() as u64, limit });
     }
     Ok(bytes)
 }

@@ -43,9 +43,7 @@ impl ModelFormat {
             | [b'B', b'Z', b'h', ..]
             | [0xfd, b'7', b'z', b'X', b'Z', 0, ..]
             | [0x5d, 0, 0, ..] => ModelFormat::Compressed,
-            _ if bytes.starts_with(b"tree\n") || bytes.starts_with(b"tree\r\n") => {
-                ModelFormat::LightgbmText
-            }
+            _ if bytes.starts_with(b"tree\n") || bytes.starts_with(b"tree\r\n") => ModelFormat::LightgbmText,
             _ if is_onnx(bytes) => ModelFormat::Onnx,
             _ if matches!(bytes.trim_ascii_start(), [b'{' | b'[', ..]) => ModelFormat::Json,
             _ => ModelFormat::Unknown,
@@ -74,10 +72,7 @@ fn is_onnx(bytes: &[u8]) -> bool {
                 let Some((length, after)) = varint(after) else {
                     return false;
                 };
-                let Some(after) = usize::try_from(length)
-                    .ok()
-                    .and_then(|length| after.get(length..))
-                else {
+                let Some(after) = usize::try_from(length).ok().and_then(|length| after.get(length..)) else {
                     return false;
                 };
                 after

@@ -21,10 +21,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-pub use api::{
-    ApiDecl, ImageOptions, InputAdapter, Interface, ModelFile, OutputAdapter, Parameter,
-    ValueSchema,
-};
+pub use api::{ApiDecl, ImageOptions, InputAdapter, Interface, ModelFile, OutputAdapter, Parameter, ValueSchema};
 pub use error::BundleError;
 pub use files::{Files, MODEL_LIMIT};
 pub use format::ModelFormat;
@@ -107,10 +104,7 @@ impl Bundle {
     pub fn open(path: &Path, store: Option<&Path>) -> Result<Bundle, BundleError> {
         let store = store.map(Files::directory).transpose()?;
         let label = path.display().to_string();
-        let meta = fs::metadata(path).map_err(|source| BundleError::Io {
-            path: label.clone(),
-            source,
-        })?;
+        let meta = fs::metadata(path).map_err(|source| BundleError::Io { path: label.clone(), source })?;
         if meta.is_dir() {
             return Bundle::of_files(Files::directory(path)?, store.as_ref());
         }
@@ -122,23 +116,15 @@ impl Bundle {
         }
         let head = head(path, &label)?;
         if let Some(compression) = archive_of(&head, path, &label)? {
-            return Bundle::of_files(
-                archive::open(path, compression, Limits::DEFAULT)?,
-                store.as_ref(),
-            );
+            return Bundle::of_files(archive::open(path, compression, Limits::DEFAULT)?, store.as_ref());
         }
         let format = ModelFormat::of(&files::read_regular(path, &label, MODEL_LIMIT)?);
         let found = match format {
             ModelFormat::Unknown => "its first bytes are those of no known format",
-            ModelFormat::Zip => {
-                "it is a zip. Unpack it and give the directory, or export the bento as .bento"
-            }
+            ModelFormat::Zip => "it is a zip. Unpack it and give the directory, or export the bento as .bento",
             _ => return bare::open(path, format),
         };
-        Err(BundleError::Unrecognised {
-            path: label,
-            found: found.to_owned(),
-        })
+        Err(BundleError::Unrecognised { path: label, found: found.to_owned() })
     }
 
     /// Tells the layout by the manifest at the root.
@@ -151,17 +137,13 @@ impl Bundle {
             v1::open_model(files)
         } else {
             let found = "it has no bentoml.yml, bento.yaml or model.yaml at its root".to_owned();
-            Err(BundleError::Unrecognised {
-                path: files.label().to_owned(),
-                found,
-            })
+            Err(BundleError::Unrecognised { path: files.label().to_owned(), found })
         }
     }
 
     /// The text of one of [`Bundle::sources`].
     pub fn read_source(&self, name: &str) -> Result<String, BundleError> {
-        self.files
-            .read_text(&format!("{}/{name}", self.source_root), files::SOURCE_LIMIT)
+        self.files.read_text(&format!("{}/{name}", self.source_root), files::SOURCE_LIMIT)
     }
 
     /// How messages call one of [`Bundle::sources`].
@@ -181,24 +163,15 @@ impl Bundle {
 
     /// The model whose name or `name:version` is `tag`.
     pub fn model(&self, tag: &str) -> Option<&ModelFile> {
-        self.models
-            .iter()
-            .find(|model| model.name == tag || model.tag() == tag)
+        self.models.iter().find(|model| model.name == tag || model.tag() == tag)
     }
 }
 
 /// The first bytes of a file.
 fn head(path: &Path, label: &str) -> Result<Vec<u8>, BundleError> {
-    let io = |source| BundleError::Io {
-        path: label.to_owned(),
-        source,
-    };
+    let io = |source| BundleError::Io { path: label.to_owned(), source };
     let mut head = Vec::new();
-    fs::File::open(path)
-        .map_err(io)?
-        .take(HEAD_BYTES)
-        .read_to_end(&mut head)
-        .map_err(io)?;
+    fs::File::open(path).map_err(io)?.take(HEAD_BYTES).read_to_end(&mut head).map_err(io)?;
     Ok(head)
 }
 
@@ -223,13 +196,8 @@ fn is_tar(block: &[u8]) -> bool {
 
 /// Requirements of a requirements.txt: lines without comments, options and blanks.
 fn requirement_lines(text: &str) -> Vec<String> {
-    let lines = text
-        .lines()
-        .map(|line| line.split(" #").next().unwrap_or(line).trim());
-    lines
-        .filter(|line| !line.is_empty() && !line.starts_with(['#', '-']))
-        .map(str::to_owned)
-        .collect()
+    let lines = text.lines().map(|line| line.split(" #").next().unwrap_or(line).trim());
+    lines.filter(|line| !line.is_empty() && !line.starts_with(['#', '-'])).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

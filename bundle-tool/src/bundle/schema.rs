@@ -10,29 +10,21 @@ use super::api::{Parameter, ValueSchema};
 /// Says which part is missing or of another type.
 pub(super) fn parameters(input: &Value) -> Result<(Vec<Parameter>, bool), String> {
     let object = input.as_object().ok_or("`input` is no mapping")?;
-    let root = object
-        .get("root_input")
-        .and_then(Value::as_bool)
-        .unwrap_or(false);
+    let root = object.get("root_input").and_then(Value::as_bool).unwrap_or(false);
     let Some(properties) = object.get("properties") else {
         if root {
             return Ok((vec![parameter("", input, true)], true));
         }
         return Ok((Vec::new(), false));
     };
-    let properties = properties
-        .as_object()
-        .ok_or("`input.properties` is no mapping")?;
+    let properties = properties.as_object().ok_or("`input.properties` is no mapping")?;
     let required = match object.get("required") {
         None | Some(Value::Null) => &[][..],
         Some(Value::Array(names)) => names.as_slice(),
         Some(_) => return Err("`input.required` is no list".to_owned()),
     };
     let is_required = |name: &str| required.iter().any(|other| other.as_str() == Some(name));
-    let parameters = properties
-        .iter()
-        .map(|(name, declared)| parameter(name, declared, is_required(name)))
-        .collect();
+    let parameters = properties.iter().map(|(name, declared)| parameter(name, declared, is_required(name))).collect();
     Ok((parameters, root))
 }
 
@@ -57,27 +49,20 @@ pub(super) fn value(declared: &Value) -> ValueSchema {
         },
         Some("dataframe") => ValueSchema::Dataframe {
             orient: text("orient").unwrap_or_else(|| "records".to_owned()),
-            columns: list(declared.get("columns"), |name| {
-                name.as_str().map(str::to_owned)
-            }),
+            columns: list(declared.get("columns"), |name| name.as_str().map(str::to_owned)),
         },
         Some("series") => ValueSchema::Series,
         Some("file") => ValueSchema::File {
             format: text("format"),
             content_type: text("content_type"),
-            pil: declared
-                .get("pil")
-                .and_then(Value::as_bool)
-                .unwrap_or(false),
+            pil: declared.get("pil").and_then(Value::as_bool).unwrap_or(false),
         },
         Some("number") => ValueSchema::Number,
         Some("integer") => ValueSchema::Integer,
         Some("boolean") => ValueSchema::Boolean,
         Some("string") => ValueSchema::Text,
         Some("null") => ValueSchema::Null,
-        Some("array") => ValueSchema::List(Box::new(
-            declared.get("items").map_or(ValueSchema::Any, value),
-        )),
+        Some("array") => ValueSchema::List(Box::new(declared.get("items").map_or(ValueSchema::Any, value))),
         _ => ValueSchema::Any,
     }
 }
@@ -101,15 +86,9 @@ mod tests {
             "a": {"type": "number", "default": 0.5, "minimum": 0}}});
         let (found, root) = parameters(&input).unwrap();
         assert!(!root);
-        assert_eq!(
-            found.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(),
-            ["z", "a"]
-        );
-        let tensor = ValueSchema::Tensor {
-            format: "numpy-array".into(),
-            dtype: Some("int8".into()),
-            shape: Some(vec![-1, 3]),
-        };
+        assert_eq!(found.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["z", "a"]);
+        let tensor =
+            ValueSchema::Tensor { format: "numpy-array".into(), dtype: Some("int8".into()), shape: Some(vec![-1, 3]) };
         assert_eq!(found[0].schema, tensor);
         assert!(found[0].required && !found[1].required);
         assert_eq!(found[1].default, Some(json!(0.5)));
@@ -129,9 +108,6 @@ mod tests {
         assert!(parameters(&json!({"properties": 3})).is_err());
         assert!(parameters(&json!({"properties": {}, "required": "x"})).is_err());
         assert_eq!(value(&json!({"$ref": "#/$defs/X"})), ValueSchema::Any);
-        assert_eq!(
-            value(&json!({"type": "array"})),
-            ValueSchema::List(Box::new(ValueSchema::Any))
-        );
+        assert_eq!(value(&json!({"type": "array"})), ValueSchema::List(Box::new(ValueSchema::Any)));
     }
 }

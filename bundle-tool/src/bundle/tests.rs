@@ -5,21 +5,17 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::{
-    Bundle, BundleError, EntryPoint, Files, Generation, InputAdapter, Interface, ModelFormat,
-    OutputAdapter, ValueSchema,
+    Bundle, BundleError, EntryPoint, Files, Generation, InputAdapter, Interface, ModelFormat, OutputAdapter,
+    ValueSchema,
 };
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/fixtures/bentos")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/bentos").join(name)
 }
 
 /// A sample bento that is not part of the repository, if it is there.
 fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/bentos")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/bentos").join(name);
     if !path.exists() {
         eprintln!("skipped: {} is absent", path.display());
         return None;
@@ -42,9 +38,9 @@ fn open_error(dir: &TempDir) -> String {
     Bundle::open(dir.path(), None).unwrap_err().to_string()
 }
 
-const OLD: &str = "version: 0.13.1\nmetadata: {service_name: S, service_version: 20210526123456_123456, module_file: s.py}\n";
-const NEW: &str =
-    "service: 'service:S'\nname: s\nversion: v1\nspec: 2\nschema: {name: S, routes: []}\n";
+const OLD: &str =
+    "version: 0.13.1\nmetadata: {service_name: S, service_version: 20210526123456_123456, module_file: s.py}\n";
+const NEW: &str = "service: 'service:S'\nname: s\nversion: v1\nspec: 2\nschema: {name: S, routes: []}\n";
 const MODEL: &str = "name: m\nversion: v1\nmodule: bentoml.sklearn\n";
 
 #[test]
@@ -53,38 +49,16 @@ fn reads_a_0_13_bundle() {
     assert_eq!(bundle.generation, Generation::V0_13);
     assert_eq!(bundle.service, "IrisClassifier");
     assert_eq!(bundle.version.as_deref(), Some("20261122120000_AAAAAA"));
-    let entry = EntryPoint {
-        file: "iris_classifier.py".into(),
-        attribute: "IrisClassifier".into(),
-    };
+    let entry = EntryPoint { file: "iris_classifier.py".into(), attribute: "IrisClassifier".into() };
     assert_eq!(bundle.entry, Some(entry));
     assert_eq!(bundle.sources, ["iris_classifier.py"]);
-    assert!(
-        bundle
-            .read_source("iris_classifier.py")
-            .unwrap()
-            .contains("class IrisClassifier")
-    );
+    assert!(bundle.read_source("iris_classifier.py").unwrap().contains("class IrisClassifier"));
     let api = bundle.api("predict").unwrap();
     assert_eq!(api.route, "predict");
-    let Interface::V0_13 {
-        input,
-        output,
-        batch,
-        max_batch_size,
-        max_latency_ms,
-    } = &api.interface
-    else {
+    let Interface::V0_13 { input, output, batch, max_batch_size, max_latency_ms } = &api.interface else {
         panic!("{api:?}")
     };
-    assert_eq!(
-        *input,
-        InputAdapter::Dataframe {
-            orient: None,
-            typ: "frame".into(),
-            dtype: Vec::new()
-        }
-    );
+    assert_eq!(*input, InputAdapter::Dataframe { orient: None, typ: "frame".into(), dtype: Vec::new() });
     assert_eq!((output, *batch), (&OutputAdapter::Default, true));
     assert_eq!((*max_batch_size, *max_latency_ms), (4000, 20_000));
     let model = bundle.model("model").unwrap();
@@ -95,33 +69,20 @@ fn reads_a_0_13_bundle() {
     assert_eq!(bundle.provenance.bentoml_version.as_deref(), Some("0.13.1"));
     assert_eq!(bundle.provenance.python_version.as_deref(), Some("3.8.18"));
     assert_eq!(bundle.provenance.frameworks["scikit-learn"], "0.24.2");
-    assert_eq!(
-        bundle.provenance.created.as_deref(),
-        Some("2026-11-22 15:47:04.628983")
-    );
+    assert_eq!(bundle.provenance.created.as_deref(), Some("2026-11-22 15:47:04.628983"));
 }
 
 #[test]
 fn reads_a_0_13_onnx_bundle() {
     let bundle = Bundle::open(&fixture("v013_onnx_iris_gb/bundle"), None).unwrap();
     let model = bundle.model("model").unwrap();
-    assert_eq!(
-        (model.kind.as_str(), model.format),
-        ("OnnxModelArtifact", ModelFormat::Onnx)
-    );
+    assert_eq!((model.kind.as_str(), model.format), ("OnnxModelArtifact", ModelFormat::Onnx));
 }
 
 /// The archive's one file.
 fn archive(case: &str) -> PathBuf {
-    let mut files = fs::read_dir(fixture(case))
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    files
-        .find(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "bento")
-        })
-        .unwrap()
+    let mut files = fs::read_dir(fixture(case)).unwrap().map(|entry| entry.unwrap().path());
+    files.find(|path| path.extension().is_some_and(|extension| extension == "bento")).unwrap()
 }
 
 #[test]
@@ -134,16 +95,8 @@ fn reads_a_1_x_bento_and_its_archive_alike() {
         assert_eq!(bundle.version.as_deref(), Some("v1"));
         assert_eq!(bundle.entry.as_ref().unwrap().file, "service.py");
         assert_eq!(bundle.sources, ["service.py"]);
-        let names: Vec<_> = bundle
-            .apis
-            .iter()
-            .map(|api| (api.name.as_str(), api.route.as_str()))
-            .collect();
-        let expected = [
-            ("classify", "classify"),
-            ("classify_df", "classify_df"),
-            ("predict_proba", "v1/proba"),
-        ];
+        let names: Vec<_> = bundle.apis.iter().map(|api| (api.name.as_str(), api.route.as_str())).collect();
+        let expected = [("classify", "classify"), ("classify_df", "classify_df"), ("predict_proba", "v1/proba")];
         assert_eq!(names, expected);
         let model = bundle.model("iris_rf:v1").unwrap();
         assert_eq!(model.kind, "bentoml.sklearn");
@@ -153,29 +106,17 @@ fn reads_a_1_x_bento_and_its_archive_alike() {
         assert_eq!(model.read().unwrap().len(), 30_385);
         assert_eq!(bundle.provenance.frameworks["scikit-learn"], "1.9.1");
         assert_eq!(bundle.provenance.python_version.as_deref(), Some("3.11"));
-        assert_eq!(
-            bundle.provenance.pip_packages,
-            ["scikit-learn", "pandas", "bentoml==1.4.39"]
-        );
+        assert_eq!(bundle.provenance.pip_packages, ["scikit-learn", "pandas", "bentoml==1.4.39"]);
         assert_eq!(bundle.provenance.labels["owner"], "holdout");
     }
     assert_eq!(directory.apis, archive.apis);
-    assert_eq!(
-        directory.read_source("service.py").unwrap(),
-        archive.read_source("service.py").unwrap()
-    );
+    assert_eq!(directory.read_source("service.py").unwrap(), archive.read_source("service.py").unwrap());
 }
 
 #[test]
 fn typed_parameters_of_1_x() {
     let bundle = Bundle::open(&fixture("v14_sklearn_iris_rf/bundle"), None).unwrap();
-    let Interface::V1 {
-        batchable,
-        parameters,
-        output,
-        ..
-    } = &bundle.api("classify").unwrap().interface
-    else {
+    let Interface::V1 { batchable, parameters, output, .. } = &bundle.api("classify").unwrap().interface else {
         panic!()
     };
     assert!(*batchable);
@@ -185,25 +126,12 @@ fn typed_parameters_of_1_x() {
         shape,
     };
     assert_eq!(parameters[0].name, "input_data");
-    assert_eq!(
-        parameters[0].schema,
-        tensor(Some("float64"), Some(vec![-1, 4]))
-    );
+    assert_eq!(parameters[0].schema, tensor(Some("float64"), Some(vec![-1, 4])));
     assert_eq!(*output, tensor(None, None));
-    let Interface::V1 { parameters, .. } = &bundle.api("classify_df").unwrap().interface else {
-        panic!()
-    };
+    let Interface::V1 { parameters, .. } = &bundle.api("classify_df").unwrap().interface else { panic!() };
     let columns = ["sl", "sw", "pl", "pw"].map(str::to_owned).to_vec();
-    assert_eq!(
-        parameters[0].schema,
-        ValueSchema::Dataframe {
-            orient: "records".into(),
-            columns: Some(columns)
-        }
-    );
-    let Interface::V1 { output, .. } = &bundle.api("predict_proba").unwrap().interface else {
-        panic!()
-    };
+    assert_eq!(parameters[0].schema, ValueSchema::Dataframe { orient: "records".into(), columns: Some(columns) });
+    let Interface::V1 { output, .. } = &bundle.api("predict_proba").unwrap().interface else { panic!() };
     let row = ValueSchema::List(Box::new(ValueSchema::Number));
     assert_eq!(*output, ValueSchema::List(Box::new(row)));
 }
@@ -223,68 +151,26 @@ fn models_of_a_store_bento_need_the_store() {
     };
     let bento = store.join("bentos/iris_classifier/v1");
     let error = Bundle::open(&bento, None).unwrap_err().to_string();
-    assert!(
-        error.contains("models/iris_rf/v1/model.yaml") && error.contains("--store"),
-        "{error}"
-    );
+    assert!(error.contains("models/iris_rf/v1/model.yaml") && error.contains("--store"), "{error}");
     let bundle = Bundle::open(&bento, Some(&store.join("models"))).unwrap();
-    assert_eq!(
-        bundle.model("iris_rf").unwrap().read().unwrap().len(),
-        30_385
-    );
+    assert_eq!(bundle.model("iris_rf").unwrap().read().unwrap().len(), 30_385);
 }
 
 #[test]
 fn other_samples() {
     for (name, tag, format) in [
-        (
-            "v0.13.1/xgboost_titanic/bundle",
-            "model",
-            ModelFormat::XgboostBinary,
-        ),
-        (
-            "v0.13.1/lightgbm_diabetes/bundle",
-            "model",
-            ModelFormat::LightgbmText,
-        ),
-        (
-            "v1.4.39/xgboost_wine/xgb_service.bento",
-            "xgb_wine:v1",
-            ModelFormat::Ubjson,
-        ),
-        (
-            "v1.4.39/lightgbm_cancer/lgb_service.bento",
-            "lgb_cancer:v1",
-            ModelFormat::LightgbmText,
-        ),
-        (
-            "v1.4.39/sklearn_iris_rf/iris_rf.bentomodel",
-            "iris_rf:v1",
-            ModelFormat::Pickle,
-        ),
-        (
-            "v1.4.39/sklearn_iris_rf/iris_classifier.tar",
-            "iris_rf:v1",
-            ModelFormat::Pickle,
-        ),
-        (
-            "v1.4.39/sklearn_iris_rf/iris_classifier.tar.gz",
-            "iris_rf:v1",
-            ModelFormat::Pickle,
-        ),
-        (
-            "v1.4.39/sklearn_iris_rf/iris_classifier.tar.bz2",
-            "iris_rf:v1",
-            ModelFormat::Pickle,
-        ),
+        ("v0.13.1/xgboost_titanic/bundle", "model", ModelFormat::XgboostBinary),
+        ("v0.13.1/lightgbm_diabetes/bundle", "model", ModelFormat::LightgbmText),
+        ("v1.4.39/xgboost_wine/xgb_service.bento", "xgb_wine:v1", ModelFormat::Ubjson),
+        ("v1.4.39/lightgbm_cancer/lgb_service.bento", "lgb_cancer:v1", ModelFormat::LightgbmText),
+        ("v1.4.39/sklearn_iris_rf/iris_rf.bentomodel", "iris_rf:v1", ModelFormat::Pickle),
+        ("v1.4.39/sklearn_iris_rf/iris_classifier.tar", "iris_rf:v1", ModelFormat::Pickle),
+        ("v1.4.39/sklearn_iris_rf/iris_classifier.tar.gz", "iris_rf:v1", ModelFormat::Pickle),
+        ("v1.4.39/sklearn_iris_rf/iris_classifier.tar.bz2", "iris_rf:v1", ModelFormat::Pickle),
     ] {
         let Some(path) = shared(name) else { continue };
         let bundle = Bundle::open(&path, None).unwrap();
-        assert_eq!(
-            bundle.model(tag).map(|model| model.format),
-            Some(format),
-            "{name}"
-        );
+        assert_eq!(bundle.model(tag).map(|model| model.format), Some(format), "{name}");
     }
     if let Some(path) = shared("v1.4.39/sklearn_iris_rf/iris_classifier.zip") {
         let error = Bundle::open(&path, None).unwrap_err().to_string();
@@ -299,10 +185,7 @@ fn bare_models_are_told_by_content() {
     let path = dir.path().join("iris.v2.onnx");
     fs::copy(source, &path).unwrap();
     let bundle = Bundle::open(&path, None).unwrap();
-    assert_eq!(
-        (bundle.generation, bundle.service.as_str()),
-        (Generation::Bare, "iris")
-    );
+    assert_eq!((bundle.generation, bundle.service.as_str()), (Generation::Bare, "iris"));
     assert_eq!(bundle.models[0].format, ModelFormat::Pickle);
     assert_eq!(bundle.models[0].read().unwrap().len(), 35_073);
     fs::write(&path, "hello").unwrap();
@@ -318,10 +201,7 @@ fn compressed_pickles_are_no_archives() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut encoder, b"\x80\x04N.").unwrap();
     fs::write(&path, encoder.finish().unwrap()).unwrap();
-    assert_eq!(
-        Bundle::open(&path, None).unwrap().models[0].format,
-        ModelFormat::Compressed
-    );
+    assert_eq!(Bundle::open(&path, None).unwrap().models[0].format, ModelFormat::Compressed);
 }
 
 #[test]
@@ -337,13 +217,8 @@ fn older_manifests_and_missing_routes() {
     let dir = folder(&[("bentoml.yml", &manifest), ("S/s.py", "")]);
     let bundle = Bundle::open(dir.path(), None).unwrap();
     assert_eq!(bundle.apis[0].route, "p");
-    let Interface::V0_13 { input, output, .. } = &bundle.apis[0].interface else {
-        panic!()
-    };
-    assert_eq!(
-        (input, output),
-        (&InputAdapter::Json, &OutputAdapter::Default)
-    );
+    let Interface::V0_13 { input, output, .. } = &bundle.apis[0].interface else { panic!() };
+    assert_eq!((input, output), (&InputAdapter::Json, &OutputAdapter::Default));
 }
 
 #[test]
@@ -369,8 +244,7 @@ fn artifact_files_are_probed() {
 
 #[test]
 fn saved_model_directories_lose_their_fillers() {
-    let manifest =
-        OLD.to_owned() + "artifacts: [{name: m, artifact_type: TensorflowSavedModelArtifact}]\n";
+    let manifest = OLD.to_owned() + "artifacts: [{name: m, artifact_type: TensorflowSavedModelArtifact}]\n";
     let dir = folder(&[
         ("bentoml.yml", &manifest),
         ("S/s.py", ""),
@@ -409,11 +283,7 @@ fn errors_name_file_and_key() {
         ("bentoml.yml", OLD, "S/s.py"),
         ("bento.yaml", NEW, "src/service.py"),
         ("bento.yaml", "name: a\nversion: b", "service"),
-        (
-            "bento.yaml",
-            "service: 'a:b'\nname: a\nversion: b\nspec: 1",
-            "`spec`",
-        ),
+        ("bento.yaml", "service: 'a:b'\nname: a\nversion: b\nspec: 1", "`spec`"),
         ("model.yaml", MODEL, "saved_model.*"),
     ];
     for (file, text, expected) in bad {
@@ -424,23 +294,14 @@ fn errors_name_file_and_key() {
     for (extra, expected) in [
         ("models: [{tag: '../../x:v1'}]", "`models`"),
         ("models: [{tag: 'x:..'}]", "`models`"),
-        (
-            "services: [{models: [{tag: 'x:v1'}]}]",
-            "models/x/v1/model.yaml",
-        ),
+        ("services: [{models: [{tag: 'x:v1'}]}]", "models/x/v1/model.yaml"),
     ] {
-        let error = open_error(&folder(&[
-            ("bento.yaml", &format!("{NEW}{extra}\n")),
-            source,
-        ]));
+        let error = open_error(&folder(&[("bento.yaml", &format!("{NEW}{extra}\n")), source]));
         assert!(error.contains(expected), "{extra}: {error}");
     }
     let route = NEW.replace("routes: []", "routes: [{name: a}]");
     let error = open_error(&folder(&[("bento.yaml", &route), source]));
-    assert!(
-        error.contains("schema.routes[0]") && error.contains("route"),
-        "{error}"
-    );
+    assert!(error.contains("schema.routes[0]") && error.contains("route"), "{error}");
 }
 
 #[cfg(unix)]
@@ -448,11 +309,7 @@ fn errors_name_file_and_key() {
 fn links_out_of_a_directory_are_refused() {
     use std::os::unix::fs::symlink;
     let outside = folder(&[("secret", "s")]);
-    let dir = folder(&[
-        ("bentoml.yml", OLD),
-        ("S/real.py", "x = 1"),
-        ("inner/file", "x"),
-    ]);
+    let dir = folder(&[("bentoml.yml", OLD), ("S/real.py", "x = 1"), ("inner/file", "x")]);
     let entry = dir.path().join("S/s.py");
     symlink(outside.path().join("secret"), &entry).unwrap();
     symlink(outside.path(), dir.path().join("out")).unwrap();
@@ -460,26 +317,17 @@ fn links_out_of_a_directory_are_refused() {
     let files = Files::directory(dir.path()).unwrap();
     for name in ["S/s.py", "out/secret"] {
         let error = files.read(name, 10).unwrap_err();
-        assert!(
-            error.to_string().contains("leads out of the bento"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("leads out of the bento"), "{error}");
     }
     for name in ["../x", "/etc/passwd", "S/../../x"] {
-        assert!(
-            matches!(files.read(name, 10), Err(BundleError::UnsafeName { .. })),
-            "{name}"
-        );
+        assert!(matches!(files.read(name, 10), Err(BundleError::UnsafeName { .. })), "{name}");
         assert!(!files.contains(name));
     }
     assert_eq!(files.list("inner").unwrap(), ["inner/file", "inner/loop"]);
     fs::remove_file(&entry).unwrap();
     symlink("real.py", &entry).unwrap();
     assert_eq!(files.read_text("S/s.py", 10).unwrap(), "x = 1");
-    assert!(matches!(
-        files.read("S/s.py", 4),
-        Err(BundleError::TooLarge { .. })
-    ));
+    assert!(matches!(files.read("S/s.py", 4), Err(BundleError::TooLarge { .. })));
     assert!(files.read("inner/loop", 10).is_err());
 }
 
@@ -489,10 +337,7 @@ fn text_must_be_utf_8() {
     fs::write(dir.path().join("b"), b"ab\xff").unwrap();
     let files = Files::directory(dir.path()).unwrap();
     assert_eq!(files.read_text("a", 10).unwrap(), "ok");
-    assert!(matches!(
-        files.read_text("b", 10),
-        Err(BundleError::NotUtf8 { offset: 2, .. })
-    ));
+    assert!(matches!(files.read_text("b", 10), Err(BundleError::NotUtf8 { offset: 2, .. })));
 }
 
 #[test]

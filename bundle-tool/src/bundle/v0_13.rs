@@ -81,11 +81,8 @@ struct Artifact {
 /// Reads a bundle.
 pub(super) fn open(files: Files) -> Result<Bundle, BundleError> {
     let manifest: Manifest = yaml::read(&files, MANIFEST)?;
-    let key = |key: &str, problem: String| BundleError::Key {
-        file: files.describe(MANIFEST),
-        key: key.to_owned(),
-        problem,
-    };
+    let key =
+        |key: &str, problem: String| BundleError::Key { file: files.describe(MANIFEST), key: key.to_owned(), problem };
     if !manifest.version.starts_with("0.") {
         let problem = format!(
             "is {}; this layout belongs to BentoML 0.x. Give the bento as BentoML {0} wrote it",
@@ -93,38 +90,18 @@ pub(super) fn open(files: Files) -> Result<Bundle, BundleError> {
         );
         return Err(key("version", problem));
     }
-    let Metadata {
-        service_name,
-        service_version,
-        module_file,
-        created_at,
-    } = manifest.metadata;
-    if service_name.contains('/')
-        || normal_name(&service_name).as_deref() != Ok(service_name.as_str())
-    {
-        return Err(key(
-            "metadata.service_name",
-            format!("is {service_name:?}, which is no directory name"),
-        ));
+    let Metadata { service_name, service_version, module_file, created_at } = manifest.metadata;
+    if service_name.contains('/') || normal_name(&service_name).as_deref() != Ok(service_name.as_str()) {
+        return Err(key("metadata.service_name", format!("is {service_name:?}, which is no directory name")));
     }
-    let module = normal_name(&module_file)
-        .map_err(|reason| key("metadata.module_file", reason.to_owned()))?;
+    let module = normal_name(&module_file).map_err(|reason| key("metadata.module_file", reason.to_owned()))?;
     let source_root = service_name.clone();
     let entry_file = format!("{source_root}/{module}");
     if !files.contains(&entry_file) {
         let advice = "metadata.module_file names it; save the bundle again".to_owned();
-        return Err(BundleError::MissingFile {
-            bento: files.label().to_owned(),
-            file: entry_file,
-            advice,
-        });
+        return Err(BundleError::MissingFile { bento: files.label().to_owned(), file: entry_file, advice });
     }
-    let apis = manifest
-        .apis
-        .unwrap_or_default()
-        .into_iter()
-        .map(api)
-        .collect();
+    let apis = manifest.apis.unwrap_or_default().into_iter().map(api).collect();
     let pip_packages = pip_packages(&files, manifest.env.as_ref())?;
     let frameworks = pinned(&pip_packages);
     let artifacts = manifest.artifacts.unwrap_or_default();
@@ -139,10 +116,7 @@ pub(super) fn open(files: Files) -> Result<Bundle, BundleError> {
         generation: Generation::V0_13,
         service: service_name.clone(),
         version: Some(service_version),
-        entry: Some(EntryPoint {
-            file: module,
-            attribute: service_name,
-        }),
+        entry: Some(EntryPoint { file: module, attribute: service_name }),
         apis,
         models,
         sources,
@@ -168,10 +142,7 @@ fn api(api: Api) -> ApiDecl {
         docs: api.docs,
         interface: Interface::V0_13 {
             input: input_adapter(api.input_type, api.input_config.unwrap_or_default()),
-            output: output_adapter(
-                api.output_type.unwrap_or_default(),
-                api.output_config.unwrap_or_default(),
-            ),
+            output: output_adapter(api.output_type.unwrap_or_default(), api.output_config.unwrap_or_default()),
             batch: api.batch,
             max_batch_size: api.mb_max_batch_size.unwrap_or(DEFAULT_MAX_BATCH_SIZE),
             max_latency_ms: api.mb_max_latency.unwrap_or(DEFAULT_MAX_LATENCY_MS),
@@ -186,10 +157,7 @@ fn input_adapter(class: String, config: Map<String, Value>) -> InputAdapter {
         // BentoML writes a set here, in random order.
         let mut formats = texts(config.get("accept_image_formats"));
         formats.sort_unstable();
-        ImageOptions {
-            formats,
-            pilmode: text("pilmode").unwrap_or_else(|| "RGB".to_owned()),
-        }
+        ImageOptions { formats, pilmode: text("pilmode").unwrap_or_else(|| "RGB".to_owned()) }
     };
     match class.as_str() {
         "DataframeInput" => InputAdapter::Dataframe {
@@ -201,10 +169,7 @@ fn input_adapter(class: String, config: Map<String, Value>) -> InputAdapter {
         "StringInput" => InputAdapter::Text,
         "TfTensorInput" => InputAdapter::TfTensor,
         "ImageInput" => InputAdapter::Image(image()),
-        "MultiImageInput" => InputAdapter::MultiImage {
-            names: names(),
-            image: image(),
-        },
+        "MultiImageInput" => InputAdapter::MultiImage { names: names(), image: image() },
         "AnnotatedImageInput" => InputAdapter::AnnotatedImage(image()),
         "FileInput" => InputAdapter::File,
         "MultiFileInput" => InputAdapter::MultiFile { names: names() },
@@ -217,11 +182,7 @@ fn output_adapter(class: String, config: Map<String, Value>) -> OutputAdapter {
         "" | "DefaultOutput" => OutputAdapter::Default,
         "JsonOutput" => OutputAdapter::Json,
         "DataframeOutput" => OutputAdapter::Dataframe {
-            orient: config
-                .get("output_orient")
-                .and_then(Value::as_str)
-                .unwrap_or("records")
-                .to_owned(),
+            orient: config.get("output_orient").and_then(Value::as_str).unwrap_or("records").to_owned(),
         },
         "TfTensorOutput" => OutputAdapter::TfTensor,
         _ => OutputAdapter::Other { class, config },
@@ -230,28 +191,15 @@ fn output_adapter(class: String, config: Map<String, Value>) -> OutputAdapter {
 
 /// The texts of a list; other values of the list are left out.
 fn texts(list: Option<&Value>) -> Vec<String> {
-    let items = list
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
-    items
-        .iter()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect()
+    let items = list.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// Declared dtypes: a map by column, or one dtype for all columns under the name `*`.
 fn dtypes(declared: Option<&Value>) -> Vec<(String, String)> {
-    let text = |value: &Value| {
-        value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned)
-    };
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match declared {
-        Some(Value::Object(columns)) => columns
-            .iter()
-            .map(|(column, dtype)| (column.clone(), text(dtype)))
-            .collect(),
+        Some(Value::Object(columns)) => columns.iter().map(|(column, dtype)| (column.clone(), text(dtype))).collect(),
         Some(Value::String(dtype)) => vec![("*".to_owned(), dtype.clone())],
         _ => Vec::new(),
     }
@@ -260,17 +208,9 @@ fn dtypes(declared: Option<&Value>) -> Vec<(String, String)> {
 /// The pip requirements, from the manifest's list or its copy of requirements.txt.
 fn pip_packages(files: &Files, env: Option<&Env>) -> Result<Vec<String>, BundleError> {
     let text = match env {
-        Some(Env {
-            pip_packages: Some(packages),
-            ..
-        }) => return Ok(packages.clone()),
-        Some(Env {
-            requirements_txt: Some(text),
-            ..
-        }) => text.clone(),
-        _ if files.contains("requirements.txt") => {
-            files.read_text("requirements.txt", MANIFEST_LIMIT)?
-        }
+        Some(Env { pip_packages: Some(packages), .. }) => return Ok(packages.clone()),
+        Some(Env { requirements_txt: Some(text), .. }) => text.clone(),
+        _ if files.contains("requirements.txt") => files.read_text("requirements.txt", MANIFEST_LIMIT)?,
         _ => return Ok(Vec::new()),
     };
     Ok(super::requirement_lines(&text))
@@ -288,10 +228,7 @@ fn pinned(packages: &[String]) -> BTreeMap<String, String> {
 /// What BentoML 0.13 appends to an artifact's name, by artifact class; the first is the file that holds the model.
 fn suffixes(class: &str) -> &'static [&'static str] {
     match class {
-        "SklearnModelArtifact"
-        | "PickleArtifact"
-        | "FastaiModelArtifact"
-        | "FastaiV2ModelArtifact" => &[".pkl"],
+        "SklearnModelArtifact" | "PickleArtifact" | "FastaiModelArtifact" | "FastaiV2ModelArtifact" => &[".pkl"],
         "XgboostModelArtifact" => &[".model"],
         "LightGBMModelArtifact" | "TextFileArtifact" => &[".txt"],
         "OnnxModelArtifact" => &[".onnx"],
@@ -300,13 +237,9 @@ fn suffixes(class: &str) -> &'static [&'static str] {
         "CatBoostModelArtifact" | "CatboostModelArtifact" => &[".cbm"],
         "H2oModelArtifact" => &[""],
         "TensorflowSavedModelArtifact" => &["_saved_model/saved_model.pb", "_saved_model/"],
-        "KerasModelArtifact" => &[
-            ".h5",
-            "_json.json",
-            "_weights.hdf5",
-            "_keras_module_name.txt",
-            "_custom_objects.pkl",
-        ],
+        "KerasModelArtifact" => {
+            &[".h5", "_json.json", "_weights.hdf5", "_keras_module_name.txt", "_custom_objects.pkl"]
+        }
         _ => &[],
     }
 }
@@ -326,11 +259,7 @@ fn model(
     for suffix in suffixes(&artifact.artifact_type) {
         let wanted = format!("{base}{suffix}");
         let matches = |name: &&String| {
-            if suffix.ends_with('/') {
-                name.starts_with(&wanted)
-            } else {
-                **name == wanted
-            }
+            if suffix.ends_with('/') { name.starts_with(&wanted) } else { **name == wanted }
         };
         for name in present.iter().filter(matches) {
             if !found.contains(name) && !is_filler(files, name)? {
@@ -340,14 +269,9 @@ fn model(
     }
     if found.is_empty() {
         let longer = |name: &str| {
-            all.iter().any(|other| {
-                other.name.len() > artifact.name.len() && belongs(name, folder, &other.name)
-            })
+            all.iter().any(|other| other.name.len() > artifact.name.len() && belongs(name, folder, &other.name))
         };
-        for name in present
-            .iter()
-            .filter(|name| belongs(name, folder, &artifact.name) && !longer(name))
-        {
+        for name in present.iter().filter(|name| belongs(name, folder, &artifact.name) && !longer(name)) {
             if **name != format!("{base}.yml") && !is_filler(files, name)? {
                 found.push(name.clone());
             }
@@ -358,11 +282,7 @@ fn model(
             "The artifact {:?} of type {} has no file there; save the bundle again",
             artifact.name, artifact.artifact_type
         );
-        return Err(BundleError::MissingFile {
-            bento: files.label().to_owned(),
-            file: format!("{base}*"),
-            advice,
-        });
+        return Err(BundleError::MissingFile { bento: files.label().to_owned(), file: format!("{base}*"), advice });
     };
     let format = ModelFormat::of(&files.read(&main, MODEL_LIMIT)?);
     Ok(ModelFile {
@@ -381,10 +301,8 @@ fn model(
 
 /// Whether the file `name` is `folder/artifact`, or continues that with a dot or an underscore.
 fn belongs(name: &str, folder: &str, artifact: &str) -> bool {
-    let rest = name
-        .strip_prefix(folder)
-        .and_then(|rest| rest.strip_prefix('/'))
-        .and_then(|rest| rest.strip_prefix(artifact));
+    let rest =
+        name.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')).and_then(|rest| rest.strip_prefix(artifact));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_', '/']))
 }
 
@@ -397,10 +315,7 @@ fn is_filler(files: &Files, name: &str) -> Result<bool, BundleError> {
 fn sources(files: &Files, root: &str) -> Result<Vec<String>, BundleError> {
     let mut sources = Vec::new();
     for name in files.list(root)? {
-        let Some(relative) = name
-            .strip_prefix(root)
-            .and_then(|rest| rest.strip_prefix('/'))
-        else {
+        let Some(relative) = name.strip_prefix(root).and_then(|rest| rest.strip_prefix('/')) else {
             continue;
         };
         if relative.ends_with(".py")

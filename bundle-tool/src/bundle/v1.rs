@@ -116,11 +116,7 @@ pub(super) fn open(files: Files, store: Option<&Files>) -> Result<Bundle, Bundle
              it again, or give the model files themselves",
             manifest.spec
         );
-        return Err(BundleError::Key {
-            file: files.describe(MANIFEST),
-            key: "spec".to_owned(),
-            problem,
-        });
+        return Err(BundleError::Key { file: files.describe(MANIFEST), key: "spec".to_owned(), problem });
     }
     let entry = entry_point(&files, &manifest)?;
     let (apis, documented) = apis(&files, manifest.schema.as_ref())?;
@@ -128,10 +124,7 @@ pub(super) fn open(files: Files, store: Option<&Files>) -> Result<Bundle, Bundle
     for tag in model_tags(&manifest) {
         models.push(model_of_tag(&files, store, &tag)?.0);
     }
-    let image = manifest.image.unwrap_or(Image {
-        python_version: None,
-        python_requirements: None,
-    });
+    let image = manifest.image.unwrap_or(Image { python_version: None, python_requirements: None });
     let requirements = match image.python_requirements {
         Some(text) => text,
         None if files.contains("env/python/requirements.txt") => {
@@ -169,11 +162,8 @@ pub(super) fn open(files: Files, store: Option<&Files>) -> Result<Bundle, Bundle
 /// Reads a model directory or archive by itself.
 pub(super) fn open_model(files: Files) -> Result<Bundle, BundleError> {
     let (model, manifest) = model_in(&files, "")?;
-    let context = manifest.context.unwrap_or(Context {
-        framework_versions: None,
-        bentoml_version: None,
-        python_version: None,
-    });
+    let context =
+        manifest.context.unwrap_or(Context { framework_versions: None, bentoml_version: None, python_version: None });
     Ok(Bundle {
         generation: Generation::Bare,
         service: model.name.clone(),
@@ -198,11 +188,7 @@ pub(super) fn open_model(files: Files) -> Result<Bundle, BundleError> {
 
 /// The file and attribute of `service: module:attribute`.
 fn entry_point(files: &Files, manifest: &Manifest) -> Result<EntryPoint, BundleError> {
-    let key = |problem: String| BundleError::Key {
-        file: files.describe(MANIFEST),
-        key: "service".to_owned(),
-        problem,
-    };
+    let key = |problem: String| BundleError::Key { file: files.describe(MANIFEST), key: "service".to_owned(), problem };
     let (module, attribute) = match manifest.service.split_once(':') {
         Some((module, attribute)) => (module, attribute),
         None => (manifest.service.as_str(), ""),
@@ -210,76 +196,40 @@ fn entry_point(files: &Files, manifest: &Manifest) -> Result<EntryPoint, BundleE
     let attribute = match (attribute, &manifest.entry_service) {
         ("", Some(name)) => name.clone(),
         ("", None) => {
-            return Err(key(format!(
-                "is {:?} without `:Class`, and there is no `entry_service`",
-                manifest.service
-            )));
+            return Err(key(format!("is {:?} without `:Class`, and there is no `entry_service`", manifest.service)));
         }
         (attribute, _) => attribute.to_owned(),
     };
-    let path = module
-        .strip_suffix(".py")
-        .map_or_else(|| module.replace('.', "/"), str::to_owned);
+    let path = module.strip_suffix(".py").map_or_else(|| module.replace('.', "/"), str::to_owned);
     let path = normal_name(&path).map_err(|reason| key(reason.to_owned()))?;
     let candidates = [format!("{path}.py"), format!("{path}/__init__.py")];
-    match candidates
-        .iter()
-        .find(|file| files.contains(&format!("{SOURCE_ROOT}/{file}")))
-    {
-        Some(file) => Ok(EntryPoint {
-            file: file.clone(),
-            attribute,
-        }),
+    match candidates.iter().find(|file| files.contains(&format!("{SOURCE_ROOT}/{file}"))) {
+        Some(file) => Ok(EntryPoint { file: file.clone(), attribute }),
         None => Err(BundleError::MissingFile {
             bento: files.label().to_owned(),
             file: format!("{SOURCE_ROOT}/{}", candidates[0]),
-            advice:
-                "The manifest's `service` names it; build the bento again with its source included"
-                    .to_owned(),
+            advice: "The manifest's `service` names it; build the bento again with its source included".to_owned(),
         }),
     }
 }
 
 /// The APIs of the schema, and the service's own name.
-fn apis(
-    files: &Files,
-    schema: Option<&Value>,
-) -> Result<(Vec<ApiDecl>, Option<String>), BundleError> {
-    let key = |key: String, problem: String| BundleError::Key {
-        file: files.describe(MANIFEST),
-        key,
-        problem,
-    };
+fn apis(files: &Files, schema: Option<&Value>) -> Result<(Vec<ApiDecl>, Option<String>), BundleError> {
+    let key = |key: String, problem: String| BundleError::Key { file: files.describe(MANIFEST), key, problem };
     let Some(schema) = schema else {
-        return Err(key(
-            "schema".to_owned(),
-            "is missing; build the bento again with BentoML 1.2 or later".to_owned(),
-        ));
+        return Err(key("schema".to_owned(), "is missing; build the bento again with BentoML 1.2 or later".to_owned()));
     };
     let routes = schema.get("routes").and_then(Value::as_array);
-    let routes = routes.ok_or_else(|| {
-        key(
-            "schema.routes".to_owned(),
-            "is no list; build the bento again".to_owned(),
-        )
-    })?;
+    let routes =
+        routes.ok_or_else(|| key("schema.routes".to_owned(), "is no list; build the bento again".to_owned()))?;
     let mut apis = Vec::new();
     for (index, route) in routes.iter().enumerate() {
         let at = format!("schema.routes[{index}]");
-        let route = Route::deserialize(route)
-            .map_err(|error| key(at.clone(), format!("is not understood: {error}")))?;
-        let (parameters, root_input) =
-            schema::parameters(&route.input).map_err(|problem| key(at, problem))?;
-        let stream = route
-            .output
-            .get("is_stream")
-            .and_then(Value::as_bool)
-            .unwrap_or(false);
-        let media_type = route
-            .output
-            .get("media_type")
-            .and_then(Value::as_str)
-            .unwrap_or("text/event-stream");
+        let route =
+            Route::deserialize(route).map_err(|error| key(at.clone(), format!("is not understood: {error}")))?;
+        let (parameters, root_input) = schema::parameters(&route.input).map_err(|problem| key(at, problem))?;
+        let stream = route.output.get("is_stream").and_then(Value::as_bool).unwrap_or(false);
+        let media_type = route.output.get("media_type").and_then(Value::as_str).unwrap_or("text/event-stream");
         apis.push(ApiDecl {
             name: route.name,
             route: route.route.trim_start_matches('/').to_owned(),
@@ -294,55 +244,30 @@ fn apis(
             },
         });
     }
-    let name = schema
-        .get("name")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
+    let name = schema.get("name").and_then(Value::as_str).map(str::to_owned);
     Ok((apis, name))
 }
 
 /// Tags of all models, each once: the build file's are listed at the top, those that classes refer to only under `services`.
 fn model_tags(manifest: &Manifest) -> Vec<String> {
     let top = manifest.models.iter().flatten();
-    let of_services = manifest
-        .services
-        .iter()
-        .flatten()
-        .flat_map(|service| service.models.iter().flatten());
+    let of_services = manifest.services.iter().flatten().flat_map(|service| service.models.iter().flatten());
     let mut seen = BTreeSet::new();
-    top.chain(of_services)
-        .filter(|model| seen.insert(model.tag.clone()))
-        .map(|model| model.tag.clone())
-        .collect()
+    top.chain(of_services).filter(|model| seen.insert(model.tag.clone())).map(|model| model.tag.clone()).collect()
 }
 
-fn model_of_tag(
-    files: &Files,
-    store: Option<&Files>,
-    tag: &str,
-) -> Result<(ModelFile, ModelManifest), BundleError> {
+fn model_of_tag(files: &Files, store: Option<&Files>, tag: &str) -> Result<(ModelFile, ModelManifest), BundleError> {
     let (name, version) = tag.split_once(':').unwrap_or((tag, "latest"));
-    let is_part = |part: &str| {
-        !part.contains('/') && !part.is_empty() && normal_name(part).as_deref() == Ok(part)
-    };
+    let is_part = |part: &str| !part.contains('/') && !part.is_empty() && normal_name(part).as_deref() == Ok(part);
     if !is_part(name) || !is_part(version) {
         let problem = format!("has the tag {tag:?}, which is not `name:version`");
-        return Err(BundleError::Key {
-            file: files.describe(MANIFEST),
-            key: "models".to_owned(),
-            problem,
-        });
+        return Err(BundleError::Key { file: files.describe(MANIFEST), key: "models".to_owned(), problem });
     }
-    let places = [
-        Some((files, format!("models/{name}"))),
-        store.map(|store| (store, name.to_owned())),
-    ];
+    let places = [Some((files, format!("models/{name}"))), store.map(|store| (store, name.to_owned()))];
     for (place, folder) in places.into_iter().flatten() {
         let latest = format!("{folder}/latest");
         let version = match version {
-            "latest" if place.contains(&latest) => {
-                place.read_text(&latest, MANIFEST_LIMIT)?.trim().to_owned()
-            }
+            "latest" if place.contains(&latest) => place.read_text(&latest, MANIFEST_LIMIT)?.trim().to_owned(),
             version => version.to_owned(),
         };
         let folder = format!("{folder}/{version}");
@@ -362,26 +287,15 @@ fn model_of_tag(
 /// The model in `folder` (`""` is the root).
 fn model_in(files: &Files, folder: &str) -> Result<(ModelFile, ModelManifest), BundleError> {
     let at = |name: &str| {
-        if folder.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{folder}/{name}")
-        }
+        if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
     };
     let mut manifest: ModelManifest = yaml::read(files, &at(MODEL_MANIFEST))?;
-    let names: Vec<String> = files
-        .list(folder)?
-        .into_iter()
-        .filter(|name| *name != at(MODEL_MANIFEST))
-        .collect();
+    let names: Vec<String> = files.list(folder)?.into_iter().filter(|name| *name != at(MODEL_MANIFEST)).collect();
     let Some(main) = main_file(&names, &at) else {
         return Err(BundleError::MissingFile {
             bento: files.label().to_owned(),
             file: at("saved_model.*"),
-            advice: format!(
-                "The model {}:{} has no model file; export it again",
-                manifest.name, manifest.version
-            ),
+            advice: format!("The model {}:{} has no model file; export it again", manifest.name, manifest.version),
         });
     };
     let format = ModelFormat::of(&files.read(&main, MODEL_LIMIT)?);
@@ -394,11 +308,7 @@ fn model_in(files: &Files, folder: &str) -> Result<(ModelFile, ModelManifest), B
         files: names,
         options: manifest.options.take().unwrap_or_default(),
         labels: plain_labels(manifest.labels.take()),
-        frameworks: manifest
-            .context
-            .as_mut()
-            .and_then(|context| context.framework_versions.take())
-            .unwrap_or_default(),
+        frameworks: manifest.context.as_mut().and_then(|context| context.framework_versions.take()).unwrap_or_default(),
         store: files.clone(),
     };
     Ok((model, manifest))
@@ -408,35 +318,22 @@ fn model_in(files: &Files, folder: &str) -> Result<(ModelFile, ModelManifest), B
 /// else the only file there is besides custom objects.
 fn main_file(names: &[String], at: &dyn Fn(&str) -> String) -> Option<String> {
     let stem = at("saved_model.");
-    let saved = names
-        .iter()
-        .find(|name| name.starts_with(&stem) && !name[stem.len()..].contains('/'));
+    let saved = names.iter().find(|name| name.starts_with(&stem) && !name[stem.len()..].contains('/'));
     let weights = || names.iter().find(|name| **name == at("model.weights.h5"));
     let only = || {
-        let mut others = names
-            .iter()
-            .filter(|name| **name != at("custom_objects.pkl"));
+        let mut others = names.iter().filter(|name| **name != at("custom_objects.pkl"));
         others.next().filter(|_| others.next().is_none())
     };
     saved.or_else(weights).or_else(only).cloned()
 }
 
 fn plain_labels(labels: Option<BTreeMap<String, Option<String>>>) -> BTreeMap<String, String> {
-    labels
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(name, value)| (name, value.unwrap_or_default()))
-        .collect()
+    labels.unwrap_or_default().into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect()
 }
 
 /// Python files below `src/`, relative to it.
 fn sources(files: &Files) -> Result<Vec<String>, BundleError> {
     let names = files.list(SOURCE_ROOT)?;
-    let relative = names
-        .iter()
-        .filter_map(|name| name.strip_prefix(SOURCE_ROOT)?.strip_prefix('/'));
-    Ok(relative
-        .filter(|name| name.ends_with(".py"))
-        .map(str::to_owned)
-        .collect())
+    let relative = names.iter().filter_map(|name| name.strip_prefix(SOURCE_ROOT)?.strip_prefix('/'));
+    Ok(relative.filter(|name| name.ends_with(".py")).map(str::to_owned).collect())
 }

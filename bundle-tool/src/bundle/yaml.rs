@@ -19,10 +19,7 @@ const MAX_REPLAYED: usize = 100_000;
 /// Reads the manifest `name` of a bento.
 pub(super) fn read<T: DeserializeOwned>(files: &Files, name: &str) -> Result<T, BundleError> {
     let text = files.read_text(name, MANIFEST_LIMIT)?;
-    parse(&text).map_err(|detail| BundleError::Yaml {
-        file: files.describe(name),
-        detail,
-    })
+    parse(&text).map_err(|detail| BundleError::Yaml { file: files.describe(name), detail })
 }
 
 /// Parses one YAML document; the error has line and column.
@@ -51,8 +48,7 @@ mod tests {
 
     #[test]
     fn untyped_scalars_follow_yaml_1_2() {
-        let value: Value =
-            parse("{a: yes, b: 007, c: 1_000, d: 1.5, e: .nan, f: true, g: '1.0', h: }").unwrap();
+        let value: Value = parse("{a: yes, b: 007, c: 1_000, d: 1.5, e: .nan, f: true, g: '1.0', h: }").unwrap();
         let expected = serde_json::json!(
             {"a": "yes", "b": "007", "c": "1_000", "d": 1.5, "e": ".nan", "f": true, "g": "1.0", "h": null});
         assert_eq!(value, expected);
@@ -74,9 +70,7 @@ mod tests {
         let flow = "[".repeat(100_000) + &"]".repeat(100_000);
         let error = parse::<Value>(&flow).unwrap_err();
         assert!(error.contains("line 1"), "{error}");
-        let block: String = (0..3000)
-            .map(|depth| format!("{}a:\n", " ".repeat(depth)))
-            .collect();
+        let block: String = (0..3000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
         assert!(parse::<Value>(&block).is_err());
     }
 }

@@ -143,7 +143,12 @@ impl Graph {
     ///
     /// # Errors
     /// The bytes handed back when the spec is batched or needs another number of bytes.
-    pub fn add_constant_bytes(&mut self, name: &str, spec: TensorSpec, bytes: &[u8]) -> Result<TensorId, ConstantError> {
+    pub fn add_constant_bytes(
+        &mut self,
+        name: &str,
+        spec: TensorSpec,
+        bytes: &[u8],
+    ) -> Result<TensorId, ConstantError> {
         let needed = spec.bytes().filter(|_| !spec.shape.is_batched());
         if needed != Some(bytes.len() as u64) {
             return Err(ConstantError { name: name.to_owned(), shape: spec.shape, given: bytes.len() });
@@ -233,16 +238,6 @@ impl Graph {
     /// The inputs of a node as its operator's rules see them.
     pub fn node_inputs<'a>(&'a self, node: &'a Node) -> NodeInputs<'a> {
         NodeInputs { graph: self, inputs: &node.inputs }
-    }
-
-    /// Replaces the nodes, which must stand in an order in which they can run, and the outputs.
-    pub(crate) fn replace_nodes(&mut self, nodes: Vec<Node>) {
-        self.nodes = nodes;
-    }
-
-    /// Makes a tensor a constant.
-    pub(crate) fn set_constant(&mut self, id: TensorId, bytes: AlignedBytes) {
-        self.tensors[id.0].constant = Some(Rc::new(bytes));
     }
 }
 
