@@ -1,3 +1,113 @@
-//! Readers of model formats.
+//! Front-ends: each reads one model format and lowers it to the [graph](crate::graph).
 
 pub mod pickle;
+
+use ekiben_runtime::TensorSpec;
+
+use crate::graph::{Graph, TensorId};
+
+/// A model that a service's code can call.
+///
+/// A front-end reads the whole model when it is opened, and lowers it as often as it is called.
+pub trait Model {
+    /// What the model takes, in order. The batch, where there is one, is the symbolic axis.
+    fn inputs(&self) -> Vec<ModelInput>;
+
+    /// Methods that [`Model::call`] knows, the usual one first: `predict`, `predict_proba`, `transform`, … for scikit-learn,
+    /// `run` for formats that have just one.
+    fn methods(&self) -> &[&'static str];
+
+    /// Appends what `method` computes to `graph`, reading `inputs` (as many as [`Model::inputs`] states, in its order), and
+    /// returns the results in the model's order.
+    ///
+    /// # Errors
+    /// [`FrontendError::Unsupported`] lists everything that stands in the way at once.
+    fn call(
+        &self,
+        graph: &mut Graph,
+        method: &str,
+        inputs: &[TensorId],
+    ) -> Result<Vec<NamedTensor>, FrontendError>;
+}
+
+/// What a model takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelInput {
+    /// Name in the model.
+    pub name: String,
+    /// Type and shape.
+    pub spec: TensorSpec,
+}
+
+/// What a model gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedTensor {
+    /// Name in the model.
+    pub name: String,
+    /// The tensor, in the graph that the model was lowered to.
+    pub tensor: TensorId,
+}
+
+/// Something in a model that cannot be compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocker {
+    /// The node or the path inside the model: `conv1/Conv`, `steps[1].estimators_[0]`.
+    pub node: String,
+    /// The operator or class: `Conv`, `sklearn.svm._classes.SVC`.
+    pub operator: String,
+    /// Why, and what would work.
+    pub reason: String,
+}
+
+impl std::fmt::Display for Blocker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({}): {}", self.node, self.operator, self.reason)
+    }
+}
+
+/// Why a model cannot be read or lowered.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontendError {
+    /// The model uses what this version does not support: everything that stands in the way.
+    #[error("unsupported:{}", list(.0))]
+    Unsupported(Vec<Blocker>),
+    /// The file is damaged, or not what it should be.
+    #[error("{path}: {reason}")]
+    Malformed {
+        /// The part of the file.
+        path: String,
+        /// What was needed and what was found.
+        reason: String,
+    },
+    /// A pickle is refused.
+    #[error(transparent)]
+    Pickle(#[from] pickle::PickleError),
+}
+
+fn list(blockers: &[Blocker]) -> String {
+    blockers.iter().map(|blocker| format!("\n  {blocker}")).collect()
+}
+
+impl FrontendError {
+    /// One thing that stands in the way.
+    pub fn unsupported(node: impl Into<String>, operator: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Unsupported(vec![Blocker { node: node.into(), operator: operator.into(), reason: reason.into() }])
+    }
+
+    /// A damaged part.
+    pub fn malformed(path: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::Malformed { path: path.into(), reason: reason.to_string() }
+    }
+}
+
+impl From<crate::graph::GraphError> for FrontendError {
+    fn from(error: crate::graph::GraphError) -> Self {
+        Self::unsupported(error.node, error.operator, error.error.to_string())
+    }
+}
+
+impl From<crate::graph::ConstantError> for FrontendError {
+    fn from(error: crate::graph::ConstantError) -> Self {
+        Self::malformed(error.name.clone(), error)
+    }
+}
