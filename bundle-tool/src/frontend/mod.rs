@@ -22,12 +22,7 @@ pub trait Model {
     ///
     /// # Errors
     /// [`FrontendError::Unsupported`] lists everything that stands in the way at once.
-    fn call(
-        &self,
-        graph: &mut Graph,
-        method: &str,
-        inputs: &[TensorId],
-    ) -> Result<Vec<NamedTensor>, FrontendError>;
+    fn call(&self, graph: &mut Graph, method: &str, inputs: &[TensorId]) -> Result<Vec<NamedTensor>, FrontendError>;
 }
 
 /// What a model takes.

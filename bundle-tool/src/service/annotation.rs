@@ -15,11 +15,7 @@ const MAX_DEPTH: usize = 32;
 ///
 /// # Errors
 /// An annotation that is not one of BentoML's tensor, frame, file and scalar types or a list of them.
-pub(super) fn schema(
-    modules: &Modules<'_>,
-    module: ModuleId,
-    expression: &Expr,
-) -> Result<ValueSchema, ServiceError> {
+pub(super) fn schema(modules: &Modules<'_>, module: ModuleId, expression: &Expr) -> Result<ValueSchema, ServiceError> {
     Reading { modules, module }.value(expression, 0)
 }
 
@@ -37,21 +33,13 @@ impl Reading<'_, '_> {
             Expr::NoneLiteral(_) => Ok(ValueSchema::Null),
             Expr::Subscript(subscript) => self.generic(subscript, depth),
             Expr::BinOp(union) if union.op == Operator::BitOr => {
-                match (
-                    self.value(&union.left, depth + 1)?,
-                    self.value(&union.right, depth + 1)?,
-                ) {
+                match (self.value(&union.left, depth + 1)?, self.value(&union.right, depth + 1)?) {
                     (ValueSchema::Null, other) | (other, ValueSchema::Null) => Ok(other),
                     _ => Ok(ValueSchema::Any),
                 }
             }
             Expr::StringLiteral(text) => self.quoted(expression, text.value.to_str(), depth),
-            _ => match self
-                .modules
-                .path(self.module, expression)?
-                .as_deref()
-                .and_then(plain)
-            {
+            _ => match self.modules.path(self.module, expression)?.as_deref().and_then(plain) {
                 Some(schema) => Ok(schema),
                 None => Err(self.fail(expression, "is no type that a request can carry")),
             },
@@ -59,15 +47,8 @@ impl Reading<'_, '_> {
     }
 
     /// `Annotated[T, …]`, `Optional[T]`, `List[T]` and the like.
-    fn generic(
-        &self,
-        subscript: &ExprSubscript,
-        depth: usize,
-    ) -> Result<ValueSchema, ServiceError> {
-        let path = self
-            .modules
-            .path(self.module, &subscript.value)?
-            .unwrap_or_default();
+    fn generic(&self, subscript: &ExprSubscript, depth: usize) -> Result<ValueSchema, ServiceError> {
+        let path = self.modules.path(self.module, &subscript.value)?.unwrap_or_default();
         let arguments = match &*subscript.slice {
             Expr::Tuple(tuple) => &tuple.elts[..],
             single => std::slice::from_ref(single),
@@ -84,37 +65,22 @@ impl Reading<'_, '_> {
                 Ok(schema)
             }
             "Optional" => self.value(first, depth + 1),
-            "List" | "list" | "Sequence" | "Iterable" => {
-                Ok(ValueSchema::List(Box::new(self.value(first, depth + 1)?)))
-            }
+            "List" | "list" | "Sequence" | "Iterable" => Ok(ValueSchema::List(Box::new(self.value(first, depth + 1)?))),
             "NDArray" | "ndarray" => Ok(tensor()),
-            "Dict" | "dict" | "Union" | "Tuple" | "tuple" | "Literal" | "Mapping" => {
-                Ok(ValueSchema::Any)
-            }
-            _ => Err(self.fail(
-                &subscript.value,
-                "is no generic type that a request can carry",
-            )),
+            "Dict" | "dict" | "Union" | "Tuple" | "tuple" | "Literal" | "Mapping" => Ok(ValueSchema::Any),
+            _ => Err(self.fail(&subscript.value, "is no generic type that a request can carry")),
         }
     }
 
     /// An annotation in quotes.
-    fn quoted(
-        &self,
-        expression: &Expr,
-        text: &str,
-        depth: usize,
-    ) -> Result<ValueSchema, ServiceError> {
+    fn quoted(&self, expression: &Expr, text: &str, depth: usize) -> Result<ValueSchema, ServiceError> {
         let inner = Source::parse("", "", text.to_owned()).ok();
-        let inner = inner
-            .as_ref()
-            .and_then(|source| source.syntax().body.first()?.as_expr_stmt());
+        let inner = inner.as_ref().and_then(|source| source.syntax().body.first()?.as_expr_stmt());
         let Some(inner) = inner else {
             return Err(self.fail(expression, "is no annotation in quotes"));
         };
         // Places inside of the quotes are not places in the file.
-        self.value(&inner.value, depth + 1)
-            .map_err(|_| self.fail(expression, "is no type that a request can carry"))
+        self.value(&inner.value, depth + 1).map_err(|_| self.fail(expression, "is no type that a request can carry"))
     }
 
     /// What one validator of `Annotated` adds: `DType`, `Shape`, `DataframeSchema`, `ContentType`. Others restrict values, which is
@@ -123,10 +89,7 @@ impl Reading<'_, '_> {
         let Expr::Call(call) = validator else {
             return Ok(());
         };
-        let path = self
-            .modules
-            .path(self.module, &call.func)?
-            .unwrap_or_default();
+        let path = self.modules.path(self.module, &call.func)?.unwrap_or_default();
         let class = path.rsplit('.').next().unwrap_or_default();
         let argument = |position: usize, name: &str| -> Result<Option<Literal>, ServiceError> {
             match call.arguments.find_argument_value(name, position) {
@@ -148,8 +111,7 @@ impl Reading<'_, '_> {
                 *columns = argument(1, "columns")?.and_then(|columns| columns.texts());
             }
             ("ContentType", ValueSchema::File { content_type, .. }) => {
-                *content_type =
-                    argument(0, "content_type")?.and_then(|name| name.as_text().map(str::to_owned));
+                *content_type = argument(0, "content_type")?.and_then(|name| name.as_text().map(str::to_owned));
             }
             _ => {}
         }
@@ -157,43 +119,25 @@ impl Reading<'_, '_> {
     }
 
     fn fail(&self, expression: &Expr, problem: &str) -> ServiceError {
-        self.modules
-            .source(self.module)
-            .error(expression, format!("this annotation {problem}"))
+        self.modules.source(self.module).error(expression, format!("this annotation {problem}"))
     }
 }
 
 fn tensor() -> ValueSchema {
-    ValueSchema::Tensor {
-        format: "numpy-array".to_owned(),
-        dtype: None,
-        shape: None,
-    }
+    ValueSchema::Tensor { format: "numpy-array".to_owned(), dtype: None, shape: None }
 }
 
 /// The type with this full path.
 fn plain(path: &str) -> Option<ValueSchema> {
-    let file = |format: Option<&str>, pil| ValueSchema::File {
-        format: format.map(str::to_owned),
-        content_type: None,
-        pil,
-    };
+    let file =
+        |format: Option<&str>, pil| ValueSchema::File { format: format.map(str::to_owned), content_type: None, pil };
     Some(match path {
         "numpy.ndarray" => tensor(),
-        "torch.Tensor" => ValueSchema::Tensor {
-            format: "torch-tensor".to_owned(),
-            dtype: None,
-            shape: None,
-        },
-        "tensorflow.Tensor" => ValueSchema::Tensor {
-            format: "tf-tensor".to_owned(),
-            dtype: None,
-            shape: None,
-        },
-        "pandas.DataFrame" | "pandas.core.frame.DataFrame" => ValueSchema::Dataframe {
-            orient: "records".to_owned(),
-            columns: None,
-        },
+        "torch.Tensor" => ValueSchema::Tensor { format: "torch-tensor".to_owned(), dtype: None, shape: None },
+        "tensorflow.Tensor" => ValueSchema::Tensor { format: "tf-tensor".to_owned(), dtype: None, shape: None },
+        "pandas.DataFrame" | "pandas.core.frame.DataFrame" => {
+            ValueSchema::Dataframe { orient: "records".to_owned(), columns: None }
+        }
         "pandas.Series" => ValueSchema::Series,
         "pathlib.Path" => file(None, false),
         "PIL.Image.Image" => file(Some("image"), true),
@@ -202,9 +146,7 @@ fn plain(path: &str) -> Option<ValueSchema> {
         "builtins.bool" => ValueSchema::Boolean,
         "builtins.str" => ValueSchema::Text,
         "builtins.list" | "typing.List" => ValueSchema::List(Box::new(ValueSchema::Any)),
-        "builtins.dict" | "typing.Dict" | "typing.Any" | "builtins.object" | "builtins.tuple" => {
-            ValueSchema::Any
-        }
+        "builtins.dict" | "typing.Dict" | "typing.Any" | "builtins.object" | "builtins.tuple" => ValueSchema::Any,
         _ => return None,
     })
 }
@@ -231,32 +173,17 @@ mod tests {
             dtype: Some("float64".into()),
             shape: Some(vec![-1, 4]),
         };
-        assert_eq!(
-            read("t.Annotated[np.ndarray, DType('float64'), S((-1, 4))]"),
-            Ok(typed)
-        );
-        let frame = |columns| {
-            Ok(ValueSchema::Dataframe {
-                orient: "columns".into(),
-                columns,
-            })
-        };
+        assert_eq!(read("t.Annotated[np.ndarray, DType('float64'), S((-1, 4))]"), Ok(typed));
+        let frame = |columns| Ok(ValueSchema::Dataframe { orient: "columns".into(), columns });
         assert_eq!(
             read("t.Annotated[pd.DataFrame, DataframeSchema('columns', ['b', 'a'])]"),
             frame(Some(vec!["b".into(), "a".into()]))
         );
-        assert_eq!(
-            read("t.Annotated[pd.DataFrame, DataframeSchema(orient='columns')]"),
-            frame(None)
-        );
+        assert_eq!(read("t.Annotated[pd.DataFrame, DataframeSchema(orient='columns')]"), frame(None));
         assert_eq!(read("'np.ndarray'"), Ok(tensor()));
         assert_eq!(
             read("Image"),
-            Ok(ValueSchema::File {
-                format: Some("image".into()),
-                content_type: None,
-                pil: true
-            })
+            Ok(ValueSchema::File { format: Some("image".into()), content_type: None, pil: true })
         );
     }
 
@@ -267,9 +194,7 @@ mod tests {
         assert_eq!(read("bool | None"), Ok(ValueSchema::Boolean));
         assert_eq!(
             read("t.List[list[str]]"),
-            Ok(ValueSchema::List(Box::new(ValueSchema::List(Box::new(
-                ValueSchema::Text
-            )))))
+            Ok(ValueSchema::List(Box::new(ValueSchema::List(Box::new(ValueSchema::Text)))))
         );
         assert_eq!(read("int | str"), Ok(ValueSchema::Any));
     }
@@ -284,10 +209,7 @@ mod tests {
             ("'x y'", "quotes"),
         ] {
             let error = read(annotation).unwrap_err();
-            assert!(
-                error.starts_with("s.py:4:") && error.contains(part),
-                "{annotation}: {error}"
-            );
+            assert!(error.starts_with("s.py:4:") && error.contains(part), "{annotation}: {error}");
         }
         let deep = "list[".repeat(40) + "int" + &"]".repeat(40);
         assert!(read(&deep).unwrap_err().contains("nested too deeply"));

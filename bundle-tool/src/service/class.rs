@@ -88,47 +88,22 @@ impl<'a> ServiceClass<'a> {
     ///
     /// # Errors
     /// Names the place of whatever the class has that is not understood: bases, decorators, parameters.
-    pub fn read(
-        program: &'a Program,
-        generation: Generation,
-        name: &str,
-    ) -> Result<ServiceClass<'a>, ServiceError> {
+    pub fn read(program: &'a Program, generation: Generation, name: &str) -> Result<ServiceClass<'a>, ServiceError> {
         let modules = Modules::of(program);
         let (module, class) = find(&modules, name)?;
         let mut declared = Declared::default();
-        let reader = Reader {
-            modules: &modules,
-            module,
-            generation,
-        };
+        let reader = Reader { modules: &modules, module, generation };
         reader.bases(class)?;
         reader.class_decorators(class, &mut declared)?;
         for statement in &class.body {
             reader.member(statement, &mut declared)?;
         }
         if declared.apis.is_empty() {
-            return Err(reader.fail(
-                &class.name,
-                "this service class has no method with the decorator `@api`",
-            ));
+            return Err(reader.fail(&class.name, "this service class has no method with the decorator `@api`"));
         }
-        let Declared {
-            artifacts,
-            attributes,
-            methods,
-            apis,
-        } = declared;
+        let Declared { artifacts, attributes, methods, apis } = declared;
         let init = methods.get("__init__").copied();
-        Ok(ServiceClass {
-            modules,
-            name: class.name.as_str(),
-            module,
-            artifacts,
-            attributes,
-            init,
-            methods,
-            apis,
-        })
+        Ok(ServiceClass { modules, name: class.name.as_str(), module, artifacts, attributes, init, methods, apis })
     }
 
     /// The type that an annotation of one of the class's methods says.
@@ -149,24 +124,15 @@ struct Declared<'a> {
     apis: Vec<ApiMethod<'a>>,
 }
 
-fn find<'a>(
-    modules: &Modules<'a>,
-    name: &str,
-) -> Result<(ModuleId, &'a StmtClassDef), ServiceError> {
+fn find<'a>(modules: &Modules<'a>, name: &str) -> Result<(ModuleId, &'a StmtClassDef), ServiceError> {
     let source = modules.source(Modules::ENTRY);
-    let wanted = |statement: &&'a Stmt| {
-        statement
-            .as_class_def_stmt()
-            .is_some_and(|class| class.name.as_str() == name)
-    };
+    let wanted = |statement: &&'a Stmt| statement.as_class_def_stmt().is_some_and(|class| class.name.as_str() == name);
     if let Some(Stmt::ClassDef(class)) = source.syntax().body.iter().find(wanted) {
         return Ok((Modules::ENTRY, class));
     }
     match modules.member(Modules::ENTRY, name, 0) {
         Ok(Meaning::Class(module, class)) => Ok((module, class)),
-        Ok(_) => Err(source.missing(format!(
-            "`{name}`, which the manifest names as the service, is not a class"
-        ))),
+        Ok(_) => Err(source.missing(format!("`{name}`, which the manifest names as the service, is not a class"))),
         Err(why) => Err(source.missing(format!("the service class `{name}` is not found: {why}"))),
     }
 }
@@ -185,9 +151,7 @@ impl<'a> Reader<'_, 'a> {
     /// The name of something of BentoML, without its module; `None` for anything else.
     fn of_bentoml(&self, expression: &Expr) -> Result<Option<String>, ServiceError> {
         let path = self.modules.path(self.module, expression)?;
-        Ok(path
-            .filter(|path| path.starts_with("bentoml."))
-            .and_then(|path| path.rsplit('.').next().map(str::to_owned)))
+        Ok(path.filter(|path| path.starts_with("bentoml.")).and_then(|path| path.rsplit('.').next().map(str::to_owned)))
     }
 
     fn bases(&self, class: &StmtClassDef) -> Result<(), ServiceError> {
@@ -198,22 +162,18 @@ impl<'a> Reader<'_, 'a> {
             return Err(self.fail(keyword, "class keywords are not read"));
         }
         for base in &arguments.args {
-            let known = self
-                .modules
-                .path(self.module, base)?
-                .is_some_and(|path| path == "builtins.object");
+            let known = self.modules.path(self.module, base)?.is_some_and(|path| path == "builtins.object");
             if !known && self.of_bentoml(base)?.as_deref() != Some("BentoService") {
-                return Err(self.fail(base, "a service's base class other than BentoService is not read. Move its methods into the service"));
+                return Err(self.fail(
+                    base,
+                    "a service's base class other than BentoService is not read. Move its methods into the service",
+                ));
             }
         }
         Ok(())
     }
 
-    fn class_decorators(
-        &self,
-        class: &'a StmtClassDef,
-        declared: &mut Declared<'a>,
-    ) -> Result<(), ServiceError> {
+    fn class_decorators(&self, class: &'a StmtClassDef, declared: &mut Declared<'a>) -> Result<(), ServiceError> {
         for decorator in &class.decorator_list {
             let (function, call) = parts(decorator);
             match (self.of_bentoml(function)?.as_deref(), call) {
@@ -231,10 +191,7 @@ impl<'a> Reader<'_, 'a> {
             Some(Expr::List(list)) => &list.elts,
             Some(Expr::Tuple(tuple)) => &tuple.elts,
             _ => {
-                return Err(self.fail(
-                    call,
-                    "`@artifacts` is read with a list of artifacts written in it",
-                ));
+                return Err(self.fail(call, "`@artifacts` is read with a list of artifacts written in it"));
             }
         };
         let mut artifacts = Vec::new();
@@ -251,11 +208,7 @@ impl<'a> Reader<'_, 'a> {
             let Some(Literal::Text(name)) = name else {
                 return Err(self.fail(item, "this artifact's name is no text"));
             };
-            artifacts.push(ArtifactDecl {
-                name,
-                class,
-                options,
-            });
+            artifacts.push(ArtifactDecl { name, class, options });
         }
         Ok(artifacts)
     }
@@ -267,29 +220,19 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// Constant arguments by name; those by position are called `positional` in turn.
-    fn options(
-        &self,
-        arguments: &Arguments,
-        positional: &[&str],
-    ) -> Result<Vec<(String, Literal)>, ServiceError> {
+    fn options(&self, arguments: &Arguments, positional: &[&str]) -> Result<Vec<(String, Literal)>, ServiceError> {
         let mut options = Vec::new();
         for (index, argument) in arguments.args.iter().enumerate() {
             let Some(name) = positional.get(index) else {
                 return Err(self.fail(argument, "this argument is read only by its name"));
             };
-            options.push((
-                (*name).to_owned(),
-                literal(self.modules, self.module, argument)?,
-            ));
+            options.push(((*name).to_owned(), literal(self.modules, self.module, argument)?));
         }
         for keyword in &arguments.keywords {
             let Some(name) = &keyword.arg else {
                 return Err(self.fail(keyword, "`**` in arguments is not read"));
             };
-            options.push((
-                name.to_string(),
-                literal(self.modules, self.module, &keyword.value)?,
-            ));
+            options.push((name.to_string(), literal(self.modules, self.module, &keyword.value)?));
         }
         Ok(options)
     }
@@ -314,8 +257,7 @@ impl<'a> Reader<'_, 'a> {
             }
             Stmt::Pass(_) => Ok(()),
             Stmt::Expr(expression)
-                if expression.value.is_string_literal_expr()
-                    || expression.value.is_ellipsis_literal_expr() =>
+                if expression.value.is_string_literal_expr() || expression.value.is_ellipsis_literal_expr() =>
             {
                 Ok(())
             }
@@ -323,11 +265,7 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    fn method(
-        &self,
-        function: &'a StmtFunctionDef,
-        declared: &mut Declared<'a>,
-    ) -> Result<(), ServiceError> {
+    fn method(&self, function: &'a StmtFunctionDef, declared: &mut Declared<'a>) -> Result<(), ServiceError> {
         let name = function.name.as_str();
         if declared.methods.insert(name, function).is_some() {
             return Err(self.fail(&function.name, "this method is defined twice"));
@@ -354,10 +292,7 @@ impl<'a> Reader<'_, 'a> {
         call: Option<&'a ExprCall>,
     ) -> Result<ApiMethod<'a>, ServiceError> {
         if function.is_async {
-            return Err(self.fail(
-                &function.name,
-                "an `async` API is not read. Write it with plain `def`",
-            ));
+            return Err(self.fail(&function.name, "an `async` API is not read. Write it with plain `def`"));
         }
         let mut api = ApiMethod {
             name: function.name.to_string(),
@@ -382,17 +317,11 @@ impl<'a> Reader<'_, 'a> {
                     }
                     // Types of 1.x given here are in the manifest's schema.
                     "input_spec" | "output_spec" => {}
-                    name => api.options.push((
-                        name.to_owned(),
-                        literal(self.modules, self.module, &keyword.value)?,
-                    )),
+                    name => api.options.push((name.to_owned(), literal(self.modules, self.module, &keyword.value)?)),
                 }
             }
         }
-        let name = api
-            .options
-            .iter()
-            .find(|(option, _)| option == "api_name" || option == "name");
+        let name = api.options.iter().find(|(option, _)| option == "api_name" || option == "name");
         if let Some((_, Literal::Text(name))) = name {
             api.name = name.clone();
         }
@@ -407,28 +336,16 @@ impl<'a> Reader<'_, 'a> {
             return Err(self.fail(expression, "this adapter is no call of an adapter class"));
         };
         match self.of_bentoml(&call.func)? {
-            Some(class) => Ok(AdapterDecl {
-                class,
-                options: self.options(&call.arguments, &[])?,
-            }),
-            None => Err(self.fail(
-                &*call.func,
-                "an adapter class that is not BentoML's is not read",
-            )),
+            Some(class) => Ok(AdapterDecl { class, options: self.options(&call.arguments, &[])? }),
+            None => Err(self.fail(&*call.func, "an adapter class that is not BentoML's is not read")),
         }
     }
 
     /// The parameters after `self`.
-    fn parameters(
-        &self,
-        function: &'a StmtFunctionDef,
-    ) -> Result<Vec<ParameterDecl<'a>>, ServiceError> {
+    fn parameters(&self, function: &'a StmtFunctionDef) -> Result<Vec<ParameterDecl<'a>>, ServiceError> {
         let all = &function.parameters;
         if let Some(variadic) = all.vararg.as_ref().or(all.kwarg.as_ref()) {
-            return Err(self.fail(
-                &**variadic,
-                "`*` and `**` parameters are not read. Name the parameters",
-            ));
+            return Err(self.fail(&**variadic, "`*` and `**` parameters are not read. Name the parameters"));
         }
         let mut declared = all.iter_non_variadic_params();
         if declared.next().is_none() {

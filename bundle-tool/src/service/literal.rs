@@ -52,10 +52,7 @@ impl Literal {
 
     /// The texts of a list or tuple of texts.
     pub fn texts(&self) -> Option<Vec<String>> {
-        self.items()?
-            .iter()
-            .map(|item| item.as_text().map(str::to_owned))
-            .collect()
+        self.items()?.iter().map(|item| item.as_text().map(str::to_owned)).collect()
     }
 
     /// The integers of a list or tuple of integers.
@@ -72,11 +69,7 @@ impl Literal {
 ///
 /// # Errors
 /// Anything that must be run to be known.
-pub(super) fn literal(
-    modules: &Modules<'_>,
-    module: ModuleId,
-    expression: &Expr,
-) -> Result<Literal, ServiceError> {
+pub(super) fn literal(modules: &Modules<'_>, module: ModuleId, expression: &Expr) -> Result<Literal, ServiceError> {
     Reading { modules, values: 0 }.value(module, expression, 0)
 }
 
@@ -86,19 +79,10 @@ struct Reading<'m, 'a> {
 }
 
 impl Reading<'_, '_> {
-    fn value(
-        &mut self,
-        module: ModuleId,
-        expression: &Expr,
-        depth: usize,
-    ) -> Result<Literal, ServiceError> {
+    fn value(&mut self, module: ModuleId, expression: &Expr, depth: usize) -> Result<Literal, ServiceError> {
         self.values += 1;
         if depth > MAX_DEPTH || self.values > MAX_VALUES {
-            return Err(self.fail(
-                module,
-                expression,
-                "is nested too deeply, or too large, for a constant",
-            ));
+            return Err(self.fail(module, expression, "is nested too deeply, or too large, for a constant"));
         }
         Ok(match expression {
             Expr::NoneLiteral(_) => Literal::None,
@@ -141,10 +125,7 @@ impl Reading<'_, '_> {
                 Some(Meaning::Outside(path)) => Literal::Path(path),
                 Some(Meaning::Function(inner, function)) => {
                     let file = &self.modules.source(inner).name;
-                    let problem = format!(
-                        "is the function `{}` of {file} and no constant",
-                        function.name
-                    );
+                    let problem = format!("is the function `{}` of {file} and no constant", function.name);
                     return Err(self.fail(module, expression, &problem));
                 }
                 _ => return Err(self.fail(module, expression, "is no constant")),
@@ -153,22 +134,12 @@ impl Reading<'_, '_> {
         })
     }
 
-    fn values(
-        &mut self,
-        module: ModuleId,
-        items: &[Expr],
-        depth: usize,
-    ) -> Result<Vec<Literal>, ServiceError> {
-        items
-            .iter()
-            .map(|item| self.value(module, item, depth + 1))
-            .collect()
+    fn values(&mut self, module: ModuleId, items: &[Expr], depth: usize) -> Result<Vec<Literal>, ServiceError> {
+        items.iter().map(|item| self.value(module, item, depth + 1)).collect()
     }
 
     fn fail(&self, module: ModuleId, expression: &Expr, problem: &str) -> ServiceError {
-        self.modules
-            .source(module)
-            .error(expression, format!("this {problem}"))
+        self.modules.source(module).error(expression, format!("this {problem}"))
     }
 }
 
@@ -197,22 +168,17 @@ mod tests {
             Literal::Dict(vec![(text("k"), Literal::Path("numpy.float32".to_owned()))]),
             text("v"),
         ]);
-        assert_eq!(read("import numpy as np\nK = 'v'\nX = [-1, 2.5, 'a' 'b', (None, True), {'k': np.float32}, K]").as_ref(), Ok(&expected));
+        assert_eq!(
+            read("import numpy as np\nK = 'v'\nX = [-1, 2.5, 'a' 'b', (None, True), {'k': np.float32}, K]").as_ref(),
+            Ok(&expected)
+        );
     }
 
     #[test]
     fn what_must_run_is_refused() {
-        for text in [
-            "f()",
-            "1 + 1",
-            "10 ** 9",
-            "99999999999999999999",
-            "1j",
-            "[x for x in 'a']",
-            "{**{}}",
-            "-'a'",
-            "f'{1}'",
-        ] {
+        for text in
+            ["f()", "1 + 1", "10 ** 9", "99999999999999999999", "1j", "[x for x in 'a']", "{**{}}", "-'a'", "f'{1}'"]
+        {
             let error = read(&format!("def f(): pass\nX = {text}")).unwrap_err();
             assert!(error.starts_with("s.py:2:"), "{text}: {error}");
         }

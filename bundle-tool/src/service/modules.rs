@@ -31,15 +31,10 @@ impl Program {
     pub fn load(bundle: &Bundle) -> Result<Program, ServiceError> {
         let Some(entry) = &bundle.entry else {
             let problem = "it has no service; its model is used as it is".to_owned();
-            return Err(ServiceError::File {
-                file: bundle.label().to_owned(),
-                problem,
-            });
+            return Err(ServiceError::File { file: bundle.label().to_owned(), problem });
         };
         let files = bundle.sources.iter().cloned().collect();
-        Program::gather(&entry.file, files, |name| {
-            Ok((bundle.describe_source(name), bundle.read_source(name)?))
-        })
+        Program::gather(&entry.file, files, |name| Ok((bundle.describe_source(name), bundle.read_source(name)?)))
     }
 
     /// Parses `entry` and all modules it imports, with `read` giving a file's label and text.
@@ -48,30 +43,19 @@ impl Program {
         files: HashSet<String>,
         read: impl Fn(&str) -> Result<(String, String), ServiceError>,
     ) -> Result<Program, ServiceError> {
-        let mut program = Program {
-            sources: Vec::new(),
-            files,
-        };
+        let mut program = Program { sources: Vec::new(), files };
         let mut pending = vec![entry.to_owned()];
         let mut seen: HashSet<String> = pending.iter().cloned().collect();
         while let Some(name) = pending.pop() {
             let (label, text) = read(&name)?;
             if program.sources.len() >= MAX_MODULES {
-                let problem =
-                    format!("the service imports more than {MAX_MODULES} modules of its own");
-                return Err(ServiceError::File {
-                    file: label,
-                    problem,
-                });
+                let problem = format!("the service imports more than {MAX_MODULES} modules of its own");
+                return Err(ServiceError::File { file: label, problem });
             }
             let source = Source::parse(&name, &label, text)?;
             let mut imports = Imports(Vec::new());
             imports.visit_body(&source.syntax().body);
-            for file in imports
-                .0
-                .iter()
-                .flat_map(|path| program.files_of(&name, path))
-            {
+            for file in imports.0.iter().flat_map(|path| program.files_of(&name, path)) {
                 if seen.insert(file.clone()) {
                     pending.push(file);
                 }
@@ -87,19 +71,13 @@ impl Program {
             return Vec::new();
         };
         let submodule = path.name.as_ref().map(|name| join(&module, name));
-        [Some(module), submodule]
-            .into_iter()
-            .flatten()
-            .filter_map(|module| self.file_of(&module))
-            .collect()
+        [Some(module), submodule].into_iter().flatten().filter_map(|module| self.file_of(&module)).collect()
     }
 
     /// The bento's file of an absolute module path with slashes.
     fn file_of(&self, module: &str) -> Option<String> {
         let candidates = [format!("{module}.py"), join(module, "__init__.py")];
-        candidates
-            .into_iter()
-            .find(|file| self.files.contains(file))
+        candidates.into_iter().find(|file| self.files.contains(file))
     }
 }
 
@@ -116,19 +94,11 @@ fn absolute(from: &str, path: &ImportPath) -> Option<String> {
         }
         folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
     }
-    Some(if module.is_empty() {
-        folder.to_owned()
-    } else {
-        join(folder, &module)
-    })
+    Some(if module.is_empty() { folder.to_owned() } else { join(folder, &module) })
 }
 
 fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{folder}/{name}")
-    }
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
 /// Collects the imports of a module, wherever they are in it.
@@ -141,22 +111,12 @@ impl<'a> Visitor<'a> for Imports {
                 for alias in &import.names {
                     // `import a.b.c` runs `a`, `a.b` and `a.b.c`.
                     let name = alias.name.as_str();
-                    let ends = name
-                        .match_indices('.')
-                        .map(|(index, _)| index)
-                        .chain([name.len()]);
-                    self.0.extend(ends.map(|end| ImportPath {
-                        level: 0,
-                        module: name[..end].to_owned(),
-                        name: None,
-                    }));
+                    let ends = name.match_indices('.').map(|(index, _)| index).chain([name.len()]);
+                    self.0.extend(ends.map(|end| ImportPath { level: 0, module: name[..end].to_owned(), name: None }));
                 }
             }
             Stmt::ImportFrom(import) => {
-                let module = import
-                    .module
-                    .as_ref()
-                    .map_or(String::new(), |module| module.to_string());
+                let module = import.module.as_ref().map_or(String::new(), |module| module.to_string());
                 self.0.extend(import.names.iter().map(|alias| ImportPath {
                     level: import.level,
                     module: module.clone(),
@@ -198,22 +158,9 @@ pub(super) struct Modules<'a> {
 
 impl<'a> Modules<'a> {
     pub(super) fn of(program: &'a Program) -> Modules<'a> {
-        let scopes = program
-            .sources
-            .iter()
-            .map(|source| Scope::of(&source.syntax().body))
-            .collect();
-        let by_file = program
-            .sources
-            .iter()
-            .enumerate()
-            .map(|(id, source)| (source.name.as_str(), id))
-            .collect();
-        Modules {
-            program,
-            scopes,
-            by_file,
-        }
+        let scopes = program.sources.iter().map(|source| Scope::of(&source.syntax().body)).collect();
+        let by_file = program.sources.iter().enumerate().map(|(id, source)| (source.name.as_str(), id)).collect();
+        Modules { program, scopes, by_file }
     }
 
     /// The entry module.
@@ -229,11 +176,7 @@ impl<'a> Modules<'a> {
     ///
     /// # Errors
     /// A name that is not defined, or has no single meaning.
-    pub(super) fn resolve(
-        &self,
-        module: ModuleId,
-        expression: &Expr,
-    ) -> Result<Option<Meaning<'a>>, ServiceError> {
+    pub(super) fn resolve(&self, module: ModuleId, expression: &Expr) -> Result<Option<Meaning<'a>>, ServiceError> {
         let mut attributes = Vec::new();
         let mut root = expression;
         while let Expr::Attribute(attribute) = root {
@@ -256,11 +199,7 @@ impl<'a> Modules<'a> {
     }
 
     /// The full path of something outside of the bento; `None` if the expression is anything else.
-    pub(super) fn path(
-        &self,
-        module: ModuleId,
-        expression: &Expr,
-    ) -> Result<Option<String>, ServiceError> {
+    pub(super) fn path(&self, module: ModuleId, expression: &Expr) -> Result<Option<String>, ServiceError> {
         Ok(match self.resolve(module, expression)? {
             Some(Meaning::Outside(path)) => Some(path),
             _ => None,
@@ -283,16 +222,9 @@ impl<'a> Modules<'a> {
     }
 
     /// The meaning that a module itself gives to `name`.
-    fn defined(
-        &self,
-        module: ModuleId,
-        name: &str,
-        steps: usize,
-    ) -> Result<Option<Meaning<'a>>, String> {
+    fn defined(&self, module: ModuleId, name: &str, steps: usize) -> Result<Option<Meaning<'a>>, String> {
         if steps > MAX_STEPS {
-            return Err(format!(
-                "`{name}` is imported through more than {MAX_STEPS} modules"
-            ));
+            return Err(format!("`{name}` is imported through more than {MAX_STEPS} modules"));
         }
         let scope = &self.scopes[module];
         Ok(Some(match scope.get(name) {
@@ -308,12 +240,7 @@ impl<'a> Modules<'a> {
     }
 
     /// The meaning of `name` through `from … import *` of the bento's own modules.
-    fn starred(
-        &self,
-        module: ModuleId,
-        name: &str,
-        steps: usize,
-    ) -> Result<Option<Meaning<'a>>, String> {
+    fn starred(&self, module: ModuleId, name: &str, steps: usize) -> Result<Option<Meaning<'a>>, String> {
         if name.starts_with('_') {
             return Ok(None);
         }
@@ -322,30 +249,19 @@ impl<'a> Modules<'a> {
         while let Some(&from) = reached.get(next) {
             next += 1;
             for (path, _) in &self.scopes[from].stars {
-                let inner =
-                    absolute(&self.source(from).name, path).and_then(|path| self.local(&path));
+                let inner = absolute(&self.source(from).name, path).and_then(|path| self.local(&path));
                 reached.extend(inner.filter(|inner| !reached.contains(inner)));
             }
         }
-        let mut definers = reached
-            .into_iter()
-            .skip(1)
-            .filter(|&inner| self.scopes[inner].get(name).is_some());
+        let mut definers = reached.into_iter().skip(1).filter(|&inner| self.scopes[inner].get(name).is_some());
         match (definers.next(), definers.next()) {
             (None, _) => Ok(None),
             (Some(inner), None) => self.defined(inner, name, steps + 1),
-            (Some(_), Some(_)) => Err(format!(
-                "`{name}` comes from more than one `import *`. Import it by its name"
-            )),
+            (Some(_), Some(_)) => Err(format!("`{name}` comes from more than one `import *`. Import it by its name")),
         }
     }
 
-    fn imported(
-        &self,
-        module: ModuleId,
-        path: &ImportPath,
-        steps: usize,
-    ) -> Result<Meaning<'a>, String> {
+    fn imported(&self, module: ModuleId, path: &ImportPath, steps: usize) -> Result<Meaning<'a>, String> {
         let target = absolute(&self.source(module).name, path);
         let inner = target.as_ref().and_then(|target| self.local(target));
         match (&path.name, inner, target) {
@@ -355,30 +271,19 @@ impl<'a> Modules<'a> {
             (Some(name), None, Some(target)) => match self.local(&join(&target, name)) {
                 Some(inner) => Ok(Meaning::Module(inner)),
                 None if path.level == 0 => Ok(Meaning::Outside(format!("{}.{name}", path.module))),
-                None => Err(format!(
-                    "`{name}` comes from {target:?}, which is not in the bento"
-                )),
+                None => Err(format!("`{name}` comes from {target:?}, which is not in the bento")),
             },
-            (Some(name), None, None) => Err(format!(
-                "`{name}` is imported from above the service's sources"
-            )),
+            (Some(name), None, None) => Err(format!("`{name}` is imported from above the service's sources")),
         }
     }
 
     /// An attribute of one of the bento's modules: a name it defines, or a submodule.
-    pub(super) fn member(
-        &self,
-        module: ModuleId,
-        name: &str,
-        steps: usize,
-    ) -> Result<Meaning<'a>, String> {
+    pub(super) fn member(&self, module: ModuleId, name: &str, steps: usize) -> Result<Meaning<'a>, String> {
         if let Some(meaning) = self.defined(module, name, steps)? {
             return Ok(meaning);
         }
         let file = &self.source(module).name;
-        let submodule = file
-            .strip_suffix("__init__.py")
-            .map(|folder| format!("{folder}{name}"));
+        let submodule = file.strip_suffix("__init__.py").map(|folder| format!("{folder}{name}"));
         match submodule.and_then(|submodule| self.local(&submodule)) {
             Some(inner) => Ok(Meaning::Module(inner)),
             None => Err(format!("{file} does not define `{name}`")),
@@ -387,9 +292,7 @@ impl<'a> Modules<'a> {
 
     /// The loaded module of a path with slashes.
     fn local(&self, module: &str) -> Option<ModuleId> {
-        self.by_file
-            .get(self.program.file_of(module)?.as_str())
-            .copied()
+        self.by_file.get(self.program.file_of(module)?.as_str()).copied()
     }
 }
 
@@ -442,10 +345,7 @@ const BUILTINS: &[&str] = &[
 pub(super) fn program_of(files: &[(&str, &str)]) -> Result<Program, ServiceError> {
     let names = files.iter().map(|(name, _)| (*name).to_owned()).collect();
     Program::gather(files[0].0, names, |name| {
-        let text = files
-            .iter()
-            .find(|(other, _)| *other == name)
-            .map(|(_, text)| (*text).to_owned());
+        let text = files.iter().find(|(other, _)| *other == name).map(|(_, text)| (*text).to_owned());
         Ok((name.to_owned(), text.unwrap_or_default()))
     })
 }
@@ -473,15 +373,7 @@ mod tests {
                 format!("function {} in {}", function.name, modules.source(id).name)
             }
             Ok(Some(Meaning::Value(id, value))) => {
-                format!(
-                    "value {} in {}",
-                    if value.is_list_expr() {
-                        "list"
-                    } else {
-                        "other"
-                    },
-                    modules.source(id).name
-                )
+                format!("value {} in {}", if value.is_list_expr() { "list" } else { "other" }, modules.source(id).name)
             }
             Ok(None) => "nothing static".to_owned(),
             Err(error) => error.to_string(),
@@ -490,74 +382,41 @@ mod tests {
 
     #[test]
     fn outside_names() {
-        assert_eq!(
-            meaning(&[("s.py", "import numpy as np\nnp.random.rand")]),
-            "numpy.random.rand"
-        );
-        assert_eq!(
-            meaning(&[("s.py", "from bentoml import api as a\na")]),
-            "bentoml.api"
-        );
+        assert_eq!(meaning(&[("s.py", "import numpy as np\nnp.random.rand")]), "numpy.random.rand");
+        assert_eq!(meaning(&[("s.py", "from bentoml import api as a\na")]), "bentoml.api");
         assert_eq!(meaning(&[("s.py", "len")]), "builtins.len");
         assert_eq!(meaning(&[("s.py", "import a.b.c\na.b.c.d")]), "a.b.c.d");
         assert_eq!(meaning(&[("s.py", "f().x")]), "nothing static");
         let error = meaning(&[("s.py", "x = 1\nfeautres")]);
-        assert!(
-            error.starts_with("s.py:2:1: `feautres` is not defined"),
-            "{error}"
-        );
+        assert!(error.starts_with("s.py:2:1: `feautres` is not defined"), "{error}");
         let error = meaning(&[("s.py", "from numpy import *\nzeros")]);
         assert!(error.contains("from numpy import *"), "{error}");
     }
 
     #[test]
     fn names_of_other_files() {
-        let utilities = (
-            "labels.py",
-            "NAMES = ['a']\ndef f(): pass\nfrom pkg import g\n",
-        );
+        let utilities = ("labels.py", "NAMES = ['a']\ndef f(): pass\nfrom pkg import g\n");
         let package = ("pkg/__init__.py", "from .inner import g\n");
         let inner = ("pkg/inner.py", "from .. import top\ndef g(): pass\n");
         let all = |text| meaning(&[("s.py", text), utilities, package, inner]);
-        assert_eq!(
-            all("from labels import NAMES\nNAMES"),
-            "value list in labels.py"
-        );
+        assert_eq!(all("from labels import NAMES\nNAMES"), "value list in labels.py");
         assert_eq!(all("import labels as l\nl.f"), "function f in labels.py");
         assert_eq!(all("from labels import g\ng"), "function g in pkg/inner.py");
         assert_eq!(all("from labels import *\nf"), "function f in labels.py");
-        assert!(
-            all("from labels import *\nfrom pkg.inner import *\ng")
-                .contains("more than one `import *`")
-        );
-        assert_eq!(
-            all("import pkg.inner\npkg.inner.g"),
-            "function g in pkg/inner.py"
-        );
+        assert!(all("from labels import *\nfrom pkg.inner import *\ng").contains("more than one `import *`"));
+        assert_eq!(all("import pkg.inner\npkg.inner.g"), "function g in pkg/inner.py");
         assert_eq!(all("from pkg import inner\ninner"), "module pkg/inner.py");
-        assert_eq!(
-            all("from . import labels\nlabels.f"),
-            "function f in labels.py"
-        );
-        assert!(
-            all("from labels import nothing\nnothing")
-                .contains("labels.py does not define `nothing`")
-        );
+        assert_eq!(all("from . import labels\nlabels.f"), "function f in labels.py");
+        assert!(all("from labels import nothing\nnothing").contains("labels.py does not define `nothing`"));
         assert!(all("from .nowhere import x\nx").contains("which is not in the bento"));
         assert!(all("from ...x import y\ny").contains("above the service's sources"));
     }
 
     #[test]
     fn cycles_end() {
-        let error = meaning(&[
-            ("s.py", "from a import x\nx"),
-            ("a.py", "from s import x\n"),
-        ]);
+        let error = meaning(&[("s.py", "from a import x\nx"), ("a.py", "from s import x\n")]);
         assert!(error.contains("more than 32 modules"), "{error}");
-        let error = meaning(&[
-            ("s.py", "from a import *\nx"),
-            ("a.py", "from s import *\n"),
-        ]);
+        let error = meaning(&[("s.py", "from a import *\nx"), ("a.py", "from s import *\n")]);
         assert!(error.contains("`x` is not defined"), "{error}");
     }
 }

@@ -22,9 +22,7 @@ const MAX_INDENT: usize = 200;
 pub(super) fn check(text: &str) -> Result<(), String> {
     if let Some(index) = text.lines().position(|line| indent(line) > MAX_INDENT) {
         let line = index + 1;
-        return Err(format!(
-            "line {line} is indented by more than {MAX_INDENT} characters. Use less nesting"
-        ));
+        return Err(format!("line {line} is indented by more than {MAX_INDENT} characters. Use less nesting"));
     }
     let mut lexer = lexer::lex(text, Mode::Module);
     let mut levels = vec![Level::default()];
@@ -40,9 +38,7 @@ pub(super) fn check(text: &str) -> Result<(), String> {
             }
             kind if opens(kind) => {
                 if levels.len() > MAX_BRACKETS {
-                    return Err(format!(
-                        "more than {MAX_BRACKETS} brackets are open at once. Use local variables"
-                    ));
+                    return Err(format!("more than {MAX_BRACKETS} brackets are open at once. Use local variables"));
                 }
                 levels.push(Level::default());
                 total += count(&mut levels, kind);
@@ -61,9 +57,7 @@ pub(super) fn check(text: &str) -> Result<(), String> {
             kind => total += count(&mut levels, kind),
         }
         if total > MAX_TOKENS {
-            return Err(format!(
-                "one expression has more than {MAX_TOKENS} nested parts. Use local variables"
-            ));
+            return Err(format!("one expression has more than {MAX_TOKENS} nested parts. Use local variables"));
         }
     }
 }
@@ -117,9 +111,7 @@ mod tests {
     /// Parses and drops in a thread with as much stack as a program's smallest threads have.
     fn parse(text: String) -> bool {
         let thread = std::thread::Builder::new().stack_size(1 << 20);
-        let parsed = thread
-            .spawn(move || Source::parse("s.py", "s.py", text).is_ok())
-            .unwrap();
+        let parsed = thread.spawn(move || Source::parse("s.py", "s.py", text).is_ok()).unwrap();
         parsed.join().unwrap()
     }
 
@@ -144,13 +136,8 @@ mod tests {
             "if x: ".repeat(many),
             "f'{".repeat(many),
             "(\n".to_owned() + &"if x,:\n".repeat(many),
-            (0..3000)
-                .map(|depth| " ".repeat(depth) + "if x:\n")
-                .collect(),
-            "(\n".to_owned()
-                + &(0..3000)
-                    .map(|depth| " ".repeat(depth) + "if x,:\n")
-                    .collect::<String>(),
+            (0..3000).map(|depth| " ".repeat(depth) + "if x:\n").collect(),
+            "(\n".to_owned() + &(0..3000).map(|depth| " ".repeat(depth) + "if x,:\n").collect::<String>(),
             "(;".repeat(many),
             "*".repeat(many),
             "await ".repeat(many),
@@ -172,9 +159,7 @@ mod tests {
             "-".repeat(998) + "1",
             "x".to_owned() + &".y".repeat(499),
             "lambda:".repeat(499) + "1",
-            (0..200)
-                .map(|depth| " ".repeat(depth) + "if x:\n")
-                .collect::<String>()
+            (0..200).map(|depth| " ".repeat(depth) + "if x:\n").collect::<String>()
                 + &" ".repeat(200)
                 + &"-".repeat(900)
                 + "1",

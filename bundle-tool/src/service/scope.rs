@@ -6,9 +6,7 @@
 use std::collections::HashMap;
 
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
-use ruff_python_ast::{
-    Alias, Expr, Stmt, StmtClassDef, StmtFunctionDef, StmtImport, StmtImportFrom,
-};
+use ruff_python_ast::{Alias, Expr, Stmt, StmtClassDef, StmtFunctionDef, StmtImport, StmtImportFrom};
 use ruff_text_size::{Ranged, TextRange};
 
 /// The meaning of a name at the top of a module.
@@ -72,11 +70,7 @@ impl<'a> Scope<'a> {
             (Some(Binding::Import(old)), Binding::Import(new)) => old != new,
             (Some(_), _) => true,
         };
-        let binding = if again {
-            Binding::Unclear("it is defined more than once".to_owned())
-        } else {
-            binding
-        };
+        let binding = if again { Binding::Unclear("it is defined more than once".to_owned()) } else { binding };
         self.names.insert(name, binding);
     }
 
@@ -89,43 +83,29 @@ impl<'a> Scope<'a> {
             Stmt::Import(import) => self.import(import),
             Stmt::ImportFrom(import) => self.import_from(import),
             Stmt::ClassDef(class) => self.bind(class.name.as_str(), Binding::Class(class)),
-            Stmt::FunctionDef(function) => {
-                self.bind(function.name.as_str(), Binding::Function(function))
-            }
+            Stmt::FunctionDef(function) => self.bind(function.name.as_str(), Binding::Function(function)),
             Stmt::Assign(assign) => {
                 for target in &assign.targets {
                     match target {
-                        Expr::Name(name) => {
-                            self.bind(name.id.as_str(), Binding::Value(&assign.value))
-                        }
+                        Expr::Name(name) => self.bind(name.id.as_str(), Binding::Value(&assign.value)),
                         other => self.affected("it is assigned in parts").visit_expr(other),
                     }
                 }
             }
             Stmt::AnnAssign(assign) => match (&*assign.target, &assign.value) {
-                (Expr::Name(name), Some(value)) => {
-                    self.bind(name.id.as_str(), Binding::Value(value))
-                }
+                (Expr::Name(name), Some(value)) => self.bind(name.id.as_str(), Binding::Value(value)),
                 (Expr::Name(_), None) => {}
                 (other, _) => self.affected("it is assigned in parts").visit_expr(other),
             },
             Stmt::Expr(expression) if expression.value.is_string_literal_expr() => {}
-            Stmt::Expr(_) => self
-                .affected("a statement at the top of the module may change it")
-                .visit_stmt(statement),
-            other => self
-                .affected("its definition is conditional, or changed later")
-                .visit_stmt(other),
+            Stmt::Expr(_) => self.affected("a statement at the top of the module may change it").visit_stmt(statement),
+            other => self.affected("its definition is conditional, or changed later").visit_stmt(other),
         }
     }
 
     fn import(&mut self, import: &'a StmtImport) {
         for Alias { name, asname, .. } in &import.names {
-            let path = |module: &str| ImportPath {
-                level: 0,
-                module: module.to_owned(),
-                name: None,
-            };
+            let path = |module: &str| ImportPath { level: 0, module: module.to_owned(), name: None };
             match asname {
                 Some(alias) => self.bind(alias.as_str(), Binding::Import(path(name.as_str()))),
                 // `import a.b` binds `a`; `a.b` is then an attribute of it.
@@ -140,11 +120,8 @@ impl<'a> Scope<'a> {
     fn import_from(&mut self, import: &'a StmtImportFrom) {
         let module = import.module.as_ref().map_or("", |module| module.as_str());
         for alias in &import.names {
-            let path = ImportPath {
-                level: import.level,
-                module: module.to_owned(),
-                name: Some(alias.name.to_string()),
-            };
+            let path =
+                ImportPath { level: import.level, module: module.to_owned(), name: Some(alias.name.to_string()) };
             if alias.name.as_str() == "*" {
                 self.stars.push((path, alias.range()));
             } else {
@@ -211,19 +188,13 @@ mod tests {
 
     /// One word for the meaning of each name.
     fn meanings(text: &str, names: &str) -> String {
-        let parsed = ruff_python_parser::parse_module(text)
-            .unwrap()
-            .into_syntax();
+        let parsed = ruff_python_parser::parse_module(text).unwrap().into_syntax();
         let scope = Scope::of(&parsed.body);
         let one = |name| match scope.get(name) {
             None => "none".to_owned(),
             Some(Binding::Import(path)) => {
                 let dots = ".".repeat(path.level as usize);
-                format!(
-                    "{dots}{}:{}",
-                    path.module,
-                    path.name.as_deref().unwrap_or("-")
-                )
+                format!("{dots}{}:{}", path.module, path.name.as_deref().unwrap_or("-"))
             }
             Some(Binding::Class(_)) => "class".to_owned(),
             Some(Binding::Function(_)) => "function".to_owned(),
@@ -253,7 +224,8 @@ mod tests {
 
     #[test]
     fn conditional_imports() {
-        let same = "try:\n    import numpy as np\nexcept ImportError:\n    pass\nif TYPE_CHECKING:\n    import pandas as pd\n";
+        let same =
+            "try:\n    import numpy as np\nexcept ImportError:\n    pass\nif TYPE_CHECKING:\n    import pandas as pd\n";
         assert_eq!(meanings(same, "np pd"), "numpy:- pandas:-");
         let other = "try:\n    import ujson as json\nexcept ImportError:\n    import json\n";
         assert_eq!(meanings(other, "json"), "unclear");

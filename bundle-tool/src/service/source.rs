@@ -26,25 +26,14 @@ impl Source {
     /// # Errors
     /// Text that nests too deeply to be handled safely, or that is not Python.
     pub(super) fn parse(name: &str, label: &str, text: String) -> Result<Source, ServiceError> {
-        nesting::check(&text).map_err(|problem| ServiceError::File {
-            file: label.to_owned(),
-            problem,
-        })?;
+        nesting::check(&text).map_err(|problem| ServiceError::File { file: label.to_owned(), problem })?;
         match ruff_python_parser::parse_module(&text) {
-            Ok(parsed) => Ok(Source {
-                name: name.to_owned(),
-                label: label.to_owned(),
-                text,
-                syntax: parsed.into_syntax(),
-            }),
+            Ok(parsed) => {
+                Ok(Source { name: name.to_owned(), label: label.to_owned(), text, syntax: parsed.into_syntax() })
+            }
             Err(error) => {
                 let problem = format!("not valid Python: {}", error.error);
-                Err(ServiceError::At(Box::new(locate(
-                    label,
-                    &text,
-                    error.location,
-                    problem,
-                ))))
+                Err(ServiceError::At(Box::new(locate(label, &text, error.location, problem))))
             }
         }
     }
@@ -62,10 +51,7 @@ impl Source {
 
     /// The error that something is not in the file.
     pub(super) fn missing(&self, problem: String) -> ServiceError {
-        ServiceError::File {
-            file: self.label.clone(),
-            problem,
-        }
+        ServiceError::File { file: self.label.clone(), problem }
     }
 }
 
@@ -92,12 +78,7 @@ fn locate(label: &str, text: &str, range: TextRange, problem: String) -> NotUnde
 fn excerpt(text: &str) -> String {
     let mut words = String::new();
     let mut count = 0;
-    for character in text
-        .split_whitespace()
-        .flat_map(|word| [" ", word])
-        .flat_map(str::chars)
-        .skip(1)
-    {
+    for character in text.split_whitespace().flat_map(|word| [" ", word]).flat_map(str::chars).skip(1) {
         count += 1;
         if count > EXCERPT_CHARS {
             words.push('…');
@@ -137,15 +118,9 @@ mod tests {
     fn syntax_errors_have_a_place() {
         let text = "def f(x):\n    return g(x\n";
         let error = place(Source::parse("s.py", "s.py", text.into()).unwrap_err());
-        assert!(
-            error.line >= 2 && error.problem.contains("not valid Python"),
-            "{error:?}"
-        );
+        assert!(error.line >= 2 && error.problem.contains("not valid Python"), "{error:?}");
         for text in ["(", "\"", "\u{0}", "x = \\", "é(", "def", "f'{", "    x"] {
-            assert!(
-                Source::parse("s.py", "s.py", text.into()).is_err(),
-                "{text:?}"
-            );
+            assert!(Source::parse("s.py", "s.py", text.into()).is_err(), "{text:?}");
         }
     }
 }

@@ -36,9 +36,7 @@ pub(super) struct NdArray {
 
 /// The number of elements of `shape` and their size in bytes, or `None` when that overflows.
 pub(super) fn extent(shape: &[usize], each: usize) -> Option<(usize, u64)> {
-    let count = shape
-        .iter()
-        .try_fold(1u64, |product, &n| product.checked_mul(n as u64));
+    let count = shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n as u64));
     // One zero makes the array empty, whatever the other dimensions say.
     let count = if shape.contains(&0) { 0 } else { count? };
     let bytes = count.checked_mul(each as u64)?;
@@ -61,13 +59,7 @@ pub struct Array<'d> {
 
 impl<'d> Array<'d> {
     pub(super) fn new(item: Item<'d>, array: &'d NdArray) -> Array<'d> {
-        Array {
-            item,
-            array,
-            dtype: &array.dtype,
-            offset: 0,
-            field: None,
-        }
+        Array { item, array, dtype: &array.dtype, offset: 0, field: None }
     }
 
     /// Length of each dimension; empty for a 0-dimensional array.
@@ -87,8 +79,7 @@ impl<'d> Array<'d> {
 
     /// The field `name` of each element of a structured array.
     pub fn field(&self, name: &str) -> Result<Array<'d>, AccessError> {
-        self.find_field(name)
-            .ok_or_else(|| self.wrong(&format!("a structured array with a field {name:?}")))
+        self.find_field(name).ok_or_else(|| self.wrong(&format!("a structured array with a field {name:?}")))
     }
 
     /// The field `name`, or `None` where the elements have no such field.
@@ -164,10 +155,7 @@ impl<'d> Array<'d> {
             }
             Kind::Object => {
                 let items = self.objects()?;
-                items
-                    .iter()
-                    .map(|i| i.as_str().map(str::to_owned))
-                    .collect()
+                items.iter().map(|i| i.as_str().map(str::to_owned)).collect()
             }
             _ => Err(self.wrong("an array of text")),
         }
@@ -196,11 +184,7 @@ impl<'d> Array<'d> {
         let order = storage_order(&self.array.shape, self.array.order, self.count());
         let value = |i: usize| {
             let start = i * stride + self.offset;
-            read(
-                bytes
-                    .get(start..start + self.dtype.size)
-                    .unwrap_or_default(),
-            )
+            read(bytes.get(start..start + self.dtype.size).unwrap_or_default())
         };
         Ok(order.map(value).collect())
     }
@@ -218,19 +202,12 @@ impl<'d> Array<'d> {
 /// The unsigned integer of at most 8 bytes.
 fn unsigned(bytes: &[u8], big_endian: bool) -> u64 {
     let join = |wide: u64, &byte: &u8| (wide << 8) | u64::from(byte);
-    if big_endian {
-        bytes.iter().fold(0, join)
-    } else {
-        bytes.iter().rev().fold(0, join)
-    }
+    if big_endian { bytes.iter().fold(0, join) } else { bytes.iter().rev().fold(0, join) }
 }
 
 /// Text of four bytes per code point, up to the padding. `None` where a code point is not one.
 pub(super) fn decode_ucs4(bytes: &[u8], big_endian: bool) -> Option<String> {
-    let text: Option<String> = bytes
-        .chunks_exact(4)
-        .map(|c| char::from_u32(unsigned(c, big_endian) as u32))
-        .collect();
+    let text: Option<String> = bytes.chunks_exact(4).map(|c| char::from_u32(unsigned(c, big_endian) as u32)).collect();
     text.map(|t| t.trim_end_matches('\0').to_owned())
 }
 

@@ -34,26 +34,17 @@ impl<'b> Builder<'b> {
 
     /// An error about the opcode at work.
     pub(super) fn malformed(&self, reason: impl Into<String>) -> PickleError {
-        PickleError::Malformed {
-            offset: self.offset,
-            opcode: self.opcode,
-            reason: reason.into(),
-        }
+        PickleError::Malformed { offset: self.offset, opcode: self.opcode, reason: reason.into() }
     }
 
     /// An error about the use of a global.
     pub(super) fn misuse(&self, global: u32, reason: impl Into<String>) -> PickleError {
-        PickleError::Misuse {
-            offset: self.offset,
-            global: self.name(global).to_owned(),
-            reason: reason.into(),
-        }
+        PickleError::Misuse { offset: self.offset, global: self.name(global).to_owned(), reason: reason.into() }
     }
 
     /// Accounts for `count` values stored in a container; twice their size, since vectors grow by doubling.
     pub(super) fn charge_values(&mut self, count: usize) -> Result<(), PickleError> {
-        self.budget
-            .allocate(count, 2 * size_of::<Value>(), self.offset)
+        self.budget.allocate(count, 2 * size_of::<Value>(), self.offset)
     }
 
     /// Accounts for `count` bytes copied.
@@ -63,10 +54,8 @@ impl<'b> Builder<'b> {
 
     /// A new node. What its containers hold is the caller's to account for.
     pub(super) fn add(&mut self, node: Node) -> Result<Value, PickleError> {
-        self.budget
-            .allocate(1, 2 * size_of::<Node>(), self.offset)?;
-        let index = u32::try_from(self.contents.nodes.len())
-            .map_err(|_| self.malformed("more than 2^32 values"))?;
+        self.budget.allocate(1, 2 * size_of::<Node>(), self.offset)?;
+        let index = u32::try_from(self.contents.nodes.len()).map_err(|_| self.malformed("more than 2^32 values"))?;
         self.contents.nodes.push(node);
         Ok(Value::Node(NodeId(index)))
     }
@@ -113,9 +102,7 @@ impl<'b> Builder<'b> {
     pub(super) fn as_name(&self, value: Value) -> Option<&str> {
         const LONGEST: usize = 4096;
         match self.contents.node(value)? {
-            Node::Text(blob) if blob.len() <= LONGEST => {
-                std::str::from_utf8(blob.resolve(self.bytes)).ok()
-            }
+            Node::Text(blob) if blob.len() <= LONGEST => std::str::from_utf8(blob.resolve(self.bytes)).ok(),
             _ => None,
         }
     }
@@ -132,10 +119,7 @@ impl<'b> Builder<'b> {
     pub(super) fn global(&mut self, module: &str, name: &str) -> Result<Value, PickleError> {
         let full = format!("{module}.{name}");
         let Some((name, role)) = self.allow.role(&full) else {
-            return Err(PickleError::GlobalNotAllowed {
-                name: full,
-                offset: self.offset,
-            });
+            return Err(PickleError::GlobalNotAllowed { name: full, offset: self.offset });
         };
         let next = self.contents.globals.len() as u32;
         let index = *self.global_index.entry(name).or_insert(next);
@@ -175,12 +159,7 @@ impl<'b> Builder<'b> {
     }
 
     /// An object of `callable` as plain data.
-    pub(super) fn object(
-        &mut self,
-        callable: u32,
-        args: Value,
-        kwargs: Option<Value>,
-    ) -> Result<Value, PickleError> {
+    pub(super) fn object(&mut self, callable: u32, args: Value, kwargs: Option<Value>) -> Result<Value, PickleError> {
         self.budget.allocate(1, size_of::<Object>(), self.offset)?;
         self.add(Node::Object(Box::new(Object {
             callable,

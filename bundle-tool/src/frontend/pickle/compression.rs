@@ -14,25 +14,16 @@ const LZMA_MEMORY_KIB: u32 = 80 << 10;
 /// The bytes of the pickle in `file`, decompressed where `file` is compressed.
 pub(super) fn open<'a>(file: &'a [u8], limits: &Limits) -> Result<Cow<'a, [u8]>, PickleError> {
     if file.len() as u64 > limits.input_bytes {
-        return Err(PickleError::Limit {
-            offset: 0,
-            what: "bytes in the file",
-            limit: limits.input_bytes,
-        });
+        return Err(PickleError::Limit { offset: 0, what: "bytes in the file", limit: limits.input_bytes });
     }
     let (format, reader): (&'static str, Box<dyn Read + 'a>) = match file {
         [0x80, ..] => return Ok(Cow::Borrowed(file)),
         [0x78, ..] => ("zlib", Box::new(flate2::read::ZlibDecoder::new(file))),
         [0x1f, 0x8b, ..] => ("gzip", Box::new(flate2::read::MultiGzDecoder::new(file))),
         [b'B', b'Z', b'h', ..] => ("bz2", Box::new(bzip2::read::MultiBzDecoder::new(file))),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => (
-            "xz",
-            Box::new(lzma_rust2::XzReader::new_mem_limit(
-                file,
-                true,
-                LZMA_MEMORY_KIB,
-            )),
-        ),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
+            ("xz", Box::new(lzma_rust2::XzReader::new_mem_limit(file, true, LZMA_MEMORY_KIB)))
+        }
         [0x5d, 0, ..] => {
             let reader = lzma_rust2::LzmaReader::new_mem_limit(file, LZMA_MEMORY_KIB, None);
             ("lzma", Box::new(reader.map_err(|e| damaged("lzma", &e))?))
@@ -61,15 +52,11 @@ fn inflate(
     reader: Box<dyn Read + '_>,
     limits: &Limits,
 ) -> Result<Vec<u8>, PickleError> {
-    let expanded = compressed
-        .saturating_mul(limits.expansion)
-        .max(EXPANSION_FLOOR);
+    let expanded = compressed.saturating_mul(limits.expansion).max(EXPANSION_FLOOR);
     let limit = expanded.min(limits.decoded_bytes);
     let mut out = Vec::new();
     let mut bounded = reader.take(limit.saturating_add(1));
-    bounded
-        .read_to_end(&mut out)
-        .map_err(|e| damaged(format, &e))?;
+    bounded.read_to_end(&mut out).map_err(|e| damaged(format, &e))?;
     if out.len() as u64 > limit {
         return Err(PickleError::Limit {
             offset: 0,
@@ -84,10 +71,7 @@ fn inflate(
 }
 
 fn damaged(format: &'static str, error: &std::io::Error) -> PickleError {
-    PickleError::CompressionDamaged {
-        format,
-        reason: error.to_string(),
-    }
+    PickleError::CompressionDamaged { format, reason: error.to_string() }
 }
 
 fn not_a_pickle(bytes: &[u8]) -> PickleError {

@@ -12,10 +12,7 @@ pub(super) struct Cursor<'b> {
 impl<'b> Cursor<'b> {
     /// A cursor at `position`, which may be the end of `bytes`.
     pub(super) fn at(bytes: &'b [u8], position: usize) -> Cursor<'b> {
-        Cursor {
-            bytes,
-            position: position.min(bytes.len()),
-        }
+        Cursor { bytes, position: position.min(bytes.len()) }
     }
 
     /// Offset of the next byte from the start of the slice.
@@ -36,20 +33,12 @@ impl<'b> Cursor<'b> {
                 self.position += n;
                 Ok(start)
             }
-            _ => Err(PickleError::Truncated {
-                offset: start,
-                what,
-                needed: length,
-                remaining: self.remaining(),
-            }),
+            _ => Err(PickleError::Truncated { offset: start, what, needed: length, remaining: self.remaining() }),
         }
     }
 
     /// The next `N` bytes.
-    pub(super) fn array<const N: usize>(
-        &mut self,
-        what: &'static str,
-    ) -> Result<[u8; N], PickleError> {
+    pub(super) fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], PickleError> {
         let start = self.skip(N as u64, what)?;
         let mut out = [0; N];
         out.copy_from_slice(&self.bytes[start..start + N]);
@@ -57,11 +46,7 @@ impl<'b> Cursor<'b> {
     }
 
     /// A little-endian unsigned integer of `width` bytes, 8 at most.
-    pub(super) fn unsigned(
-        &mut self,
-        width: usize,
-        what: &'static str,
-    ) -> Result<u64, PickleError> {
+    pub(super) fn unsigned(&mut self, width: usize, what: &'static str) -> Result<u64, PickleError> {
         let width = width.min(8);
         let start = self.skip(width as u64, what)?;
         let mut out = [0; 8];

@@ -169,19 +169,8 @@ pub struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    pub(super) fn new(
-        buffer: Cow<'a, [u8]>,
-        contents: Contents,
-        root: Value,
-        limits: &Limits,
-    ) -> Document<'a> {
-        Document {
-            buffer,
-            contents,
-            limits: *limits,
-            root,
-            visits: AtomicU64::new(0),
-        }
+    pub(super) fn new(buffer: Cow<'a, [u8]>, contents: Contents, root: Value, limits: &Limits) -> Document<'a> {
+        Document { buffer, contents, limits: *limits, root, visits: AtomicU64::new(0) }
     }
 
     /// The value that was pickled.

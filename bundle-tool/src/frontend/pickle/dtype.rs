@@ -81,41 +81,20 @@ impl Dtype {
             ('M' | 'm', _) => return Err("dates and durations are not read".to_owned()),
             _ => return Err("it is unknown".to_owned()),
         };
-        Ok(Dtype {
-            kind,
-            size,
-            big_endian,
-        })
+        Ok(Dtype { kind, size, big_endian })
     }
 
     /// A structured type of `size` bytes. The error is the reason.
     pub(super) fn structure(fields: Vec<Field>, size: usize) -> Result<Dtype, String> {
         for field in &fields {
-            if matches!(
-                field.dtype.kind,
-                Kind::Struct(_) | Kind::Object | Kind::Void
-            ) {
-                return Err(format!(
-                    "its field {:?} is of type {}",
-                    field.name, field.dtype
-                ));
+            if matches!(field.dtype.kind, Kind::Struct(_) | Kind::Object | Kind::Void) {
+                return Err(format!("its field {:?} is of type {}", field.name, field.dtype));
             }
-            if field
-                .offset
-                .checked_add(field.dtype.size)
-                .is_none_or(|end| end > size)
-            {
-                return Err(format!(
-                    "its field {:?} lies outside the element",
-                    field.name
-                ));
+            if field.offset.checked_add(field.dtype.size).is_none_or(|end| end > size) {
+                return Err(format!("its field {:?} lies outside the element", field.name));
             }
         }
-        Ok(Dtype {
-            kind: Kind::Struct(fields.into()),
-            size,
-            big_endian: false,
-        })
+        Ok(Dtype { kind: Kind::Struct(fields.into()), size, big_endian: false })
     }
 }
 

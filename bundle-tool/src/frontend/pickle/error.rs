@@ -7,9 +7,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PickleError {
     /// The first bytes are not those of a pickle of protocol 2 to 5, nor of a known compression.
-    #[error(
-        "not a pickle: {found}; expected a pickle of protocol 2 to 5 or a joblib file, as `joblib.dump` writes it"
-    )]
+    #[error("not a pickle: {found}; expected a pickle of protocol 2 to 5 or a joblib file, as `joblib.dump` writes it")]
     NotAPickle {
         /// What the first bytes look like.
         found: String,
@@ -31,9 +29,7 @@ pub enum PickleError {
         reason: String,
     },
     /// The data ends early.
-    #[error(
-        "truncated at byte {offset}: {what} needs {needed} bytes, {remaining} are left; copy the file again"
-    )]
+    #[error("truncated at byte {offset}: {what} needs {needed} bytes, {remaining} are left; copy the file again")]
     Truncated {
         /// Where the missing bytes should start.
         offset: usize,
@@ -100,9 +96,7 @@ pub enum PickleError {
         reason: String,
     },
     /// A limit was reached.
-    #[error(
-        "byte {offset}: more than {limit} {what}; a file that needs it can be read with a higher limit"
-    )]
+    #[error("byte {offset}: more than {limit} {what}; a file that needs it can be read with a higher limit")]
     Limit {
         /// Where.
         offset: usize,

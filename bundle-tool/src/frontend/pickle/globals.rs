@@ -48,10 +48,7 @@ const PLUMBING: &[(&str, Role)] = &[
     ("__builtin__.bytes", Role::Bytes),
     ("__builtin__.bytearray", Role::Bytes),
     ("joblib.numpy_pickle.NumpyArrayWrapper", Role::ArrayWrapper),
-    (
-        "sklearn.externals.joblib.numpy_pickle.NumpyArrayWrapper",
-        Role::ArrayWrapper,
-    ),
+    ("sklearn.externals.joblib.numpy_pickle.NumpyArrayWrapper", Role::ArrayWrapper),
     ("numpy.ndarray", Role::ArrayClass),
     ("numpy.memmap", Role::ArrayClass),
     ("numpy.core.memmap.memmap", Role::ArrayClass),

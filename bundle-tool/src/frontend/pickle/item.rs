@@ -44,11 +44,7 @@ pub struct Item<'d> {
 
 impl<'d> Item<'d> {
     pub(super) fn root(document: &'d Document<'d>, value: Value) -> Item<'d> {
-        Item {
-            document,
-            value,
-            path: None,
-        }
+        Item { document, value, path: None }
     }
 
     pub(super) fn document(&self) -> &'d Document<'d> {
@@ -85,11 +81,7 @@ impl<'d> Item<'d> {
 
     /// An error saying that something else was `expected` here.
     pub fn wrong(&self, expected: &str) -> AccessError {
-        AccessError {
-            path: self.path(),
-            expected: expected.to_owned(),
-            found: self.describe(),
-        }
+        AccessError { path: self.path(), expected: expected.to_owned(), found: self.describe() }
     }
 
     /// Whether the value is `None`.
@@ -276,20 +268,13 @@ impl<'d> Item<'d> {
         let depth = self.path.as_ref().map_or(1, |p| p.depth.saturating_add(1));
         let limits = &self.document.limits;
         if depth > limits.path_depth {
-            return Err(self.wrong(&format!(
-                "a structure at most {} levels deep",
-                limits.path_depth
-            )));
+            return Err(self.wrong(&format!("a structure at most {} levels deep", limits.path_depth)));
         }
         self.visit(1)?;
         Ok(Item {
             document: self.document,
             value,
-            path: Some(Rc::new(Path {
-                parent: self.path.clone(),
-                step,
-                depth,
-            })),
+            path: Some(Rc::new(Path { parent: self.path.clone(), step, depth })),
         })
     }
 

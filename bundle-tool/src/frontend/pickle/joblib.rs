@@ -22,11 +22,7 @@ pub(super) struct Wrapper {
 
 impl Wrapper {
     /// Reads the wrapper's state, a dict.
-    pub(super) fn parse(
-        builder: &Builder<'_>,
-        global: u32,
-        state: Value,
-    ) -> Result<Wrapper, PickleError> {
+    pub(super) fn parse(builder: &Builder<'_>, global: u32, state: Value) -> Result<Wrapper, PickleError> {
         let Some(Node::Dict(entries)) = builder.contents.node(state) else {
             return Err(builder.misuse(global, "its state is not a dict"));
         };
@@ -34,19 +30,14 @@ impl Wrapper {
             let mut newest = entries.iter().rev();
             newest.find_map(|&(k, v)| builder.is_text(k, name).then_some(v))
         };
-        let need = |name: &str| {
-            find(name).ok_or_else(|| builder.misuse(global, format!("its state has no `{name}`")))
-        };
+        let need = |name: &str| find(name).ok_or_else(|| builder.misuse(global, format!("its state has no `{name}`")));
         builder.array_class(global, Some(need("subclass")?))?;
         Ok(Wrapper {
             global,
             dtype: builder.dtype(global, need("dtype")?)?,
             shape: need("shape")?,
             order: need("order")?,
-            aligned: !matches!(
-                find("numpy_array_alignment_bytes"),
-                None | Some(Value::None)
-            ),
+            aligned: !matches!(find("numpy_array_alignment_bytes"), None | Some(Value::None)),
         })
     }
 
@@ -56,11 +47,7 @@ impl Wrapper {
     }
 
     /// The array whose elements `cursor` is at.
-    pub(super) fn read(
-        &self,
-        builder: &mut Builder<'_>,
-        cursor: &mut Cursor<'_>,
-    ) -> Result<Value, PickleError> {
+    pub(super) fn read(&self, builder: &mut Builder<'_>, cursor: &mut Cursor<'_>) -> Result<Value, PickleError> {
         if self.aligned {
             let padding = cursor.unsigned(1, "array padding")?;
             cursor.skip(padding, "array padding")?;

@@ -52,11 +52,7 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new(limits: &Limits) -> Budget {
-        Budget {
-            limits: *limits,
-            steps: limits.steps,
-            memory: limits.memory_bytes,
-        }
+        Budget { limits: *limits, steps: limits.steps, memory: limits.memory_bytes }
     }
 
     /// The limits this budget started from.
@@ -75,21 +71,13 @@ impl Budget {
     }
 
     /// Accounts for `count` things of `each` bytes, before they are allocated.
-    pub(super) fn allocate(
-        &mut self,
-        count: usize,
-        each: usize,
-        offset: usize,
-    ) -> Result<(), PickleError> {
+    pub(super) fn allocate(&mut self, count: usize, each: usize, offset: usize) -> Result<(), PickleError> {
         let wanted = (count as u64).checked_mul(each as u64);
-        self.memory =
-            wanted
-                .and_then(|w| self.memory.checked_sub(w))
-                .ok_or(PickleError::Limit {
-                    offset,
-                    what: "bytes of decoded values",
-                    limit: self.limits.memory_bytes,
-                })?;
+        self.memory = wanted.and_then(|w| self.memory.checked_sub(w)).ok_or(PickleError::Limit {
+            offset,
+            what: "bytes of decoded values",
+            limit: self.limits.memory_bytes,
+        })?;
         Ok(())
     }
 }

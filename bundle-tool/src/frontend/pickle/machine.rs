@@ -22,9 +22,7 @@ enum Place {
 /// Runs the pickle that is all of `builder.bytes`, and gives its value.
 pub(super) fn run(builder: &mut Builder<'_>) -> Result<Value, PickleError> {
     let cursor = Cursor::at(builder.bytes, 0);
-    Machine::new(builder, cursor, Place::File)
-        .run()
-        .map(|(value, _)| value)
+    Machine::new(builder, cursor, Place::File).run().map(|(value, _)| value)
 }
 
 /// The state of one pickle being read. Marks are indices into the stack.
@@ -41,15 +39,7 @@ struct Machine<'m, 'b> {
 
 impl<'m, 'b> Machine<'m, 'b> {
     fn new(builder: &'m mut Builder<'b>, cursor: Cursor<'b>, place: Place) -> Machine<'m, 'b> {
-        Machine {
-            builder,
-            cursor,
-            place,
-            stack: Vec::new(),
-            paid: 0,
-            marks: Vec::new(),
-            memo: HashMap::new(),
-        }
+        Machine { builder, cursor, place, stack: Vec::new(), paid: 0, marks: Vec::new(), memo: HashMap::new() }
     }
 
     /// Runs to STOP; gives the value and the offset behind it.
@@ -60,12 +50,7 @@ impl<'m, 'b> Machine<'m, 'b> {
             let [byte] = self.cursor.array("opcode")?;
             let Some((op, name)) = lookup(byte) else {
                 let (name, reason) = refused(byte);
-                return Err(PickleError::Opcode {
-                    offset,
-                    opcode: byte,
-                    name,
-                    reason,
-                });
+                return Err(PickleError::Opcode { offset, opcode: byte, name, reason });
             };
             self.builder.offset = offset;
             self.builder.opcode = name;
@@ -190,8 +175,7 @@ impl<'m, 'b> Machine<'m, 'b> {
     }
 
     fn underflow(&self) -> PickleError {
-        self.builder
-            .malformed("there are too few values on the stack")
+        self.builder.malformed("there are too few values on the stack")
     }
 
     // ---- Values in the file ----
@@ -200,9 +184,7 @@ impl<'m, 'b> Machine<'m, 'b> {
         let [protocol] = self.cursor.array("protocol number")?;
         match protocol {
             2..=5 => Ok(()),
-            _ => Err(self
-                .builder
-                .malformed(format!("protocol {protocol} is not read, 2 to 5 are"))),
+            _ => Err(self.builder.malformed(format!("protocol {protocol} is not read, 2 to 5 are"))),
         }
     }
 
@@ -210,26 +192,17 @@ impl<'m, 'b> Machine<'m, 'b> {
         let needed = self.cursor.unsigned(8, "frame length")?;
         let remaining = self.cursor.remaining();
         if needed > remaining as u64 {
-            return Err(PickleError::Truncated {
-                offset: self.cursor.position(),
-                what: "frame",
-                needed,
-                remaining,
-            });
+            return Err(PickleError::Truncated { offset: self.cursor.position(), what: "frame", needed, remaining });
         }
         Ok(())
     }
 
     fn number(&mut self, op: Op) -> Result<Value, PickleError> {
         match op {
-            Op::Int(4) => Ok(Value::Int(i64::from(i32::from_le_bytes(
-                self.cursor.array("integer")?,
-            )))),
+            Op::Int(4) => Ok(Value::Int(i64::from(i32::from_le_bytes(self.cursor.array("integer")?)))),
             // At most two bytes wide here, so it fits.
             Op::Int(width) => Ok(Value::Int(self.cursor.unsigned(width, "integer")? as i64)),
-            Op::Float => Ok(Value::Float(f64::from_be_bytes(
-                self.cursor.array("float")?,
-            ))),
+            Op::Float => Ok(Value::Float(f64::from_be_bytes(self.cursor.array("float")?))),
             Op::Long(width) => {
                 let length = self.cursor.unsigned(width, "length of an integer")?;
                 let start = self.cursor.skip(length, "integer")?;
@@ -309,33 +282,24 @@ impl<'m, 'b> Machine<'m, 'b> {
             return Err(self.builder.malformed("a key has no value"));
         }
         self.hashable(items.iter().step_by(2))?;
-        Ok(items
-            .chunks_exact(2)
-            .map(|pair| (pair[0], pair[1]))
-            .collect())
+        Ok(items.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
     }
 
     /// Checks that all of `keys` can be keys; Python refuses the others as unhashable.
     fn hashable<'v>(&self, mut keys: impl Iterator<Item = &'v Value>) -> Result<(), PickleError> {
         let contents = &self.builder.contents;
         let unhashable = |key: &&Value| {
-            matches!(
-                contents.node(**key),
-                Some(Node::List(_) | Node::Dict(_) | Node::Set(_) | Node::Array(_))
-            )
+            matches!(contents.node(**key), Some(Node::List(_) | Node::Dict(_) | Node::Set(_) | Node::Array(_)))
         };
         match keys.find(unhashable) {
-            Some(&key) => Err(self
-                .builder
-                .malformed(format!("{} cannot be a key", contents.describe(key)))),
+            Some(&key) => Err(self.builder.malformed(format!("{} cannot be a key", contents.describe(key)))),
             None => Ok(()),
         }
     }
 
     fn unfit(&self, target: Value, wanted: &str) -> PickleError {
         let found = self.builder.contents.describe(target);
-        self.builder
-            .malformed(format!("it needs {wanted}, found {found}"))
+        self.builder.malformed(format!("it needs {wanted}, found {found}"))
     }
 
     // ---- The memo ----
@@ -363,9 +327,7 @@ impl<'m, 'b> Machine<'m, 'b> {
     fn recall(&mut self, slot: u32) -> Result<(), PickleError> {
         match self.memo.get(&slot) {
             Some(&value) => self.push(value),
-            None => Err(self
-                .builder
-                .malformed(format!("memo entry {slot} was never stored"))),
+            None => Err(self.builder.malformed(format!("memo entry {slot} was never stored"))),
         }
     }
 
@@ -374,8 +336,7 @@ impl<'m, 'b> Machine<'m, 'b> {
     fn global(&mut self) -> Result<(), PickleError> {
         let module = self.cursor.line("name of a module")?;
         let name = self.cursor.line("name of a global")?;
-        let (Ok(module), Ok(name)) = (std::str::from_utf8(module), std::str::from_utf8(name))
-        else {
+        let (Ok(module), Ok(name)) = (std::str::from_utf8(module), std::str::from_utf8(name)) else {
             return Err(self.builder.malformed("the name is not UTF-8"));
         };
         let value = self.builder.global(module, name)?;
@@ -386,9 +347,7 @@ impl<'m, 'b> Machine<'m, 'b> {
         let parts = self.pop_many(2)?;
         let text = |v: Value| self.builder.as_name(v).map(str::to_owned);
         let (Some(module), Some(name)) = (text(parts[0]), text(parts[1])) else {
-            return Err(self
-                .builder
-                .malformed("the name of a global is not text of ordinary length"));
+            return Err(self.builder.malformed("the name of a global is not text of ordinary length"));
         };
         let value = self.builder.global(&module, &name)?;
         self.push(value)
@@ -402,11 +361,7 @@ impl<'m, 'b> Machine<'m, 'b> {
     }
 
     fn new_object(&mut self, with_keywords: bool) -> Result<(), PickleError> {
-        let kwargs = if with_keywords {
-            Some(self.pop()?)
-        } else {
-            None
-        };
+        let kwargs = if with_keywords { Some(self.pop()?) } else { None };
         let parts = self.pop_many(2)?;
         let (class, args) = (self.builder.callable(parts[0])?, parts[1]);
         let plain = matches!(self.builder.role(class), Role::Data | Role::ArrayWrapper);
@@ -433,9 +388,7 @@ impl<'m, 'b> Machine<'m, 'b> {
     /// The array that follows a joblib wrapper.
     fn wrapped_array(&mut self, wrapper: &Wrapper) -> Result<Value, PickleError> {
         if self.place == Place::Nested {
-            return Err(self
-                .builder
-                .malformed("array data inside a nested pickle; joblib never writes that"));
+            return Err(self.builder.malformed("array data inside a nested pickle; joblib never writes that"));
         }
         if !wrapper.is_nested() {
             return wrapper.read(self.builder, &mut self.cursor);

@@ -54,11 +54,7 @@ pub use limits::Limits;
 ///
 /// # Errors
 /// Anything that is not a well-formed pickle within `limits`; the error says what, where and what to do.
-pub fn read<'a>(
-    bytes: &'a [u8],
-    allow: &AllowList,
-    limits: &Limits,
-) -> Result<Document<'a>, PickleError> {
+pub fn read<'a>(bytes: &'a [u8], allow: &AllowList, limits: &Limits) -> Result<Document<'a>, PickleError> {
     let buffer = compression::open(bytes, limits)?;
     let mut builder = builder::Builder::new(&buffer, allow, limits);
     let root = machine::run(&mut builder)?;

@@ -28,17 +28,13 @@ impl Builder<'_> {
         let Some(parts) = self.contents.sequence(state).filter(|p| p.len() >= 6) else {
             return Err(self.malformed("the state of a dtype is not a tuple of 6 or more"));
         };
-        let (order, subarray, names, fields, size) =
-            (parts[1], parts[2], parts[3], parts[4], parts[5]);
+        let (order, subarray, names, fields, size) = (parts[1], parts[2], parts[3], parts[4], parts[5]);
         if subarray != Value::None {
             return Err(self.dtype_error(dtype, "elements that are arrays themselves are not read"));
         }
         if names == Value::None {
             let big_endian = self.as_name(order) == Some(">");
-            return Ok(Dtype {
-                big_endian,
-                ..dtype.clone()
-            });
+            return Ok(Dtype { big_endian, ..dtype.clone() });
         }
         let Value::Int(size) = size else {
             return Err(self.dtype_error(dtype, "its size is not an int"));
@@ -46,20 +42,14 @@ impl Builder<'_> {
         let size = usize::try_from(size).unwrap_or(0);
         let fields = self.fields(dtype, names, fields)?;
         let name_bytes = fields.iter().map(|f| f.name.len()).sum();
-        self.budget
-            .allocate(fields.len(), size_of::<Field>(), self.offset)?;
+        self.budget.allocate(fields.len(), size_of::<Field>(), self.offset)?;
         self.charge_bytes(name_bytes)?;
         let structure = Dtype::structure(fields, size);
         structure.map_err(|reason| self.dtype_error(dtype, reason))
     }
 
     /// The fields of a structured dtype: `names` in order, `fields` from name to a tuple of dtype and offset.
-    fn fields(
-        &self,
-        dtype: &Dtype,
-        names: Value,
-        fields: Value,
-    ) -> Result<Vec<Field>, PickleError> {
+    fn fields(&self, dtype: &Dtype, names: Value, fields: Value) -> Result<Vec<Field>, PickleError> {
         let Some(names) = self.contents.sequence(names) else {
             return Err(self.dtype_error(dtype, "its field names are not a tuple"));
         };
@@ -95,11 +85,7 @@ impl Builder<'_> {
     }
 
     fn dtype_error(&self, dtype: &Dtype, reason: impl Into<String>) -> PickleError {
-        PickleError::Dtype {
-            offset: self.offset,
-            dtype: dtype.to_string(),
-            reason: reason.into(),
-        }
+        PickleError::Dtype { offset: self.offset, dtype: dtype.to_string(), reason: reason.into() }
     }
 
     /// `_reconstruct(class, shape, code)`: an array without content yet, as an object that BUILD turns into an array.
@@ -122,11 +108,7 @@ impl Builder<'_> {
     }
 
     /// The array that the state of a `_reconstruct`ed object says: version, shape, dtype, Fortran order, elements.
-    pub(super) fn array_from_state(
-        &mut self,
-        global: u32,
-        state: Value,
-    ) -> Result<NdArray, PickleError> {
+    pub(super) fn array_from_state(&mut self, global: u32, state: Value) -> Result<NdArray, PickleError> {
         let parts = self.few_args(global, state)?;
         let &[_, shape, dtype, fortran, data] = parts.as_slice() else {
             return Err(self.misuse(global, "the state of the array is not a tuple of 5"));
@@ -139,11 +121,7 @@ impl Builder<'_> {
     }
 
     /// `_frombuffer(bytes, dtype, shape, order)`.
-    pub(super) fn array_from_buffer(
-        &mut self,
-        global: u32,
-        args: Value,
-    ) -> Result<Value, PickleError> {
+    pub(super) fn array_from_buffer(&mut self, global: u32, args: Value) -> Result<Value, PickleError> {
         let parts = self.few_args(global, args)?;
         let &[data, dtype, shape, order, ..] = parts.as_slice() else {
             return Err(self.misuse(global, "it takes bytes, dtype, shape and order"));
@@ -173,8 +151,7 @@ impl Builder<'_> {
     /// The shape that `value`, a tuple of ints, says.
     pub(super) fn shape(&mut self, global: u32, value: Value) -> Result<Vec<usize>, PickleError> {
         let dimensions = self.contents.sequence(value).map_or(0, <[Value]>::len);
-        self.budget
-            .allocate(dimensions, size_of::<usize>(), self.offset)?;
+        self.budget.allocate(dimensions, size_of::<usize>(), self.offset)?;
         let shape = self.contents.sequence(value).and_then(|items| {
             let length = |item: &Value| match item {
                 Value::Int(i) => usize::try_from(*i).ok(),
@@ -186,9 +163,7 @@ impl Builder<'_> {
             Some(shape) if shape.len() <= MOST_DIMENSIONS => Ok(shape),
             _ => Err(self.misuse(
                 global,
-                format!(
-                    "the shape is not a tuple of at most {MOST_DIMENSIONS} ints that are not negative"
-                ),
+                format!("the shape is not a tuple of at most {MOST_DIMENSIONS} ints that are not negative"),
             )),
         }
     }
@@ -203,19 +178,15 @@ impl Builder<'_> {
     ) -> Result<(usize, u64), PickleError> {
         match extent(shape, dtype.size) {
             // Elements without bytes would make any count free of charge.
-            Some((count, bytes)) if bytes <= available && (dtype.size > 0 || count == 0) => {
-                Ok((count, bytes))
-            }
+            Some((count, bytes)) if bytes <= available && (dtype.size > 0 || count == 0) => Ok((count, bytes)),
             Some((_, bytes)) => Err(self.misuse(
                 global,
-                format!(
-                    "it declares an array of {dtype} {shape:?} of {bytes} bytes, but there are {available}"
-                ),
+                format!("it declares an array of {dtype} {shape:?} of {bytes} bytes, but there are {available}"),
             )),
-            None => Err(self.misuse(
-                global,
-                format!("it declares an array of {dtype} {shape:?}, more than memory can hold"),
-            )),
+            None => {
+                Err(self
+                    .misuse(global, format!("it declares an array of {dtype} {shape:?}, more than memory can hold")))
+            }
         }
     }
 
@@ -234,8 +205,7 @@ impl Builder<'_> {
             (Some(Node::List(items)), Kind::Object) => {
                 let given = items.len();
                 if extent(&shape, 0).map(|(count, _)| count) != Some(given) {
-                    let reason =
-                        format!("an array of shape {shape:?} cannot have {given} elements");
+                    let reason = format!("an array of shape {shape:?} cannot have {given} elements");
                     return Err(self.misuse(global, reason));
                 }
                 self.charge_values(given)?;
@@ -248,10 +218,8 @@ impl Builder<'_> {
                 let available = blob.len() as u64;
                 let (_, bytes) = self.checked_extent(global, &shape, &dtype, available)?;
                 if bytes != available {
-                    return Err(self.misuse(
-                        global,
-                        format!("an array of {dtype} {shape:?} has {bytes} bytes, not {available}"),
-                    ));
+                    return Err(self
+                        .misuse(global, format!("an array of {dtype} {shape:?} has {bytes} bytes, not {available}")));
                 }
                 let (blob, owned) = (blob.clone(), matches!(blob, Blob::Owned(_)));
                 if owned {
@@ -261,12 +229,7 @@ impl Builder<'_> {
             }
             _ => return Err(self.misuse(global, "the content of an array is not bytes")),
         };
-        Ok(NdArray {
-            dtype,
-            shape,
-            order,
-            elements,
-        })
+        Ok(NdArray { dtype, shape, order, elements })
     }
 
     /// `scalar(dtype, bytes)`: the value itself.
@@ -294,12 +257,8 @@ impl Builder<'_> {
         if dtype.big_endian {
             wide[..bytes.len()].reverse();
         }
-        number(&dtype, wide).ok_or_else(|| {
-            self.misuse(
-                global,
-                format!("a scalar of {dtype} with this value is not read"),
-            )
-        })
+        number(&dtype, wide)
+            .ok_or_else(|| self.misuse(global, format!("a scalar of {dtype} with this value is not read")))
     }
 }
 

@@ -15,9 +15,9 @@ impl Builder<'_> {
     /// Text out of a span of the file that must be ASCII: a Python 2 `str` can be text or bytes.
     pub(super) fn ascii(&mut self, start: usize, length: usize) -> Result<Value, PickleError> {
         if !Blob::Span(start, length).resolve(self.bytes).is_ascii() {
-            return Err(self.malformed(
-                "a Python 2 string that is not ASCII; load the model in Python 3 and save it again",
-            ));
+            return Err(
+                self.malformed("a Python 2 string that is not ASCII; load the model in Python 3 and save it again")
+            );
         }
         self.text(start, length)
     }
@@ -26,10 +26,7 @@ impl Builder<'_> {
     pub(super) fn check_args(&self, args: Value) -> Result<(), PickleError> {
         match self.contents.node(args) {
             Some(Node::Tuple(_)) => Ok(()),
-            _ => Err(self.malformed(format!(
-                "the arguments are not a tuple but {}",
-                self.contents.describe(args)
-            ))),
+            _ => Err(self.malformed(format!("the arguments are not a tuple but {}", self.contents.describe(args)))),
         }
     }
 
@@ -131,11 +128,7 @@ impl Builder<'_> {
     }
 
     /// Applies BUILD's `state` to `target`. Gives the wrapper where array data follows in the file.
-    pub(super) fn build(
-        &mut self,
-        target: Value,
-        state: Value,
-    ) -> Result<Option<Wrapper>, PickleError> {
+    pub(super) fn build(&mut self, target: Value, state: Value) -> Result<Option<Wrapper>, PickleError> {
         let global = match self.contents.node(target) {
             Some(Node::Object(object)) if object.state.is_some() => {
                 return Err(self.malformed("the object has its state already"));

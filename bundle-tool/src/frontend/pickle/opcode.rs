@@ -119,8 +119,7 @@ pub(super) fn lookup(byte: u8) -> Option<(Op, &'static str)> {
 
 /// Name of an opcode that exists but is refused, with the reason.
 pub(super) fn refused(byte: u8) -> (&'static str, &'static str) {
-    const OLD: &str =
-        "it belongs to protocols 0 and 1; save the model again with pickle protocol 2 or later";
+    const OLD: &str = "it belongs to protocols 0 and 1; save the model again with pickle protocol 2 or later";
     match byte {
         b'i' => ("INST", OLD),
         b'o' => ("OBJ", OLD),
@@ -131,37 +130,13 @@ pub(super) fn refused(byte: u8) -> (&'static str, &'static str) {
         b'V' => ("UNICODE", OLD),
         b'g' => ("GET", OLD),
         b'p' => ("PUT", OLD),
-        0x82 => (
-            "EXT1",
-            "extension codes stand for globals known only to the writer's process",
-        ),
-        0x83 => (
-            "EXT2",
-            "extension codes stand for globals known only to the writer's process",
-        ),
-        0x84 => (
-            "EXT4",
-            "extension codes stand for globals known only to the writer's process",
-        ),
-        b'P' => (
-            "PERSID",
-            "persistent ids refer to objects outside the pickle",
-        ),
-        b'Q' => (
-            "BINPERSID",
-            "persistent ids refer to objects outside the pickle",
-        ),
-        0x97 => (
-            "NEXT_BUFFER",
-            "its data is in a buffer outside the pickle; save the model into one file",
-        ),
-        0x98 => (
-            "READONLY_BUFFER",
-            "its data is in a buffer outside the pickle; save the model into one file",
-        ),
-        _ => (
-            "unknown",
-            "no pickle protocol has it; the file is damaged or not a pickle",
-        ),
+        0x82 => ("EXT1", "extension codes stand for globals known only to the writer's process"),
+        0x83 => ("EXT2", "extension codes stand for globals known only to the writer's process"),
+        0x84 => ("EXT4", "extension codes stand for globals known only to the writer's process"),
+        b'P' => ("PERSID", "persistent ids refer to objects outside the pickle"),
+        b'Q' => ("BINPERSID", "persistent ids refer to objects outside the pickle"),
+        0x97 => ("NEXT_BUFFER", "its data is in a buffer outside the pickle; save the model into one file"),
+        0x98 => ("READONLY_BUFFER", "its data is in a buffer outside the pickle; save the model into one file"),
+        _ => ("unknown", "no pickle protocol has it; the file is damaged or not a pickle"),
     }
 }

@@ -10,15 +10,9 @@ fn fixtures() -> PathBuf {
 }
 
 /// Reads the class `S` of one file, and gives what `show` makes of it.
-fn read<T>(
-    text: &str,
-    generation: Generation,
-    show: impl Fn(&ServiceClass<'_>) -> T,
-) -> Result<T, String> {
+fn read<T>(text: &str, generation: Generation, show: impl Fn(&ServiceClass<'_>) -> T) -> Result<T, String> {
     let program = program_of(&[("s.py", text)]).map_err(|error| error.to_string())?;
-    ServiceClass::read(&program, generation, "S")
-        .map(|class| show(&class))
-        .map_err(|error| error.to_string())
+    ServiceClass::read(&program, generation, "S").map(|class| show(&class)).map_err(|error| error.to_string())
 }
 
 const OLD: &str = "import bentoml as b\nfrom bentoml import api, artifacts as arts, BentoService\nfrom bentoml.adapters import \
@@ -40,23 +34,14 @@ fn a_0_13_class_with_renamed_imports() {
         };
         assert_eq!(class.artifacts, [artifact]);
         let api = &class.apis[0];
-        assert_eq!(
-            (api.name.as_str(), api.function.name.as_str()),
-            ("go", "run")
-        );
+        assert_eq!((api.name.as_str(), api.function.name.as_str()), ("go", "run"));
         let columns = Literal::List(vec![word("x"), word("y")]);
         let input = AdapterDecl {
             class: "DataframeInput".into(),
-            options: vec![
-                option("columns", columns),
-                option("orient", word("records")),
-            ],
+            options: vec![option("columns", columns), option("orient", word("records"))],
         };
         assert_eq!(api.input, Some(input));
-        assert_eq!(
-            api.output.as_ref().map(|output| output.class.as_str()),
-            Some("JsonOutput")
-        );
+        assert_eq!(api.output.as_ref().map(|output| output.class.as_str()), Some("JsonOutput"));
         assert!(
             api.options.contains(&option("batch", Literal::Bool(true)))
                 && api.options.contains(&option("route", word("a/b")))
@@ -73,76 +58,25 @@ fn what_a_class_may_not_have() {
     let cases = [
         ("class T: pass", "`S` is not found"),
         ("S = 3", "is not a class"),
-        (
-            "class S(BentoService): pass",
-            "no method with the decorator",
-        ),
+        ("class S(BentoService): pass", "no method with the decorator"),
         ("class X: pass\nclass S(X):\n{api}", "base class"),
-        (
-            "class S(BentoService, metaclass=type):\n{api}",
-            "class keywords",
-        ),
-        (
-            "def d(x): return x\n@d\nclass S(BentoService):\n{api}",
-            "class decorator",
-        ),
-        (
-            "@arts([x for x in []])\nclass S(BentoService):\n{api}",
-            "with a list of artifacts",
-        ),
-        (
-            "@arts(OMA('a'))\nclass S(BentoService):\n{api}",
-            "with a list of artifacts",
-        ),
-        (
-            "@arts([OMA(3)])\nclass S(BentoService):\n{api}",
-            "name is no text",
-        ),
-        (
-            "@arts([OMA(f())])\nclass S(BentoService):\n{api}",
-            "no constant",
-        ),
-        (
-            "class S(BentoService):\n    for x in y: pass\n{api}",
-            "statement in the class body",
-        ),
-        (
-            "class S(BentoService):\n    a.b = 1\n{api}",
-            "class attribute",
-        ),
+        ("class S(BentoService, metaclass=type):\n{api}", "class keywords"),
+        ("def d(x): return x\n@d\nclass S(BentoService):\n{api}", "class decorator"),
+        ("@arts([x for x in []])\nclass S(BentoService):\n{api}", "with a list of artifacts"),
+        ("@arts(OMA('a'))\nclass S(BentoService):\n{api}", "with a list of artifacts"),
+        ("@arts([OMA(3)])\nclass S(BentoService):\n{api}", "name is no text"),
+        ("@arts([OMA(f())])\nclass S(BentoService):\n{api}", "no constant"),
+        ("class S(BentoService):\n    for x in y: pass\n{api}", "statement in the class body"),
+        ("class S(BentoService):\n    a.b = 1\n{api}", "class attribute"),
         ("class S(BentoService):\n{api}{api}", "defined twice"),
-        (
-            "class S(BentoService):\n    @api\n    def run(self, x): pass",
-            "no `input` adapter",
-        ),
-        (
-            "class S(BentoService):\n    @api(DI())\n    def run(self, x): pass",
-            "named arguments",
-        ),
-        (
-            "class S(BentoService):\n    @api(**{})\n    def run(self, x): pass",
-            "`**` in arguments",
-        ),
-        (
-            "class S(BentoService):\n    @api(input=DI)\n    def run(self, x): pass",
-            "no call of an adapter",
-        ),
-        (
-            "import me\nclass S(BentoService):\n    @api(input=me.In())\n    def run(self, x): pass",
-            "is not BentoML's",
-        ),
-        (
-            "class S(BentoService):\n    @api(input=DI())\n    async def run(self, x): pass",
-            "`async`",
-        ),
-        (
-            "class S(BentoService):\n    @api(input=DI())\n    def run(): pass",
-            "no `self`",
-        ),
-        (
-            "class S(BentoService):\n    @api(input=DI())\n    def run(self, *x): pass",
-            "`*` and `**` parameters",
-        ),
+        ("class S(BentoService):\n    @api\n    def run(self, x): pass", "no `input` adapter"),
+        ("class S(BentoService):\n    @api(DI())\n    def run(self, x): pass", "named arguments"),
+        ("class S(BentoService):\n    @api(**{})\n    def run(self, x): pass", "`**` in arguments"),
+        ("class S(BentoService):\n    @api(input=DI)\n    def run(self, x): pass", "no call of an adapter"),
+        ("import me\nclass S(BentoService):\n    @api(input=me.In())\n    def run(self, x): pass", "is not BentoML's"),
+        ("class S(BentoService):\n    @api(input=DI())\n    async def run(self, x): pass", "`async`"),
+        ("class S(BentoService):\n    @api(input=DI())\n    def run(): pass", "no `self`"),
+        ("class S(BentoService):\n    @api(input=DI())\n    def run(self, *x): pass", "`*` and `**` parameters"),
         (
             "import f\nclass S(BentoService):\n    @f.cache\n    @api(input=DI())\n    def run(self, x): pass",
             "method decorator",
@@ -151,10 +85,7 @@ fn what_a_class_may_not_have() {
     for (text, expected) in cases {
         let text = OLD.to_owned() + &text.replace("{api}", api);
         let error = read(&text, Generation::V0_13, |_| ()).unwrap_err();
-        assert!(
-            error.contains(expected) && error.starts_with("s.py:"),
-            "{text}: {error}"
-        );
+        assert!(error.contains(expected) && error.starts_with("s.py:"), "{text}: {error}");
     }
 }
 
@@ -169,21 +100,14 @@ fn a_1_x_class() {
         assert_eq!(names, ["a", "b"]);
         let parameters = &class.apis[0].parameters;
         assert_eq!(
-            (
-                parameters[1].name,
-                class.schema(parameters[1].annotation.unwrap()).unwrap()
-            ),
+            (parameters[1].name, class.schema(parameters[1].annotation.unwrap()).unwrap()),
             ("t", ValueSchema::Number)
         );
         assert!(parameters[0].default.is_none() && parameters[1].default.is_some());
     })
     .unwrap();
     let task = text.replace("@endpoint\n", "@task\n");
-    assert!(
-        read(&task, Generation::V1, |_| ())
-            .unwrap_err()
-            .contains("method decorator")
-    );
+    assert!(read(&task, Generation::V1, |_| ()).unwrap_err().contains("method decorator"));
     let generation = read(text, Generation::V0_13, |_| ()).unwrap_err();
     assert!(generation.contains("class decorator"), "{generation}");
 }
@@ -212,15 +136,9 @@ fn sources_agree_with_the_manifests_of_real_bentos() {
         for api in &class.apis {
             let declared = bundle.api(&api.name).unwrap();
             if let Interface::V1 { parameters, .. } = &declared.interface {
-                let of_source: Vec<_> = api
-                    .parameters
-                    .iter()
-                    .map(|p| (p.name, class.schema(p.annotation.unwrap()).unwrap()))
-                    .collect();
-                let of_manifest: Vec<_> = parameters
-                    .iter()
-                    .map(|p| (p.name.as_str(), p.schema.clone()))
-                    .collect();
+                let of_source: Vec<_> =
+                    api.parameters.iter().map(|p| (p.name, class.schema(p.annotation.unwrap()).unwrap())).collect();
+                let of_manifest: Vec<_> = parameters.iter().map(|p| (p.name.as_str(), p.schema.clone())).collect();
                 assert_eq!(of_source, of_manifest, "{bento} {}", api.name);
             }
         }
@@ -240,8 +158,7 @@ fn hostile_sources_are_errors() {
             // Too deep, or fit for the evaluator to judge: never a crash.
             if let Ok(program) = program_of(&[("s.py", &text)]) {
                 for name in ["IrisClassifier", "OnnxIris"] {
-                    let _: Result<_, ServiceError> =
-                        ServiceClass::read(&program, Generation::V0_13, name);
+                    let _: Result<_, ServiceError> = ServiceClass::read(&program, Generation::V0_13, name);
                 }
             }
         }

@@ -43,25 +43,14 @@ fn a_global_hidden_in_a_nested_pickle_is_refused_too() {
 fn control_characters_of_a_name_do_not_reach_the_terminal() {
     let file = pickle(&[&text("os\x1b[2J"), &text("x"), b"\x93"]);
     let message = decode(&file).unwrap_err().to_string();
-    assert!(
-        !message.contains('\x1b') && message.contains("os"),
-        "{message}"
-    );
+    assert!(!message.contains('\x1b') && message.contains("os"), "{message}");
 }
 
 #[test]
 fn only_globals_are_applied() {
-    for body in [
-        &b"K\x01)R"[..],
-        b")))\x81",
-        b"\x8c\x02os)R",
-        b"clibrary\nModel\n)\x81)R",
-    ] {
+    for body in [&b"K\x01)R"[..], b")))\x81", b"\x8c\x02os)R", b"clibrary\nModel\n)\x81)R"] {
         let error = decode(&pickle(&[body])).unwrap_err().to_string();
-        assert!(
-            error.contains("nothing was executed") || error.contains("too few"),
-            "{error}"
-        );
+        assert!(error.contains("nothing was executed") || error.contains("too few"), "{error}");
     }
 }
 
@@ -128,11 +117,7 @@ fn a_key_cannot_contain_its_own_dict() {
 
 /// A joblib wrapper's opcodes, up to and including its BUILD.
 fn wrapper(code: &str, shape: &[u8], aligned: bool) -> Vec<u8> {
-    let alignment: &[u8] = if aligned {
-        b"\x8c\x1bnumpy_array_alignment_bytesK\x10"
-    } else {
-        b""
-    };
+    let alignment: &[u8] = if aligned { b"\x8c\x1bnumpy_array_alignment_bytesK\x10" } else { b"" };
     [
         &global("joblib.numpy_pickle", "NumpyArrayWrapper")[..],
         b")\x81}(",
@@ -157,8 +142,7 @@ fn wrapper(code: &str, shape: &[u8], aligned: bool) -> Vec<u8> {
 #[test]
 fn declared_arrays_are_checked_against_the_bytes_there_are() {
     let ten_gigabytes = b"\x8a\x05\x00\xe4\x0b\x54\x02\x85";
-    let overflowing =
-        b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x86";
+    let overflowing = b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x86";
     let negative = b"J\xff\xff\xff\xff\x85";
     for shape in [&ten_gigabytes[..], overflowing, negative] {
         for aligned in [false, true] {
@@ -175,10 +159,7 @@ fn declared_arrays_are_checked_against_the_bytes_there_are() {
         let file = pickle(&[&wrapper("S0", shape, false)]);
         assert!(matches!(decode(&file), Err(PickleError::Misuse { .. })));
     }
-    let mut file = pickle(&[
-        &wrapper("f8", b"K\x01\x85", true),
-        b"\x02\xff\xff\0\0\0\0\0\0\xf0\x3f",
-    ]);
+    let mut file = pickle(&[&wrapper("f8", b"K\x01\x85", true), b"\x02\xff\xff\0\0\0\0\0\0\xf0\x3f"]);
     assert_eq!(root(&decode(&file)).array().unwrap().f64s(), Ok(vec![1.0]));
     file.truncate(file.len() - 2);
     assert!(decode(&file).is_err());
@@ -204,11 +185,7 @@ fn nesting_of_any_depth_overflows_no_stack() {
     let marks = pickle(&[&vec![b'('; LEVELS]]);
     let error = decode(&marks).unwrap_err().to_string();
     assert!(error.contains("more than 1000 containers"), "{error}");
-    for (open, close) in [
-        (b"]".as_slice(), b"a".as_slice()),
-        (b"N", b"\x85"),
-        (b"", b"\x85"),
-    ] {
+    for (open, close) in [(b"]".as_slice(), b"a".as_slice()), (b"N", b"\x85"), (b"", b"\x85")] {
         let body = [open.repeat(LEVELS).as_slice(), b"N", &close.repeat(LEVELS)].concat();
         let file = pickle(&[&body]);
         let document = decode(&file);
@@ -226,10 +203,7 @@ fn doubling_lists_are_bounded_when_read_and_when_walked() {
         body.extend([b']', b'(', b'h', n, b'h', n, b'e', 0x94]);
     }
     let file = pickle(&[&body]);
-    let limits = Limits {
-        visits: 100_000,
-        ..Limits::default()
-    };
+    let limits = Limits { visits: 100_000, ..Limits::default() };
     let document = read(&file, &allow(), &limits).unwrap();
     let mut queue = vec![document.root()];
     let mut visited = 0u64;
@@ -241,10 +215,7 @@ fn doubling_lists_are_bounded_when_read_and_when_walked() {
             Err(error) => break error.to_string(),
         }
     };
-    assert!(
-        visited <= 100_000 && error.contains("100000 values"),
-        "{error}"
-    );
+    assert!(visited <= 100_000 && error.contains("100000 values"), "{error}");
 }
 
 #[test]
@@ -258,27 +229,17 @@ fn copies_of_shared_lists_are_paid_for() {
     }
     body.push(b't');
     let file = pickle(&[&body]);
-    let limits = Limits {
-        memory_bytes: 1 << 20,
-        ..Limits::default()
-    };
+    let limits = Limits { memory_bytes: 1 << 20, ..Limits::default() };
     let error = read(&file, &allow(), &limits).unwrap_err();
     assert!(matches!(error, PickleError::Limit { what, .. } if what.contains("decoded values")));
 }
 
 #[test]
 fn steps_memo_and_memory_have_limits() {
-    let limits = Limits {
-        steps: 1000,
-        memo_entries: 10,
-        memory_bytes: 10_000,
-        ..Limits::default()
-    };
-    for (body, word) in [
-        (b"N0".repeat(1000), "opcodes"),
-        (b"N\x94".repeat(20), "memo entries"),
-        (b"N".repeat(900), "decoded values"),
-    ] {
+    let limits = Limits { steps: 1000, memo_entries: 10, memory_bytes: 10_000, ..Limits::default() };
+    for (body, word) in
+        [(b"N0".repeat(1000), "opcodes"), (b"N\x94".repeat(20), "memo entries"), (b"N".repeat(900), "decoded values")]
+    {
         let file = pickle(&[&body]);
         let error = read(&file, &allow(), &limits).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");
@@ -300,24 +261,10 @@ fn compression_bombs_stop_at_the_limit() {
     assert!(bomb.len() < 500_000);
     let error = decode(&bomb).unwrap_err().to_string();
     assert!(error.contains("decompressed data"), "{error}");
-    let small = Limits {
-        decoded_bytes: 1000,
-        input_bytes: 100_000,
-        ..Limits::default()
-    };
+    let small = Limits { decoded_bytes: 1000, input_bytes: 100_000, ..Limits::default() };
+    assert!(matches!(read(&bomb, &allow(), &small), Err(PickleError::Limit { limit: 100_000, .. })));
     assert!(matches!(
-        read(&bomb, &allow(), &small),
-        Err(PickleError::Limit { limit: 100_000, .. })
-    ));
-    assert!(matches!(
-        read(
-            &bomb,
-            &allow(),
-            &Limits {
-                input_bytes: 1 << 20,
-                ..small
-            }
-        ),
+        read(&bomb, &allow(), &Limits { input_bytes: 1 << 20, ..small }),
         Err(PickleError::Limit { limit: 1000, .. })
     ));
     assert!(started.elapsed() < Duration::from_secs(60));
@@ -331,10 +278,7 @@ fn an_xz_header_cannot_ask_for_gigabytes() {
     file.extend(crc.to_le_bytes());
     file.extend([0; 64]);
     let error = decode(&file).unwrap_err();
-    assert!(
-        matches!(error, PickleError::CompressionDamaged { format: "xz", .. }),
-        "{error}"
-    );
+    assert!(matches!(error, PickleError::CompressionDamaged { format: "xz", .. }), "{error}");
     let lzma = b"\x5d\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00";
     assert!(decode(lzma).is_err());
 }

@@ -71,19 +71,9 @@ fn exercise(document: &Document<'_>, most: usize) {
         let Some(item) = queue.pop_front() else {
             return;
         };
-        let _ = (
-            item.as_bool(),
-            item.as_i64(),
-            item.as_f64(),
-            item.as_usize(),
-        );
+        let _ = (item.as_bool(), item.as_i64(), item.as_f64(), item.as_usize());
         let _ = (item.as_str(), item.as_bytes(), item.as_global());
-        let _ = (
-            item.class(),
-            item.argument(0),
-            item.find_keyword("copy"),
-            item.find("classes_"),
-        );
+        let _ = (item.class(), item.argument(0), item.find_keyword("copy"), item.find("classes_"));
         let _ = format!("{item:?}");
         if let Ok(array) = item.array() {
             let _ = (array.f64s(), array.i64s(), array.bools(), array.strings());

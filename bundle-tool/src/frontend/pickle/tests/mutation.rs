@@ -20,12 +20,7 @@ impl Random {
 }
 
 fn limits() -> Limits {
-    Limits {
-        memory_bytes: 8 << 20,
-        steps: 200_000,
-        visits: 20_000,
-        ..Limits::default()
-    }
+    Limits { memory_bytes: 8 << 20, steps: 200_000, visits: 20_000, ..Limits::default() }
 }
 
 /// Changes `file` in one to four places: a byte, an interesting byte, a length, a removed, doubled or moved stretch.
@@ -90,17 +85,10 @@ fn sampler() -> Vec<u8> {
 #[test]
 fn damaged_copies_never_panic() {
     assert!(decode(&sampler()).is_ok(), "{:?}", decode(&sampler()));
-    let cases = [
-        (sampler(), 18_000, 1),
-        (forest_024(), 1_000, 2),
-        (forest_19(), 1_000, 3),
-    ];
+    let cases = [(sampler(), 18_000, 1), (forest_024(), 1_000, 2), (forest_19(), 1_000, 3)];
     for (file, count, seed) in cases {
         let refused = mutate(&file, count, seed);
-        assert!(
-            refused > count / 20 && refused < count,
-            "{refused} of {count}"
-        );
+        assert!(refused > count / 20 && refused < count, "{refused} of {count}");
     }
 }
 

@@ -48,29 +48,14 @@ fn every_element_type_of_numbers() {
         ("u1", "|", &[0x80, 0x7f], [128.0, 127.0]),
         ("i2", "<", &[0xfe, 0xff, 1, 0], [-2.0, 1.0]),
         ("u2", ">", &[0xff, 0xfe, 0, 1], [65534.0, 1.0]),
-        (
-            "i4",
-            ">",
-            &[0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 1],
-            [-2.0, 1.0],
-        ),
-        (
-            "u4",
-            "<",
-            &[0xfe, 0xff, 0xff, 0xff, 1, 0, 0, 0],
-            [4294967294.0, 1.0],
-        ),
+        ("i4", ">", &[0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 1], [-2.0, 1.0]),
+        ("u4", "<", &[0xfe, 0xff, 0xff, 0xff, 1, 0, 0, 0], [4294967294.0, 1.0]),
         ("f2", "<", &[0, 0x3c, 0, 0xb8], [1.0, -0.5]),
         ("f4", "<", &[0, 0, 0x80, 0x3f, 0, 0, 0, 0xbf], [1.0, -0.5]),
         ("f4", ">", &[0x3f, 0x80, 0, 0, 0xbf, 0, 0, 0], [1.0, -0.5]),
     ];
     for (code, order, data, expected) in cases {
-        let file = pickle(&[&array(
-            b"K\x02\x85",
-            &dtype(code, order),
-            false,
-            &bytes(data),
-        )]);
+        let file = pickle(&[&array(b"K\x02\x85", &dtype(code, order), false, &bytes(data))]);
         assert_eq!(f64s(&file), Ok(expected.to_vec()), "{order}{code}");
     }
 }
@@ -90,12 +75,7 @@ fn frombuffer_is_an_array_too() {
 fn fortran_order_is_undone() {
     // Shape (2, 3, 2): the element at (i, j, k) is stored at i + 2 j + 6 k.
     let data: Vec<u8> = (0..12).collect();
-    let file = pickle(&[&array(
-        b"K\x02K\x03K\x02\x87",
-        &dtype("u1", "|"),
-        true,
-        &bytes(&data),
-    )]);
+    let file = pickle(&[&array(b"K\x02K\x03K\x02\x87", &dtype("u1", "|"), true, &bytes(&data))]);
     let mut expected = Vec::new();
     for i in 0..2 {
         for j in 0..3 {
@@ -107,12 +87,7 @@ fn fortran_order_is_undone() {
 
 #[test]
 fn integers_that_floats_cannot_hold_are_refused_as_floats() {
-    let file = pickle(&[&array(
-        b"K\x01\x85",
-        &dtype("i8", "<"),
-        false,
-        &bytes(&[1, 0, 0, 0, 0, 0, 0, 1]),
-    )]);
+    let file = pickle(&[&array(b"K\x01\x85", &dtype("i8", "<"), false, &bytes(&[1, 0, 0, 0, 0, 0, 0, 1]))]);
     let error = f64s(&file).unwrap_err();
     assert!(error.contains("exact as float64"), "{error}");
     let document = decode(&file);
@@ -123,12 +98,7 @@ fn integers_that_floats_cannot_hold_are_refused_as_floats() {
 #[test]
 fn text_arrays_drop_their_padding() {
     let data = [b'a', 0, 0, 0, 0xe9, 0, 0, 0, b'b', 0, 0, 0, 0, 0, 0, 0];
-    let file = pickle(&[&array(
-        b"K\x02\x85",
-        &dtype("U2", "<"),
-        false,
-        &bytes(&data),
-    )]);
+    let file = pickle(&[&array(b"K\x02\x85", &dtype("U2", "<"), false, &bytes(&data))]);
     let document = decode(&file);
     let strings = root(&document).array().unwrap().strings();
     assert_eq!(strings, Ok(vec!["aé".to_owned(), "b".to_owned()]));
@@ -137,12 +107,7 @@ fn text_arrays_drop_their_padding() {
 #[test]
 fn object_arrays_hold_values_in_order() {
     let object = dtype("O8", "|");
-    let file = pickle(&[&array(
-        b"K\x02K\x02\x86",
-        &object,
-        true,
-        b"](\x8c\x01a\x8c\x01b\x8c\x01c\x8c\x01de",
-    )]);
+    let file = pickle(&[&array(b"K\x02K\x02\x86", &object, true, b"](\x8c\x01a\x8c\x01b\x8c\x01c\x8c\x01de")]);
     let document = decode(&file);
     let array = root(&document).array().unwrap();
     assert_eq!(array.strings().unwrap(), ["a", "c", "b", "d"]);
@@ -173,12 +138,7 @@ fn scalars_become_plain_values() {
 
 #[test]
 fn arrays_without_dimensions_serve_as_numbers() {
-    let file = pickle(&[&array(
-        b")",
-        &dtype("i8", "<"),
-        false,
-        &bytes(&[3, 0, 0, 0, 0, 0, 0, 0]),
-    )]);
+    let file = pickle(&[&array(b")", &dtype("i8", "<"), false, &bytes(&[3, 0, 0, 0, 0, 0, 0, 0]))]);
     assert_eq!(root(&decode(&file)).as_usize(), Ok(3));
     assert_eq!(root(&decode(&file)).as_f64(), Ok(3.0));
 }
@@ -215,12 +175,7 @@ fn structured_elements_must_hold_their_fields() {
     let array = root(&document).array().unwrap();
     assert_eq!(array.field("x").unwrap().f64s(), Ok(vec![2.5]));
     let error = array.field("y").unwrap_err().to_string();
-    assert!(
-        error.contains("a structured array with a field \"y\""),
-        "{error}"
-    );
-    let error = decode(&pickle(&[&structure(2, 9)]))
-        .unwrap_err()
-        .to_string();
+    assert!(error.contains("a structured array with a field \"y\""), "{error}");
+    let error = decode(&pickle(&[&structure(2, 9)])).unwrap_err().to_string();
     assert!(error.contains("outside the element"), "{error}");
 }

@@ -19,34 +19,18 @@ fn forest_of_sklearn_024_without_padding() {
     let document = decode(&bytes);
     let model = root(&document);
     assert_eq!(model.class(), Ok(FOREST[0]));
-    assert_eq!(
-        model.get("_sklearn_version").unwrap().as_str(),
-        Ok("0.24.2")
-    );
+    assert_eq!(model.get("_sklearn_version").unwrap().as_str(), Ok("0.24.2"));
     let classes = model.get("classes_").unwrap().array().unwrap();
     assert_eq!(classes.i64s(), Ok(vec![0, 1, 2]));
     let trees = model.get("estimators_").unwrap().items().unwrap().len();
-    assert_eq!(
-        trees as i64,
-        model.get("n_estimators").unwrap().as_i64().unwrap()
-    );
+    assert_eq!(trees as i64, model.get("n_estimators").unwrap().as_i64().unwrap());
     let nodes = root(&document).get("estimators_").unwrap().at(0).unwrap();
-    let nodes = nodes
-        .get("tree_")
-        .unwrap()
-        .get("nodes")
-        .unwrap()
-        .array()
-        .unwrap();
+    let nodes = nodes.get("tree_").unwrap().get("nodes").unwrap().array().unwrap();
     assert!(nodes.find_field("missing_go_to_left").is_none());
     let (thresholds, shape) = tree(&model, 0);
     assert_eq!(shape, [thresholds.len(), 1, 3]);
     // Leaves have the threshold -2.
-    assert!(
-        thresholds
-            .iter()
-            .all(|&t| t == -2.0 || (0.0..8.0).contains(&t))
-    );
+    assert!(thresholds.iter().all(|&t| t == -2.0 || (0.0..8.0).contains(&t)));
 }
 
 #[test]
@@ -101,10 +85,7 @@ fn whole_file_compression() {
 #[test]
 fn lz4_is_refused_by_name() {
     let error = decode(b"\x04\x22\x4d\x18rest").unwrap_err().to_string();
-    assert!(
-        error.contains("lz4") && error.contains("joblib.dump"),
-        "{error}"
-    );
+    assert!(error.contains("lz4") && error.contains("joblib.dump"), "{error}");
 }
 
 #[test]

@@ -24,10 +24,7 @@ fn integers_of_every_width() {
 fn integers_beyond_64_bits_are_kept_and_named() {
     let bytes = pickle(&[b"\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00\x01"]);
     let error = root(&decode(&bytes)).as_i64().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "model: expected an int, found an int of 72 bits"
-    );
+    assert_eq!(error.to_string(), "model: expected an int, found an int of 72 bits");
 }
 
 #[test]
@@ -38,11 +35,8 @@ fn floats_are_big_endian() {
 
 #[test]
 fn text_and_bytes_of_every_spelling() {
-    let texts: &[&[u8]] = &[
-        b"\x8c\x03\xc3\xa9x",
-        b"X\x03\x00\x00\x00\xc3\xa9x",
-        b"\x8d\x03\x00\x00\x00\x00\x00\x00\x00\xc3\xa9x",
-    ];
+    let texts: &[&[u8]] =
+        &[b"\x8c\x03\xc3\xa9x", b"X\x03\x00\x00\x00\xc3\xa9x", b"\x8d\x03\x00\x00\x00\x00\x00\x00\x00\xc3\xa9x"];
     for body in texts {
         let bytes = pickle(&[body]);
         assert_eq!(root(&decode(&bytes)).as_str(), Ok("éx"), "{body:?}");
@@ -57,11 +51,7 @@ fn text_and_bytes_of_every_spelling() {
     ];
     for body in blobs {
         let bytes = pickle(&[body]);
-        assert_eq!(
-            root(&decode(&bytes)).as_bytes(),
-            Ok(&[0, 0xff][..]),
-            "{body:?}"
-        );
+        assert_eq!(root(&decode(&bytes)).as_bytes(), Ok(&[0, 0xff][..]), "{body:?}");
     }
     let bytes = pickle(&[b"U\x02ab"]);
     assert_eq!(root(&decode(&bytes)).as_str(), Ok("ab"));
@@ -100,21 +90,14 @@ fn containers_by_every_way() {
         let bytes = pickle(&[body]);
         let document = decode(&bytes);
         assert_eq!(root(&document).get("a").unwrap().as_i64(), Ok(1));
-        assert_eq!(
-            root(&document).get("b").unwrap().as_i64(),
-            Ok(2),
-            "{body:?}"
-        );
+        assert_eq!(root(&document).get("b").unwrap().as_i64(), Ok(2), "{body:?}");
     }
 }
 
 #[test]
 fn the_memo_shares_and_later_changes_show() {
     // a = []; b = (a, a); a.append(5)
-    for body in [
-        &b"]\x94h\x00h\x00\x87h\x00K\x05a0"[..],
-        b"]q\x07h\x07h\x07\x87h\x07K\x05a0",
-    ] {
+    for body in [&b"]\x94h\x00h\x00\x87h\x00K\x05a0"[..], b"]q\x07h\x07h\x07\x87h\x07K\x05a0"] {
         let bytes = pickle(&[body]);
         let document = decode(&bytes);
         for i in 0..3 {
@@ -127,14 +110,7 @@ fn the_memo_shares_and_later_changes_show() {
 
 #[test]
 fn objects_have_a_class_arguments_and_attributes() {
-    let state = [
-        &b"}("[..],
-        &text("coef_"),
-        b"K\x07",
-        &text("steps"),
-        b"]\x88au",
-    ]
-    .concat();
+    let state = [&b"}("[..], &text("coef_"), b"K\x07", &text("steps"), b"]\x88au"].concat();
     let makers: &[&[u8]] = &[
         b"clibrary\nModel\nK\x01\x85\x81",
         b"\x8c\x07library\x8c\x05Model\x93K\x01\x85R",
@@ -163,27 +139,12 @@ fn objects_with_slots_have_both_halves_of_their_state() {
 
 #[test]
 fn accessors_say_where_they_were() {
-    let bytes = pickle(&[
-        b"clibrary\nModel\n)\x81}(\x8c\x05steps]\x8c\x06scaler}\x8c\x05mean_\x8c\x03abcs\x86aub",
-    ]);
+    let bytes = pickle(&[b"clibrary\nModel\n)\x81}(\x8c\x05steps]\x8c\x06scaler}\x8c\x05mean_\x8c\x03abcs\x86aub"]);
     let document = decode(&bytes);
-    let mean = |item: &Item<'_>| {
-        item.get("steps")?
-            .at(0)?
-            .at(1)?
-            .get("mean_")?
-            .array()?
-            .f64s()
-    };
-    assert_eq!(
-        mean(&root(&document)).unwrap_err().to_string(),
-        "steps[0][1].mean_: expected an array, found a str"
-    );
+    let mean = |item: &Item<'_>| item.get("steps")?.at(0)?.at(1)?.get("mean_")?.array()?.f64s();
+    assert_eq!(mean(&root(&document)).unwrap_err().to_string(), "steps[0][1].mean_: expected an array, found a str");
     let error = root(&document).get("coef_").unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "model: expected something with an attribute `coef_`, found an object of `library.Model`"
-    );
+    assert_eq!(error, "model: expected something with an attribute `coef_`, found an object of `library.Model`");
 }
 
 #[test]
