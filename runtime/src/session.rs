@@ -76,7 +76,7 @@ impl ArenaBuffer {
 pub struct Session {
     map: Mmap,
     header: Header,
-    kernels: &'static KernelSet,
+    kernels: KernelSet,
     manifest: Manifest,
     arena: ArenaBuffer,
 }
@@ -91,17 +91,16 @@ impl Session {
     /// # Errors
     /// [`OpenError`] names the file and what is wrong with it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        static ALL: KernelSet = KernelSet::ALL;
         let io = |error| OpenError::Io { path: path.into(), error };
         let file = File::open(path).map_err(io)?;
         // SAFETY: the function's contract keeps the file unchanged while it is mapped.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         let artifact =
-            Artifact::parse_with(&map, &ALL).map_err(|error| OpenError::Load { path: path.into(), error })?;
+            Artifact::parse_with(&map, KernelSet::ALL).map_err(|error| OpenError::Load { path: path.into(), error })?;
         let header = *artifact.header();
         let manifest = Manifest::from_cbor(artifact.section(SectionKind::Manifest))
             .map_err(|error| OpenError::Manifest { path: path.into(), error })?;
-        Ok(Self { map, header, kernels: &ALL, manifest, arena: ArenaBuffer::default() })
+        Ok(Self { map, header, kernels: KernelSet::ALL, manifest, arena: ArenaBuffer::default() })
     }
 
     /// The manifest.

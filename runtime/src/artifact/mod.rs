@@ -58,7 +58,7 @@ pub const MEMORY_ALIGNMENT: usize = 16;
 pub struct Artifact<'a> {
     bytes: &'a [u8],
     header: Header,
-    kernels: &'static KernelSet,
+    kernels: KernelSet,
 }
 
 impl<'a> Artifact<'a> {
@@ -67,15 +67,14 @@ impl<'a> Artifact<'a> {
     /// # Errors
     /// See [`LoadError`]. The function returns on any bytes, in time linear in the artifact's structure, without allocating.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, LoadError> {
-        static ALL: KernelSet = KernelSet::ALL;
-        Self::parse_with(bytes, &ALL)
+        Self::parse_with(bytes, KernelSet::ALL)
     }
 
     /// Checks `bytes` for a program that can run the operators of `kernels`.
     ///
     /// # Errors
     /// As [`Artifact::parse`]; [`LoadError::NoKernel`] names an operator that `kernels` lacks.
-    pub fn parse_with(bytes: &'a [u8], kernels: &'static KernelSet) -> Result<Self, LoadError> {
+    pub fn parse_with(bytes: &'a [u8], kernels: KernelSet) -> Result<Self, LoadError> {
         if bytes.as_ptr().align_offset(MEMORY_ALIGNMENT) != 0 {
             return Err(LoadError::Misaligned);
         }
@@ -86,9 +85,19 @@ impl<'a> Artifact<'a> {
         Ok(artifact)
     }
 
+    /// Bytes of arena that a run of an API on `rows` rows will need, from an artifact whose steps nobody has checked, and
+    /// without the kernels that checking takes; `None` when there is no such API or they exceed the address space.
+    ///
+    /// # Errors
+    /// [`LoadError`] when the header is refused.
+    pub fn peek_arena_bytes(bytes: &[u8], api: usize, rows: usize) -> Result<Option<usize>, LoadError> {
+        let plans = Plans::new(Header::parse(bytes)?.section(SectionKind::Plans, bytes));
+        Ok(plans.api(api).and_then(|api| api.arena.bytes(rows)))
+    }
+
     /// The artifact over bytes that [`Artifact::parse_with`] has accepted with this header and these kernels.
     #[cfg(feature = "std")]
-    pub(crate) fn from_checked(bytes: &'a [u8], header: Header, kernels: &'static KernelSet) -> Self {
+    pub(crate) fn from_checked(bytes: &'a [u8], header: Header, kernels: KernelSet) -> Self {
         Self { bytes, header, kernels }
     }
 
@@ -116,7 +125,7 @@ impl<'a> Artifact<'a> {
     }
 
     /// The operators that the artifact was checked against.
-    pub fn kernels(&self) -> &'static KernelSet {
+    pub fn kernels(&self) -> KernelSet {
         self.kernels
     }
 

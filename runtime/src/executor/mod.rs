@@ -25,7 +25,8 @@ pub struct Executor<'m, 'b> {
 }
 
 impl<'m, 'b> Executor<'m, 'b> {
-    /// Prepares to run the API at index `api` on `rows` rows.
+    /// Prepares to run the API at index `api` on `rows` rows, and leaves the arena's bytes as they are: an executor made again
+    /// on the same arena, for the same API and rows, finds the tensors of the one before.
     ///
     /// # Errors
     /// [`Error::NoApi`]; [`Error::Rows`] when the API cannot take that many rows; [`Error::ArenaTooSmall`];

@@ -35,35 +35,45 @@ fn run<O: Operator>(attributes: &[u8], operands: &dyn Operands) -> Result<(), Op
     O::parse(&mut Reader::new(attributes))?.run(operands)
 }
 
-/// A table of operators, in rising order of their tags. A program that names a smaller set than [`KernelSet::ALL`] is
+/// The operators of a program, in rising order of their tags. A program that names a smaller set than [`KernelSet::ALL`] is
 /// linked without the other operators' kernels.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelSet {
-    entries: &'static [KernelEntry],
+    entries: &'static [&'static KernelEntry],
 }
 
 impl KernelSet {
     /// A set of `entries`, whose tags must rise.
     ///
     /// # Panics
-    /// When they do not: at compile time for a constant, as these sets are.
-    pub const fn new(entries: &'static [KernelEntry]) -> Self {
+    /// When they do not: at compile time for a constant.
+    pub const fn new(entries: &'static [&'static KernelEntry]) -> Self {
+        match Self::try_new(entries) {
+            Some(set) => set,
+            None => panic!("the tags of a kernel set must rise"),
+        }
+    }
+
+    /// A set of `entries`, or `None` when their tags do not rise.
+    pub const fn try_new(entries: &'static [&'static KernelEntry]) -> Option<Self> {
         let mut i = 1;
         while i < entries.len() {
-            assert!(entries[i - 1].tag < entries[i].tag, "the tags of a kernel set must rise");
+            if entries[i - 1].tag >= entries[i].tag {
+                return None;
+            }
             i += 1;
         }
-        Self { entries }
+        Some(Self { entries })
     }
 
     /// The entry for the operator with this tag.
     pub fn get(&self, tag: u16) -> Option<&'static KernelEntry> {
         let index = self.entries.binary_search_by_key(&tag, |entry| entry.tag).ok()?;
-        self.entries.get(index)
+        self.entries.get(index).copied()
     }
 
     /// All entries, by tag.
-    pub const fn entries(&self) -> &'static [KernelEntry] {
+    pub const fn entries(&self) -> &'static [&'static KernelEntry] {
         self.entries
     }
 }

@@ -133,7 +133,15 @@ macro_rules! operators {
 
         impl KernelSet {
             /// Every operator of this version of the runtime.
-            pub const ALL: KernelSet = KernelSet::new(&[$(KernelEntry::of::<$module::$name>(),)*]);
+            pub const ALL: KernelSet = KernelSet::new(&[$(&KernelEntry::of::<$module::$name>(),)*]);
+        }
+
+        /// Calls the macro `$then` with every operator, as `module::Type = tag;`.
+        #[macro_export]
+        macro_rules! for_each_operator {
+            ($then:ident) => {
+                $then! { $($module::$name = $tag;)* }
+            };
         }
     };
 }
