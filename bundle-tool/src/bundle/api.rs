@@ -138,7 +138,7 @@ pub enum OutputAdapter {
 /// One parameter of a 1.x API.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
-    /// Its name in the request and in the method.
+    /// Its name in the request and in the method; empty for a root input, whose name is only in the source.
     pub name: String,
     /// Its type.
     pub schema: ValueSchema,

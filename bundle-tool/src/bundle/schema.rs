@@ -4,17 +4,17 @@ use serde_json::Value;
 
 use super::api::{Parameter, ValueSchema};
 
-/// The parameters of an API's `input`, in order, and whether the body is the only parameter's value.
+/// The parameters of an API's `input`, in order, and whether the body is the only parameter's value: such a parameter is
+/// positional-only, `input` is its type, and its name is not recorded (`""`).
 ///
 /// # Errors
 /// Says which part is missing or of another type.
 pub(super) fn parameters(input: &Value) -> Result<(Vec<Parameter>, bool), String> {
     let object = input.as_object().ok_or("`input` is no mapping")?;
-    let root = object.get("root_input").and_then(Value::as_bool).unwrap_or(false);
+    if object.get("root_input").and_then(Value::as_bool).unwrap_or(false) {
+        return Ok((vec![parameter("", input, !object.contains_key("default"))], true));
+    }
     let Some(properties) = object.get("properties") else {
-        if root {
-            return Ok((vec![parameter("", input, true)], true));
-        }
         return Ok((Vec::new(), false));
     };
     let properties = properties.as_object().ok_or("`input.properties` is no mapping")?;
@@ -25,7 +25,7 @@ pub(super) fn parameters(input: &Value) -> Result<(Vec<Parameter>, bool), String
     };
     let is_required = |name: &str| required.iter().any(|other| other.as_str() == Some(name));
     let parameters = properties.iter().map(|(name, declared)| parameter(name, declared, is_required(name))).collect();
-    Ok((parameters, root))
+    Ok((parameters, false))
 }
 
 fn parameter(name: &str, declared: &Value, required: bool) -> Parameter {
@@ -96,7 +96,10 @@ mod tests {
     }
 
     #[test]
-    fn root_input_without_properties_is_one_parameter() {
+    fn root_input_is_one_parameter() {
+        let object = json!({"root_input": true, "type": "object", "properties": {"a": {}, "b": {}}});
+        let (found, root) = parameters(&object).unwrap();
+        assert!(root && found.len() == 1 && found[0].schema == ValueSchema::Any);
         let (found, root) = parameters(&json!({"root_input": true, "type": "string"})).unwrap();
         assert!(root);
         assert_eq!(found[0].schema, ValueSchema::Text);

@@ -73,7 +73,7 @@ struct Route {
     name: String,
     route: String,
     #[serde(default)]
-    doc: Option<String>,
+    description: Option<String>,
     #[serde(default)]
     batchable: bool,
     input: Value,
@@ -233,7 +233,7 @@ fn apis(files: &Files, schema: Option<&Value>) -> Result<(Vec<ApiDecl>, Option<S
         apis.push(ApiDecl {
             name: route.name,
             route: route.route.trim_start_matches('/').to_owned(),
-            docs: route.doc,
+            docs: route.description,
             interface: Interface::V1 {
                 batchable: route.batchable,
                 parameters,

@@ -8,6 +8,9 @@ use super::modules::{ModuleId, Modules};
 use super::source::Source;
 use crate::bundle::ValueSchema;
 
+/// numpy's scalar types whose name is the name of the dtype.
+const SCALARS: [&str; 11] =
+    ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"];
 /// Annotations in annotations.
 const MAX_DEPTH: usize = 32;
 
@@ -65,11 +68,25 @@ impl Reading<'_, '_> {
                 Ok(schema)
             }
             "Optional" => self.value(first, depth + 1),
-            "List" | "list" | "Sequence" | "Iterable" => Ok(ValueSchema::List(Box::new(self.value(first, depth + 1)?))),
-            "NDArray" | "ndarray" => Ok(tensor()),
+            "List" | "list" | "Sequence" | "MutableSequence" => {
+                Ok(ValueSchema::List(Box::new(self.value(first, depth + 1)?)))
+            }
+            "NDArray" => self.array(first),
+            "ndarray" => match arguments.get(1) {
+                Some(Expr::Subscript(dtype)) => self.array(&dtype.slice),
+                _ => Ok(tensor()),
+            },
             "Dict" | "dict" | "Union" | "Tuple" | "tuple" | "Literal" | "Mapping" => Ok(ValueSchema::Any),
             _ => Err(self.fail(&subscript.value, "is no generic type that a request can carry")),
         }
+    }
+
+    /// A numpy array whose elements have the type `scalar`.
+    fn array(&self, scalar: &Expr) -> Result<ValueSchema, ServiceError> {
+        let path = self.modules.path(self.module, scalar)?;
+        let name = path.as_deref().and_then(|path| path.strip_prefix("numpy."));
+        let dtype = name.filter(|name| SCALARS.contains(name)).map(str::to_owned);
+        Ok(ValueSchema::Tensor { format: "numpy-array".to_owned(), dtype, shape: None })
     }
 
     /// An annotation in quotes.
@@ -180,6 +197,9 @@ mod tests {
             frame(Some(vec!["b".into(), "a".into()]))
         );
         assert_eq!(read("t.Annotated[pd.DataFrame, DataframeSchema(orient='columns')]"), frame(None));
+        let single = ValueSchema::Tensor { format: "numpy-array".into(), dtype: Some("float32".into()), shape: None };
+        assert_eq!(read("np.typing.NDArray[np.float32]"), Ok(single.clone()));
+        assert_eq!(read("np.ndarray[t.Any, np.dtype[np.float32]]"), Ok(single));
         assert_eq!(read("'np.ndarray'"), Ok(tensor()));
         assert_eq!(
             read("Image"),

@@ -80,8 +80,8 @@ pub struct ParameterDecl<'a> {
     pub default: Option<&'a Expr>,
 }
 
-/// Names of the class decorators that add APIs or change behaviour not at all.
-const PASSIVE_CLASS_DECORATORS: [&str; 4] = ["env", "ver", "web_static_content", "save"];
+/// BentoML's class decorators that change nothing about what an API answers.
+const PASSIVE_CLASS_DECORATORS: [&str; 3] = ["env", "ver", "web_static_content"];
 
 impl<'a> ServiceClass<'a> {
     /// Finds the class `name` from the entry module and reads its declarations.
