@@ -3,6 +3,9 @@
 use super::{Inputs, OpError, Operands, Operator, Outputs, Scratch};
 use crate::bytes::Reader;
 
+/// Parses a step's attributes and applies the shape rule; returns the scratch memory that the step needs.
+pub type CheckStep = fn(&[u8], &dyn Inputs, &mut dyn Outputs) -> Result<Scratch, OpError>;
+
 /// How to check and run the steps of one operator.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelEntry {
@@ -10,8 +13,8 @@ pub struct KernelEntry {
     pub tag: u16,
     /// The operator's name.
     pub name: &'static str,
-    /// Parses the attributes and applies the shape rule; returns the scratch memory that the step needs.
-    pub check: fn(&[u8], &dyn Inputs, &mut dyn Outputs) -> Result<Scratch, OpError>,
+    /// Checks a step's attributes and operands.
+    pub check: CheckStep,
     /// Runs a step that `check` accepted.
     pub run: fn(&[u8], &dyn Operands) -> Result<(), OpError>,
 }

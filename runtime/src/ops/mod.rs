@@ -8,7 +8,7 @@ mod kernel_set;
 mod operands;
 
 pub use error::{OpError, Problem};
-pub use kernel_set::{KernelEntry, KernelSet};
+pub use kernel_set::{CheckStep, KernelEntry, KernelSet};
 pub use operands::{Inputs, OperandSpec, Operands, Outputs};
 
 use crate::bytes::{BytesError, Reader, Writer};

@@ -19,10 +19,6 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 
 #[exception]
 unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
-    eprintln!(
-        "processor fault at {:#010x}, called from {:#010x}",
-        frame.pc(),
-        frame.lr()
-    );
+    eprintln!("processor fault at {:#010x}, called from {:#010x}", frame.pc(), frame.lr());
     exit(FAULT_STATUS)
 }

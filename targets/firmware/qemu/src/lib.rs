@@ -32,9 +32,6 @@ impl Board {
     /// The board, at the first call; `None` afterwards.
     pub fn take() -> Option<Self> {
         let core = cortex_m::Peripherals::take()?;
-        Some(Self {
-            counter: InstructionCounter::start(core.SYST),
-            memory: memory::take()?,
-        })
+        Some(Self { counter: InstructionCounter::start(core.SYST), memory: memory::take()? })
     }
 }

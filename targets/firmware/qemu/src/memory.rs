@@ -1,8 +1,5 @@
 //! The board's memory outside the program's own sections.
-#![expect(
-    unsafe_code,
-    reason = "memory at fixed addresses is reached through raw pointers"
-)]
+#![expect(unsafe_code, reason = "memory at fixed addresses is reached through raw pointers")]
 
 use core::ptr;
 use core::slice;

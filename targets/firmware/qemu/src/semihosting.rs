@@ -33,13 +33,8 @@ pub enum HostError {
 impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CommandLine => {
-                f.write_str("the command line is too long for its buffer, or not UTF-8")
-            }
-            Self::Path => write!(
-                f,
-                "the path is longer than {PATH_BYTES} bytes or holds a zero byte"
-            ),
+            Self::CommandLine => f.write_str("the command line is too long for its buffer, or not UTF-8"),
+            Self::Path => write!(f, "the path is longer than {PATH_BYTES} bytes or holds a zero byte"),
             Self::Open => f.write_str("the host cannot open the file"),
             Self::BufferTooSmall { needed, given } => {
                 write!(f, "the file has {needed} bytes, the buffer {given}")
@@ -53,17 +48,11 @@ impl core::error::Error for HostError {}
 
 /// The program's name and its arguments, separated by spaces.
 pub fn command_line(buffer: &mut [u8]) -> Result<&str, HostError> {
-    let block = [
-        Cell::new(buffer.as_mut_ptr().expose_provenance()),
-        Cell::new(buffer.len()),
-    ];
+    let block = [Cell::new(buffer.as_mut_ptr().expose_provenance()), Cell::new(buffer.len())];
     // SAFETY: SYS_GET_CMDLINE takes the address and the length of a buffer, writes at most that many bytes there, and
     // writes the length of the text into the block, whose cells allow that.
     let status = unsafe { cortex_m_semihosting::syscall(nr::GET_CMDLINE, &block) };
-    let text = buffer
-        .get(..block[1].get())
-        .filter(|_| status == 0)
-        .ok_or(HostError::CommandLine)?;
+    let text = buffer.get(..block[1].get()).filter(|_| status == 0).ok_or(HostError::CommandLine)?;
     str::from_utf8(text).map_err(|_| HostError::CommandLine)
 }
 
@@ -72,9 +61,7 @@ pub fn read_file(path: &str, buffer: &mut [u8]) -> Result<usize, HostError> {
     let mut file = HostFile::open(path, nr::open::R_BINARY)?;
     let needed = file.len()?;
     let given = buffer.len();
-    let target = buffer
-        .get_mut(..needed)
-        .ok_or(HostError::BufferTooSmall { needed, given })?;
+    let target = buffer.get_mut(..needed).ok_or(HostError::BufferTooSmall { needed, given })?;
     file.read(target)?;
     Ok(needed)
 }
@@ -90,12 +77,7 @@ pub fn exit(status: u8) -> ! {
     const APPLICATION_EXIT: usize = 0x2_0026;
     loop {
         // SAFETY: SYS_EXIT_EXTENDED takes a reason and a status, and no address.
-        unsafe {
-            cortex_m_semihosting::syscall(
-                SYS_EXIT_EXTENDED,
-                &[APPLICATION_EXIT, usize::from(status)],
-            )
-        };
+        unsafe { cortex_m_semihosting::syscall(SYS_EXIT_EXTENDED, &[APPLICATION_EXIT, usize::from(status)]) };
     }
 }
 
@@ -130,21 +112,13 @@ impl HostFile {
     fn read(&mut self, buffer: &mut [u8]) -> Result<(), HostError> {
         // SAFETY: SYS_READ writes at most `buffer.len()` bytes to the buffer, which is borrowed for writing.
         let missing = unsafe { syscall!(READ, self.handle, buffer.as_mut_ptr(), buffer.len()) };
-        if missing == 0 {
-            Ok(())
-        } else {
-            Err(HostError::Incomplete)
-        }
+        if missing == 0 { Ok(()) } else { Err(HostError::Incomplete) }
     }
 
     fn write(&mut self, contents: &[u8]) -> Result<(), HostError> {
         // SAFETY: SYS_WRITE reads `contents.len()` bytes of the borrowed slice.
         let missing = unsafe { syscall!(WRITE, self.handle, contents.as_ptr(), contents.len()) };
-        if missing == 0 {
-            Ok(())
-        } else {
-            Err(HostError::Incomplete)
-        }
+        if missing == 0 { Ok(()) } else { Err(HostError::Incomplete) }
     }
 }
 

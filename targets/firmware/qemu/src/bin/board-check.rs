@@ -22,10 +22,7 @@ fn main() -> ! {
     let line = command_line(&mut line).expect("a command line");
     assert_eq!(command_line(&mut [0; 4]), Err(HostError::CommandLine));
     let mut words = line.split(' ');
-    let (program, path) = (
-        words.next(),
-        words.next().expect("a file name as first argument"),
-    );
+    let (program, path) = (words.next(), words.next().expect("a file name as first argument"));
     assert_eq!((program, words.next()), (Some("board-check"), None));
     check_files(path, board.memory);
     println!("board-check: ok");
@@ -35,9 +32,7 @@ fn main() -> ! {
 /// Two instructions per iteration.
 fn spin(iterations: u32) {
     // SAFETY: counts a register down to zero; touches neither memory nor stack.
-    unsafe {
-        asm!("2:", "subs {0}, {0}, #1", "bne 2b", inout(reg) iterations => _, options(nomem, nostack))
-    };
+    unsafe { asm!("2:", "subs {0}, {0}, #1", "bne 2b", inout(reg) iterations => _, options(nomem, nostack)) };
 }
 
 /// Twice the iterations are twice the instructions, below one round of the timer and across two.
@@ -52,10 +47,7 @@ fn check_counter(counter: &InstructionCounter) {
 }
 
 fn check_memory(memory: &mut [u8]) {
-    assert_eq!(
-        (memory.len(), memory.as_ptr().align_offset(16)),
-        (MEMORY_BYTES, 0)
-    );
+    assert_eq!((memory.len(), memory.as_ptr().align_offset(16)), (MEMORY_BYTES, 0));
     for index in [0, MEMORY_BYTES / 2, MEMORY_BYTES - 1] {
         memory[index] = index as u8 ^ 0x5a;
     }
@@ -85,10 +77,7 @@ fn check_files(path: &str, memory: &mut [u8]) {
     write_file(path, contents).expect("the file is written");
     assert_eq!(read_file(path, copy), Ok(contents.len()));
     assert_eq!(&copy[..contents.len()], contents);
-    let too_small = HostError::BufferTooSmall {
-        needed: contents.len(),
-        given: 99,
-    };
+    let too_small = HostError::BufferTooSmall { needed: contents.len(), given: 99 };
     assert_eq!(read_file(path, &mut copy[..99]), Err(too_small));
     assert_eq!(read_file("no/such/file", copy), Err(HostError::Open));
     write_file(path, &[]).expect("the file is truncated");
