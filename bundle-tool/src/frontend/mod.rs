@@ -1,5 +1,6 @@
 //! Front-ends: each reads one model format and lowers it to the [graph](crate::graph).
 
+pub mod forest;
 pub mod pickle;
 
 use ekiben_runtime::TensorSpec;

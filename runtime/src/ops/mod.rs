@@ -160,4 +160,6 @@ operators! {
     unary::Unary = 11;
     /// Matrix product over the last two axes.
     mat_mul::MatMul = 20;
+    /// Decision trees.
+    tree_ensemble::TreeEnsemble = 80;
 }

@@ -25,6 +25,8 @@ macro_rules! functions {
             fn from_f64(value: f64) -> Self;
             /// The value, exactly.
             fn to_f64(self) -> f64;
+            /// True for NaN.
+            fn is_nan(self) -> bool;
             $($(#[$doc])* fn $name(self $(, $argument: Self)*) -> Self;)*
         }
         impl Float for f32 {
@@ -33,6 +35,7 @@ macro_rules! functions {
             const NEG_INFINITY: Self = f32::NEG_INFINITY;
             fn from_f64(value: f64) -> Self { value as f32 }
             fn to_f64(self) -> f64 { self.into() }
+            fn is_nan(self) -> bool { self != self }
             $(fn $name(self $(, $argument: Self)*) -> Self { $f32(self $(, $argument)*) })*
         }
         impl Float for f64 {
@@ -41,6 +44,7 @@ macro_rules! functions {
             const NEG_INFINITY: Self = f64::NEG_INFINITY;
             fn from_f64(value: f64) -> Self { value }
             fn to_f64(self) -> f64 { self }
+            fn is_nan(self) -> bool { self != self }
             $(fn $name(self $(, $argument: Self)*) -> Self { $f64(self $(, $argument)*) })*
         }
     };

@@ -8,6 +8,7 @@ pub mod cast;
 mod float;
 pub mod mat_mul;
 pub mod transpose;
+pub mod tree_ensemble;
 pub mod unary;
 
 pub use float::Float;
