@@ -2,6 +2,7 @@
 
 pub mod forest;
 pub mod pickle;
+pub mod sklearn;
 
 use ekiben_runtime::TensorSpec;
 

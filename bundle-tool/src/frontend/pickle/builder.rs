@@ -88,12 +88,15 @@ impl<'b> Builder<'b> {
         let Some(&top) = bytes.last() else {
             return Ok(Value::Int(0));
         };
-        if bytes.len() > 8 {
+        let fill = if top & 0x80 != 0 { 0xff } else { 0 };
+        let (low, high) = bytes.split_at(bytes.len().min(8));
+        let sign_fits = low.last().is_some_and(|&b| b & 0x80 == fill & 0x80);
+        let fits = high.is_empty() || sign_fits && high.iter().all(|&b| b == fill);
+        if !fits {
             return self.add(Node::BigInt(blob));
         }
-        let fill = if top & 0x80 != 0 { 0xff } else { 0 };
         let mut wide = [fill; 8];
-        wide[..bytes.len()].copy_from_slice(bytes);
+        wide[..low.len()].copy_from_slice(low);
         Ok(Value::Int(i64::from_le_bytes(wide)))
     }
 

@@ -186,7 +186,14 @@ impl<'a> Document<'a> {
     /// Accounts for `count` values handed out; false when the limit is reached.
     pub(super) fn visit(&self, count: usize) -> bool {
         let before = self.visits.fetch_add(count as u64, Ordering::Relaxed);
-        before.saturating_add(count as u64) <= self.limits.visits
+        before.saturating_add(count as u64) <= self.most_visits()
+    }
+
+    /// How many values accessors hand out at most; see [`Limits::visits`].
+    pub(super) fn most_visits(&self) -> u64 {
+        const PER_BYTE: u64 = 4;
+        let bytes = self.buffer.len() as u64;
+        self.limits.visits.saturating_add(PER_BYTE * bytes)
     }
 
     pub(super) fn bytes<'d>(&'d self, blob: &'d Blob) -> &'d [u8] {

@@ -96,7 +96,7 @@ pub enum PickleError {
         reason: String,
     },
     /// A limit was reached.
-    #[error("byte {offset}: more than {limit} {what}; a file that needs it can be read with a higher limit")]
+    #[error("byte {offset}: more than {limit} {what}, which no model of ordinary size needs")]
     Limit {
         /// Where.
         offset: usize,

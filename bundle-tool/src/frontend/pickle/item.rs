@@ -283,7 +283,7 @@ impl<'d> Item<'d> {
         if self.document.visit(count) {
             return Ok(());
         }
-        let most = self.document.limits.visits;
+        let most = self.document.most_visits();
         Err(self.wrong(&format!("at most {most} values in all")))
     }
 

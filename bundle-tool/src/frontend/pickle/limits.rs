@@ -22,7 +22,8 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// How many attributes or elements one path of accessors may descend: ends walks of structures that contain themselves.
     pub path_depth: u32,
-    /// Values and array elements handed out by accessors of one document: ends walks of structures that share their parts exponentially often.
+    /// Values and array elements handed out by accessors of one document, besides four for each byte it has: ends walks of
+    /// structures that share their parts exponentially often, and bounds what copies of shared arrays can add up to.
     pub visits: u64,
 }
 
@@ -37,7 +38,7 @@ impl Default for Limits {
             memo_entries: 20_000_000,
             memory_bytes: 1 << 30,
             path_depth: 64,
-            visits: 1 << 30,
+            visits: 1_000_000,
         }
     }
 }

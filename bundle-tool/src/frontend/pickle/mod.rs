@@ -38,7 +38,7 @@ mod numpy;
 mod object;
 mod opcode;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use array::Array;
 pub use document::Document;

@@ -1,7 +1,7 @@
 //! Real files, hand-made ones, hostile ones.
 
 mod hostile;
-mod mutation;
+pub(in crate::frontend) mod mutation;
 mod numpy;
 mod real;
 mod values;
@@ -16,31 +16,38 @@ const FOREST: &[&str] = &[
     "sklearn.tree._tree.Tree",
 ];
 
+/// What the other fixtures that are read here name.
+const OTHERS: &[&str] = &[
+    "sklearn.linear_model._logistic.LogisticRegression",
+    "sklearn.pipeline.Pipeline",
+    "sklearn.preprocessing._data.StandardScaler",
+];
+
 /// A class that only tests know.
 const MODEL: &str = "library.Model";
 
 fn allow() -> AllowList {
-    AllowList::plumbing().with(FOREST).with(&[MODEL])
+    AllowList::plumbing().with(FOREST).with(OTHERS).with(&[MODEL])
 }
 
 fn decode(bytes: &[u8]) -> Result<Document<'_>, PickleError> {
     read(bytes, &allow(), &Limits::default())
 }
 
-/// A file of the bentos among the fixtures.
-fn fixture(path: &str) -> Vec<u8> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/bentos");
+/// A file among the fixtures.
+pub(in crate::frontend) fn fixture(path: &str) -> Vec<u8> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
     std::fs::read(root.join(path)).expect("a fixture of the repository")
 }
 
 /// A forest of scikit-learn 0.24.2, written by joblib 1.0.1: no padding, nested pickles of protocol 2.
 fn forest_024() -> Vec<u8> {
-    fixture("v013_sklearn_iris_rf/bundle/IrisClassifier/artifacts/model.pkl")
+    fixture("bentos/v013_sklearn_iris_rf/bundle/IrisClassifier/artifacts/model.pkl")
 }
 
 /// A forest of scikit-learn 1.9.1, written by joblib 1.6.0: array data padded to 16 bytes.
 fn forest_19() -> Vec<u8> {
-    fixture("v14_sklearn_iris_rf/bundle/models/iris_rf/v1/saved_model.pkl")
+    fixture("bentos/v14_sklearn_iris_rf/bundle/models/iris_rf/v1/saved_model.pkl")
 }
 
 /// Protocol 4, then `body`, then STOP.

@@ -13,6 +13,8 @@ fn integers_of_every_width() {
         (b"\x8a\x02\x80\x00", 128),
         (b"\x8a\x08\x00\x00\x00\x00\x00\x00\x00\x80", i64::MIN),
         (b"\x8b\x01\x00\x00\x00\x7f", 127),
+        (b"\x8a\x09\x00\x00\x00\x50\x00\x00\x00\x00\x00", 0x5000_0000),
+        (b"\x8a\x0a\xfe\xff\xff\xff\xff\xff\xff\xff\xff\xff", -2),
     ];
     for (body, expected) in cases {
         let bytes = pickle(&[body]);
@@ -22,9 +24,12 @@ fn integers_of_every_width() {
 
 #[test]
 fn integers_beyond_64_bits_are_kept_and_named() {
-    let bytes = pickle(&[b"\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00\x01"]);
-    let error = root(&decode(&bytes)).as_i64().unwrap_err();
-    assert_eq!(error.to_string(), "model: expected an int, found an int of 72 bits");
+    for top in [b"\x00\x01", b"\x80\x00", b"\x7f\xff"] {
+        let bytes = pickle(&[b"\x8a\x09\x00\x00\x00\x00\x00\x00\x00", top]);
+        let error = root(&decode(&bytes)).as_i64().unwrap_err();
+        let message = "model: expected an int, found an int of 72 bits";
+        assert_eq!(error.to_string(), message);
+    }
 }
 
 #[test]
