@@ -6,6 +6,7 @@
 mod error;
 mod kernel_set;
 mod operands;
+mod window;
 
 pub use error::{OpError, Problem};
 pub use kernel_set::{CheckStep, KernelEntry, KernelSet};
@@ -160,6 +161,12 @@ operators! {
     unary::Unary = 11;
     /// Matrix product over the last two axes.
     mat_mul::MatMul = 20;
+    /// Convolves images with filters, f32.
+    conv2d::Conv2d = 21;
+    /// Convolves each channel of images by itself, f32.
+    depthwise_conv2d::DepthwiseConv2d = 22;
+    /// Reduces windows of images to their largest element or their average, f32.
+    pool2d::Pool2d = 23;
     /// Decision trees.
     tree_ensemble::TreeEnsemble = 80;
 }

@@ -5,10 +5,13 @@
 pub mod binary;
 pub mod broadcast;
 pub mod cast;
+pub mod conv2d;
 mod float;
 pub mod mat_mul;
+pub mod pool2d;
 pub mod transpose;
 pub mod tree_ensemble;
 pub mod unary;
+pub mod window;
 
 pub use float::Float;

@@ -1,0 +1,71 @@
+//! Convolution of images `[B, H, W, C]` with filters `[O, KH, KW, C / groups]` and an optional bias `[O]`, all f32.
+//!
+//! Attributes: the window (for height, then width: `stride, dilation, before, after: u32`), `groups: u32`, and the bounds of a
+//! fused activation `low, high: f32`. B may be the batch. The result is `[B, H', W', O]` with
+//! `H' = (before + H + after - ((KH - 1) * dilation + 1)) / stride + 1` rounded down, W' likewise. Filters of one group stand
+//! together. The order of the sum stands at [`conv2d::conv2d`].
+
+use super::window::{emit_clamp, emit_window, filters, images, parse_clamp, parse_window, put_images, sliding};
+use super::{Inputs, OpError, Operands, Operator, Outputs};
+use crate::bytes::{BytesError, Reader, Writer};
+use crate::kernels::reference::conv2d;
+pub use crate::kernels::reference::conv2d::Clamp;
+pub use crate::kernels::reference::window::{Window, WindowAxis};
+use crate::tensor::DType;
+
+/// Convolves images with filters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Conv2d {
+    /// How the filters move.
+    pub window: Window,
+    /// Number of groups of channels; each filter sees one of them.
+    pub groups: u32,
+    /// Bounds of the result.
+    pub clamp: Clamp,
+}
+
+impl Operator for Conv2d {
+    const TAG: u16 = Self::ASSIGNED_TAG;
+    const NAME: &'static str = Self::ASSIGNED_NAME;
+
+    fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
+        Ok(Self { window: parse_window(reader)?, groups: reader.u32()?, clamp: parse_clamp(reader)? })
+    }
+
+    fn emit(&self, writer: &mut Writer<'_>) -> Result<(), BytesError> {
+        emit_window(&self.window, writer)?;
+        writer.u32(self.groups)?;
+        emit_clamp(self.clamp, writer)
+    }
+
+    fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
+        inputs.at_most(3)?;
+        let input = images(inputs, DType::F32, "float32")?;
+        let [count, height, width, channels] = filters(inputs, DType::F32, "float32 filters [O, KH, KW, C / groups]")?;
+        let groups = self.groups as usize;
+        if channels.checked_mul(groups) != Some(input.1.channels) || !count.is_multiple_of(groups) {
+            return Err(OpError::attribute("groups", "the input's channels over the filters', and a divisor of the filters"));
+        }
+        if inputs.get(2).is_some() {
+            inputs.fixed(2, DType::F32, &[count], "a float32 bias for each filter")?;
+        }
+        put_images(outputs, &self.window, [height, width], input, DType::F32, count)
+    }
+
+    fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
+        let filters = operands.input(1)?.dims;
+        let mut output = operands.output(0)?;
+        let kernel = [filters.at(1), filters.at(2)];
+        let sliding = sliding(self.window, kernel, &operands.input(0)?.dims, &output.dims);
+        conv2d::conv2d(
+            &sliding,
+            self.groups as usize,
+            operands.slice(0)?,
+            operands.slice(1)?,
+            operands.optional_slice(2)?,
+            self.clamp,
+            output.elements(0)?,
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! Convolution of each channel by itself: images `[B, H, W, C]`, filters `[1, KH, KW, C * multiplier]` and an optional bias
+//! `[C * multiplier]`, all f32.
+//!
+//! Attributes: as [`super::conv2d`] without `groups`. Output channel `c * multiplier + m` reads input channel `c`.
+
+use super::window::{emit_clamp, emit_window, filters, images, parse_clamp, parse_window, put_images, sliding};
+use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
+use crate::bytes::{BytesError, Reader, Writer};
+use crate::kernels::reference::conv2d::{self, Clamp};
+use crate::kernels::reference::window::Window;
+use crate::tensor::DType;
+
+/// Convolves each channel of images with filters of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DepthwiseConv2d {
+    /// How the filters move.
+    pub window: Window,
+    /// Bounds of the result.
+    pub clamp: Clamp,
+}
+
+impl Operator for DepthwiseConv2d {
+    const TAG: u16 = Self::ASSIGNED_TAG;
+    const NAME: &'static str = Self::ASSIGNED_NAME;
+
+    fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
+        Ok(Self { window: parse_window(reader)?, clamp: parse_clamp(reader)? })
+    }
+
+    fn emit(&self, writer: &mut Writer<'_>) -> Result<(), BytesError> {
+        emit_window(&self.window, writer)?;
+        emit_clamp(self.clamp, writer)
+    }
+
+    fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
+        inputs.at_most(3)?;
+        let input = images(inputs, DType::F32, "float32")?;
+        let needs = "float32 filters [1, KH, KW, C * multiplier]";
+        let [one, height, width, channels] = filters(inputs, DType::F32, needs)?;
+        if one != 1 || !channels.is_multiple_of(input.1.channels) {
+            return Err(OpError::input(1, Problem::Shape, needs));
+        }
+        if inputs.get(2).is_some() {
+            inputs.fixed(2, DType::F32, &[channels], "a float32 bias for each output channel")?;
+        }
+        put_images(outputs, &self.window, [height, width], input, DType::F32, channels)
+    }
+
+    fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
+        let filters = operands.input(1)?.dims;
+        let mut output = operands.output(0)?;
+        let kernel = [filters.at(1), filters.at(2)];
+        let sliding = sliding(self.window, kernel, &operands.input(0)?.dims, &output.dims);
+        conv2d::depthwise_conv2d(
+            &sliding,
+            operands.slice(0)?,
+            operands.slice(1)?,
+            operands.optional_slice(2)?,
+            self.clamp,
+            output.elements(0)?,
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! What operators with sliding windows share: the attributes' bytes and the rules for shapes.
+
+use super::{Inputs, OpError, Outputs, Problem};
+use crate::bytes::{BytesError, Reader, Writer};
+use crate::kernels::reference::conv2d::Clamp;
+use crate::kernels::reference::window::{Image, MAX_PADDED, Sliding, Window, WindowAxis};
+use crate::tensor::{DType, Dims, Shape, TensorSpec};
+
+/// Reads a window: for the height, then the width, `stride, dilation, before, after: u32`.
+pub(super) fn parse_window(reader: &mut Reader<'_>) -> Result<Window, BytesError> {
+    Ok(Window { rows: parse_axis(reader)?, columns: parse_axis(reader)? })
+}
+
+fn parse_axis(reader: &mut Reader<'_>) -> Result<WindowAxis, BytesError> {
+    let stride = reader.u32()?;
+    let dilation = reader.u32()?;
+    if stride == 0 || dilation == 0 {
+        return Err(reader.invalid("stride or dilation"));
+    }
+    Ok(WindowAxis { stride, dilation, before: reader.u32()?, after: reader.u32()? })
+}
+
+/// Writes a window as [`parse_window`] reads it.
+pub(super) fn emit_window(window: &Window, writer: &mut Writer<'_>) -> Result<(), BytesError> {
+    for axis in [&window.rows, &window.columns] {
+        for value in [axis.stride, axis.dilation, axis.before, axis.after] {
+            writer.u32(value)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the bounds of an activation: `low, high: f32`, neither NaN, in this order.
+pub(super) fn parse_clamp(reader: &mut Reader<'_>) -> Result<Clamp, BytesError> {
+    let clamp = Clamp { low: reader.f32()?, high: reader.f32()? };
+    if clamp.low <= clamp.high { Ok(clamp) } else { Err(reader.invalid("activation bounds")) }
+}
+
+/// Writes bounds as [`parse_clamp`] reads them.
+pub(super) fn emit_clamp(clamp: Clamp, writer: &mut Writer<'_>) -> Result<(), BytesError> {
+    writer.f32(clamp.low)?;
+    writer.f32(clamp.high)
+}
+
+/// Input 0: images `[B, H, W, C]` of `dtype`, where B may be the batch, and the one image's lengths. No length but B is 0.
+pub(super) fn images(inputs: &dyn Inputs, dtype: DType, needs: &'static str) -> Result<(TensorSpec, Image), OpError> {
+    let spec = inputs.typed(0, &[dtype], needs)?;
+    let &[_, height, width, channels] = spec.shape.factors() else {
+        return Err(OpError::input(0, Problem::Rank, "images [batch, height, width, channels]"));
+    };
+    if spec.shape.batch_axis().is_some_and(|axis| axis != 0) {
+        return Err(OpError::input(0, Problem::Batch, "the batch on axis 0"));
+    }
+    if height == 0 || width == 0 || channels == 0 {
+        return Err(OpError::input(0, Problem::Shape, "images of one element or more"));
+    }
+    Ok((spec, Image { height: height as usize, width: width as usize, channels: channels as usize }))
+}
+
+/// Input 1: filters of `dtype` with four axes, none of length 0, that do not depend on the batch.
+pub(super) fn filters(inputs: &dyn Inputs, dtype: DType, needs: &'static str) -> Result<[usize; 4], OpError> {
+    let shape = inputs.typed(1, &[dtype], needs)?.shape;
+    match *shape.factors() {
+        [a, b, c, d] if !shape.is_batched() && a.min(b).min(c).min(d) > 0 => {
+            Ok([a, b, c, d].map(|length| length as usize))
+        }
+        _ => Err(OpError::input(1, Problem::Shape, needs)),
+    }
+}
+
+/// States output 0: images of `dtype` with `channels` channels, as many as the input's, as large as the window makes them.
+pub(super) fn put_images(
+    outputs: &mut dyn Outputs,
+    window: &Window,
+    kernel: [usize; 2],
+    (input, image): (TensorSpec, Image),
+    dtype: DType,
+    channels: usize,
+) -> Result<(), OpError> {
+    let misfit = OpError::attribute("window", "a kernel that fits into the padded input");
+    if (kernel[0] as u64).saturating_mul(kernel[1] as u64) > MAX_PADDED {
+        return Err(misfit);
+    }
+    let height = window.rows.output_length(image.height, kernel[0]).ok_or(misfit)?;
+    let width = window.columns.output_length(image.width, kernel[1]).ok_or(misfit)?;
+    let count = input.shape.factor(0).unwrap_or(1);
+    let shape = Shape::new(&[count, height, width, channels], input.shape.batch_axis())
+        .map_err(|error| OpError::output(0, Problem::Unrepresentable(error), "a storable shape"))?;
+    outputs.put(0, TensorSpec::new(dtype, shape))
+}
+
+/// What a kernel slides over, from the lengths of the input's and the output's images.
+pub(super) fn sliding(window: Window, kernel: [usize; 2], input: &Dims, output: &Dims) -> Sliding {
+    let image = |dims: &Dims| Image { height: dims.at(1), width: dims.at(2), channels: dims.at(3) };
+    Sliding { window, kernel, input: image(input), output: image(output) }
+}
