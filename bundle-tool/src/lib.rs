@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod frontend;
 pub mod graph;
+pub mod lowered;
 pub mod planner;
 pub mod service;
 pub mod writer;

@@ -98,6 +98,8 @@ pub struct Api {
 }
 
 /// How input data becomes tensors.
+///
+/// Every input of the API is filled by exactly one frame or array.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InputAdapter {
@@ -105,19 +107,58 @@ pub enum InputAdapter {
     Dataframe(Frame),
     /// A JSON object with one member per parameter: 1.x services and bare models.
     Parameters(Vec<Parameter>),
+    /// The body is the value of the only parameter: 1.x services with a positional-only one.
+    Value(Parameter),
 }
 
 /// A table whose columns become one tensor of shape `[N, columns]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Frame {
-    /// Declared orientation, if any: `records`, `values`, `columns`, `index`, `split`.
+    /// Declared orientation; where there is none, the body's form tells it.
     #[serde(default)]
-    pub orient: Option<String>,
-    /// Declared names of the columns, if any; then a table is matched by name, else by position.
+    pub orient: Option<Orient>,
+    /// Declared names of the columns, in the tensor's order; then a table is matched by name. Empty: by position.
     #[serde(default)]
     pub columns: Vec<String>,
     /// Index of the API's input.
     pub input: u32,
+}
+
+/// How JSON spells a table (the names are pandas's).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Orient {
+    /// `[{column: value, …}, …]`
+    Records,
+    /// `[[value, …], …]`
+    Values,
+    /// `{column: {row: value, …}, …}`
+    Columns,
+    /// `{row: {column: value, …}, …}`
+    Index,
+    /// `{"columns": […], "index": […], "data": [[value, …], …]}`
+    Split,
+}
+
+impl Orient {
+    /// All orientations.
+    pub const ALL: [Self; 5] = [Self::Records, Self::Values, Self::Columns, Self::Index, Self::Split];
+
+    /// The name that pandas gives it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Records => "records",
+            Self::Values => "values",
+            Self::Columns => "columns",
+            Self::Index => "index",
+            Self::Split => "split",
+        }
+    }
+
+    /// The orientation with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|orient| orient.name() == name)
+    }
 }
 
 /// A named parameter of a 1.x API.
@@ -138,7 +179,7 @@ pub enum ParameterKind {
         /// Declared shape, -1 for any length; `None` when the service declares none.
         #[serde(default)]
         shape: Option<Vec<i64>>,
-        /// Declared element type, if any.
+        /// Declared element type by its numpy name, if any; the tensor's own type rules the conversion.
         #[serde(default)]
         dtype: Option<String>,
         /// Index of the API's input.
@@ -149,34 +190,71 @@ pub enum ParameterKind {
 }
 
 /// How output tensors become an answer: JSON with holes.
+///
+/// Elements are written as Python writes them: integers and booleans as they are, floats in the shortest decimal form of their value
+/// as a 64-bit float, categories and texts as strings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Returns {
-    /// The whole output as nested lists; a number or string when it has no axes. Inside [`Returns::Rows`]: the part of it that
-    /// belongs to the row.
-    Output(u32),
-    /// A list with one item per row of the batch.
+    /// An output, or the part of it at positions `at` of its leading axes, as nested lists; a number or string when no axis is
+    /// left. Inside [`Returns::Rows`] the row's position comes before `at`.
+    Output {
+        /// Index of the API's output.
+        output: u32,
+        /// Positions on the leading axes.
+        #[serde(default)]
+        at: Vec<u32>,
+    },
+    /// A list with one item per position of the leading axis of the outputs that the item reads: what a loop over their rows
+    /// (or over `zip` of several) makes. Inside another `Rows` it goes over the next axis of those outputs that have one;
+    /// others keep their value. The shortest of the outputs ends the list; an item that reads no output stands once per
+    /// row of the batch.
     Rows(alloc::boxed::Box<Returns>),
     /// An object; the keys keep their order.
     Object(Vec<(String, Returns)>),
     /// A list.
     List(Vec<Returns>),
-    /// A data frame: one column per output of shape `[N]`, or per second-axis position of one of shape `[N, k]`.
+    /// A data frame: one row per position of the columns' leading axis.
     Frame {
-        /// Names and outputs.
-        columns: Vec<(String, u32)>,
-        /// Orientation of the JSON: `records` or `columns`.
-        orient: String,
-    },
-    /// An item of the output along its last axis.
-    Item {
-        /// Index of the output.
-        output: u32,
-        /// Position on the last axis.
-        index: u32,
+        /// Columns, in order.
+        columns: Vec<FrameColumn>,
+        /// Orientation of the JSON.
+        orient: Orient,
+        /// Most digits after the decimal point (pandas's `to_json` writes 10); `None` for all.
+        #[serde(default)]
+        digits: Option<u8>,
     },
     /// A constant: JSON text.
     Constant(String),
+}
+
+/// A column of a returned data frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FrameColumn {
+    /// Name.
+    pub name: String,
+    /// Index of the API's output.
+    pub output: u32,
+    /// Positions on the axes after the leading one; what is left must be one element per row.
+    #[serde(default)]
+    pub at: Vec<u32>,
+}
+
+impl Returns {
+    /// A whole output.
+    pub const fn output(output: u32) -> Self {
+        Self::Output { output, at: Vec::new() }
+    }
+
+    /// The part of an output at positions `at` of its leading axes.
+    pub fn item(output: u32, at: &[u32]) -> Self {
+        Self::Output { output, at: at.to_vec() }
+    }
+
+    /// A list with `item` for every row.
+    pub fn rows(item: Self) -> Self {
+        Self::Rows(alloc::boxed::Box::new(item))
+    }
 }
 
 /// Why a manifest cannot be read or written.
