@@ -1,1 +1,41 @@
-//! Test support.
+//! What the tests share: small artifacts made from the fixtures.
+
+use ekiben::graph::Graph;
+use ekiben::planner::plan;
+use ekiben::writer::{PlannedApi, artifact_parts};
+use ekiben_runtime::artifact::golden::{Source, VectorHead};
+use ekiben_runtime::artifact::{Extent, GoldenValues, GoldenVector, emit};
+use ekiben_runtime::ops::binary::{Binary, BinaryKind};
+use ekiben_runtime::ops::mat_mul::MatMul;
+use ekiben_runtime::ops::reshape::Reshape;
+use ekiben_runtime::ops::transpose::{Permutation, Transpose};
+use ekiben_runtime::ops::unary::{Unary, UnaryKind};
+use ekiben_runtime::{DType, Shape, TensorSpec};
+
+/// Artifacts of a few kilobytes that together use every kind of section and many operators.
+pub fn small_artifacts() -> Vec<(String, Vec<u8>)> {
+    vec![("perceptron".to_owned(), perceptron())]
+}
+
+/// A two-layer perceptron on a symbolic batch, with a golden vector.
+fn perceptron() -> Vec<u8> {
+    let mut graph = Graph::new();
+    let x = graph.add_input("x", TensorSpec::new(DType::F32, Shape::new(&[1, 6], Some(0)).expect("two axes")));
+    let weights: Vec<f32> = (0..24).map(|i| (i as f32 * 0.37).sin()).collect();
+    let w = graph.add_constant("w", DType::F32, &[6, 4], &weights).expect("24 weights");
+    let h = graph.add("dense", MatMul { transpose_b: false }, &[x, w]).expect("shapes fit");
+    let square = TensorSpec::new(DType::F32, Shape::new(&[1, 2, 2], Some(0)).expect("three axes"));
+    let r = graph.add_declared("reshape", Reshape, &[h], square).expect("as many elements");
+    let perm = Permutation::new(&[0, 2, 1]).expect("a permutation");
+    let t = graph.add("transpose", Transpose { perm }, &[r]).expect("three axes");
+    let s = graph.add("add", Binary { kind: BinaryKind::Add }, &[r, t]).expect("equal shapes");
+    let y = graph.add("tanh", Unary::of(UnaryKind::Tanh), &[s]).expect("floats");
+    graph.add_output(y);
+    let arena = plan(&graph).expect("a small graph");
+    assert_ne!(arena.extent, Extent::default());
+    let mut parts = artifact_parts(&[PlannedApi { name: "predict", graph: &graph, plan: &arena }]);
+    let head = VectorHead { api: 0, source: Source::Reference, rows: 2, absolute: 1e-6, relative: 1e-5 };
+    let inputs = vec![GoldenValues::Seeded(7, -1.0, 1.0)];
+    parts.golden.push(GoldenVector { head, inputs, outputs: vec![vec![0; 32]] });
+    emit(&parts).expect("a small artifact")
+}
