@@ -1,4 +1,6 @@
-//! What the tests share: small artifacts made from the fixtures.
+//! What the tests share: small artifacts, and the reader of the fixtures.
+
+pub mod case;
 
 use ekiben::graph::Graph;
 use ekiben::planner::plan;
