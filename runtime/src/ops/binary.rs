@@ -5,6 +5,8 @@
 //!
 //! The batch axis of one input must line up with a batch axis of the same factor, or with a length of 1, in the other.
 
+use heapless::Vec;
+
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 pub use crate::kernels::reference::binary::BinaryKind;
@@ -21,9 +23,9 @@ pub struct Binary {
 /// The shape that two shapes broadcast to (numpy's rule, with the batch as one more length).
 pub fn broadcast_shapes(a: &Shape, b: &Shape) -> Result<Shape, OpError> {
     let rank = a.rank().max(b.rank());
-    let mut dims = [0; MAX_RANK];
+    let mut dims: Vec<usize, MAX_RANK> = Vec::new();
     let mut batch = None;
-    for (axis, dim) in dims.iter_mut().enumerate().take(rank) {
+    for axis in 0..rank {
         let at = |shape: &Shape| {
             let axis = (axis + shape.rank()).checked_sub(rank)?;
             Some((shape.factor(axis)?, shape.is_batch(axis)))
@@ -33,7 +35,8 @@ pub fn broadcast_shapes(a: &Shape, b: &Shape) -> Result<Shape, OpError> {
             ((1, false), other) | (other, (1, false)) => other,
             _ => return Err(OpError::input(1, Problem::Shape, "a shape that broadcasts with input 0's")),
         };
-        *dim = length;
+        // Both ranks are at most MAX_RANK, so there is room.
+        let _ = dims.push(length);
         if batched {
             if batch.is_some() {
                 return Err(OpError::input(1, Problem::Batch, "the batch on the same axis as in input 0"));
@@ -41,7 +44,7 @@ pub fn broadcast_shapes(a: &Shape, b: &Shape) -> Result<Shape, OpError> {
             batch = Some(axis);
         }
     }
-    Shape::new(&dims[..rank], batch)
+    Shape::new(&dims, batch)
         .map_err(|error| OpError::output(0, Problem::Unrepresentable(error), "a storable shape"))
 }
 

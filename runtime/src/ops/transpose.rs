@@ -2,6 +2,8 @@
 //!
 //! Attributes: `perm: u32`, four bits per axis, axis 0 lowest. Any element type of whole bytes.
 
+use heapless::Vec;
+
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::transpose;
@@ -34,13 +36,9 @@ impl Permutation {
         ((self.0 >> (4 * position)) & 0xF) as usize
     }
 
-    /// The first `rank` axes when they are a permutation of `0..rank`.
-    fn axes(self, rank: usize) -> Option<[usize; MAX_RANK]> {
-        let mut axes = [0; MAX_RANK];
-        for (position, axis) in axes.iter_mut().enumerate().take(rank) {
-            *axis = self.axis(position);
-        }
-        (Self::new(axes.get(..rank)?) == Some(self)).then_some(axes)
+    /// The input axes of the first `rank` output axes.
+    pub fn axes(self, rank: usize) -> Vec<usize, MAX_RANK> {
+        (0..rank.min(MAX_RANK)).map(|position| self.axis(position)).collect()
     }
 }
 
@@ -69,17 +67,13 @@ impl Operator for Transpose {
         if input.dtype.bits() < 8 {
             return Err(OpError::input(0, Problem::DType, "elements of whole bytes"));
         }
-        let rank = input.shape.rank();
-        let perm = self.perm.axes(rank).ok_or(OpError::attribute("perm", "each axis of the input once"))?;
-        let mut dims = [0; MAX_RANK];
-        let mut batch = None;
-        for (position, (dim, &axis)) in dims.iter_mut().zip(&perm).enumerate().take(rank) {
-            *dim = input.shape.factor(axis).unwrap_or(1);
-            if input.shape.is_batch(axis) {
-                batch = Some(position);
-            }
+        let perm = self.perm.axes(input.shape.rank());
+        if Permutation::new(&perm) != Some(self.perm) {
+            return Err(OpError::attribute("perm", "each axis of the input once"));
         }
-        let shape = Shape::new(&dims[..rank], batch)
+        let dims: Vec<usize, MAX_RANK> = perm.iter().filter_map(|&axis| input.shape.factor(axis)).collect();
+        let batch = perm.iter().position(|&axis| input.shape.is_batch(axis));
+        let shape = Shape::new(&dims, batch)
             .map_err(|error| OpError::output(0, Problem::Unrepresentable(error), "a storable shape"))?;
         outputs.put(0, TensorSpec { shape, ..input })
     }
@@ -87,12 +81,9 @@ impl Operator for Transpose {
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
         let input = operands.input(0)?;
         let output = operands.output(0)?;
-        let mut perm = [0; MAX_RANK];
-        for (position, axis) in perm.iter_mut().enumerate() {
-            *axis = self.perm.axis(position);
-        }
+        let perm = self.perm.axes(input.dims.len());
         let width = (input.spec.dtype.bits() / 8) as usize;
-        transpose::transpose(width, input.bytes, &input.dims, &perm[..input.dims.len()], output.bytes);
+        transpose::transpose(width, input.bytes, &input.dims, &perm, output.bytes);
         Ok(())
     }
 }
