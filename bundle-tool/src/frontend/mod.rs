@@ -6,6 +6,7 @@ pub mod sklearn;
 
 use ekiben_runtime::TensorSpec;
 
+use crate::bundle::ModelFormat;
 use crate::graph::{Graph, TensorId};
 
 /// A model that a service's code can call.
@@ -25,6 +26,48 @@ pub trait Model {
     /// # Errors
     /// [`FrontendError::Unsupported`] lists everything that stands in the way at once.
     fn call(&self, graph: &mut Graph, method: &str, inputs: &[TensorId]) -> Result<Vec<NamedTensor>, FrontendError>;
+}
+
+/// Reads one model format.
+type Open = fn(&[u8]) -> Result<Box<dyn Model>, FrontendError>;
+
+/// The front-end for a format, with the name that a manifest gives the format.
+fn frontend(format: ModelFormat) -> (&'static str, Option<Open>) {
+    match format {
+        ModelFormat::Onnx => ("onnx", None),
+        ModelFormat::Tflite => ("tflite", None),
+        ModelFormat::Pickle | ModelFormat::Compressed => ("sklearn", None),
+        ModelFormat::XgboostBinary | ModelFormat::Ubjson | ModelFormat::Json => ("xgboost", None),
+        ModelFormat::LightgbmText => ("lightgbm", None),
+        ModelFormat::Hdf5 => ("keras", None),
+        ModelFormat::Zip => ("zip", None),
+        ModelFormat::Unknown => ("unknown", None),
+    }
+}
+
+/// True when a front-end reads the format.
+pub fn reads(format: ModelFormat) -> bool {
+    frontend(format).1.is_some()
+}
+
+/// Name of the format, for manifests and messages.
+pub fn format_name(format: ModelFormat) -> &'static str {
+    frontend(format).0
+}
+
+/// Opens a model file.
+///
+/// # Errors
+/// [`FrontendError`] when the file is damaged, or its format or something in it is not supported.
+pub fn open(format: ModelFormat, bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
+    match frontend(format) {
+        (_, Some(open)) => open(bytes),
+        (name, None) => Err(FrontendError::unsupported(
+            "file",
+            name,
+            "this format is not read. Export the model as ONNX or TFLite, or give a scikit-learn pickle",
+        )),
+    }
 }
 
 /// What a model takes.

@@ -214,6 +214,22 @@ pub fn fill(seed: u64, low: f64, high: f64, dtype: DType, bytes: &mut [u8]) {
     }
 }
 
+/// Ranges from which synthetic inputs of a type are drawn, the usual one first. A category input has `categories` strings.
+pub const fn sample_ranges(dtype: DType, categories: usize) -> [(f64, f64); 4] {
+    match dtype {
+        DType::F16 | DType::BF16 | DType::F32 | DType::F64 => [(0.0, 1.0), (-1.0, 1.0), (0.0, 8.0), (-100.0, 100.0)],
+        DType::Bool => [(0.0, 1.0); 4],
+        DType::I4 => [(-8.0, 7.0); 4],
+        DType::U4 => [(0.0, 15.0); 4],
+        DType::I8 => [(-128.0, 127.0); 4],
+        DType::U8 => [(0.0, 255.0); 4],
+        DType::Category => [(0.0, categories.saturating_sub(1) as f64); 4],
+        // Lower-case ASCII letters.
+        DType::Text => [(97.0, 122.0); 4],
+        _ => [(0.0, 1.0), (0.0, 9.0), (0.0, 99.0), (0.0, 999.0)],
+    }
+}
+
 /// The first element of `actual` that is farther from `expected` than the tolerance allows: its position, with both values where
 /// the type is a number.
 #[derive(Clone, Copy, Debug, PartialEq)]

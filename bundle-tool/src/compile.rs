@@ -1,0 +1,208 @@
+//! The pipeline that joins everything: bundle → models → one graph per API → plans → artifact.
+
+mod bare;
+mod golden;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ekiben_runtime::artifact::manifest::{Generation, Manifest, ManifestError, ModelProvenance, Provenance};
+use ekiben_runtime::artifact::{EmitError, Extent, emit};
+use ekiben_runtime::executor::self_test::{SelfTestError, SelfTestReport, self_test, self_test_arena_bytes};
+use ekiben_runtime::{Artifact, LoadError};
+
+use crate::bundle::{self, Bundle, BundleError, ModelFile};
+use crate::frontend::{self, FrontendError, Model};
+use crate::graph::{AlignedBytes, EvaluateError};
+use crate::lowered::LoweredApi;
+use crate::planner::{self, PlanError};
+use crate::service::ServiceError;
+use crate::writer::{PlannedApi, artifact_parts};
+
+/// Models that a service can call, by [`ModelFile::tag`].
+pub type Models = BTreeMap<String, Box<dyn Model>>;
+
+/// A finished artifact.
+#[derive(Clone, Debug)]
+pub struct CompiledArtifact {
+    bytes: AlignedBytes,
+    /// The manifest, as the artifact holds it.
+    pub manifest: Manifest,
+    /// Arena of each API, in the manifest's order.
+    pub arenas: Vec<Extent>,
+    /// Golden vectors that the artifact holds and has passed.
+    pub golden: SelfTestReport,
+}
+
+impl CompiledArtifact {
+    /// The artifact, aligned as [`Artifact::parse`] needs it.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+}
+
+/// Why a bento cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// The bento cannot be read.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// Models cannot be read or use what is not supported: all of them that cannot.
+    #[error("{}", lines(.0))]
+    Models(Vec<ModelError>),
+    /// The service's code is not understood, or calls models in a way that is not supported.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The bare model cannot be lowered.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// An API's tensors have no place.
+    #[error("API {api}: {error}")]
+    Plan {
+        /// The API.
+        api: String,
+        /// Why.
+        error: PlanError,
+    },
+    /// The graph cannot be run for the golden vectors.
+    #[error("API {api}: {error}")]
+    Evaluate {
+        /// The API.
+        api: String,
+        /// Why.
+        error: EvaluateError,
+    },
+    /// The manifest cannot be written.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The artifact cannot be written.
+    #[error(transparent)]
+    Emit(#[from] EmitError),
+    /// The artifact just written is refused by the loader: a defect of this program.
+    #[error("internal error: the compiled artifact does not load: {0}")]
+    Load(#[from] LoadError),
+    /// The artifact's answers are not those of the graph that it was made from: a defect of this program.
+    #[error("internal error: the compiled artifact differs from its source graph: {0}")]
+    Differs(#[from] SelfTestError),
+}
+
+/// Why a model cannot be read or lowered.
+#[derive(Debug, thiserror::Error)]
+#[error("{model}: {error}")]
+pub struct ModelError {
+    /// The model's file.
+    pub model: String,
+    /// Why.
+    pub error: FrontendError,
+}
+
+fn lines(errors: &[ModelError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Opens the bento, archive or model file at `path` and compiles it; `store` as in [`Bundle::open`].
+///
+/// # Errors
+/// See [`CompileError`].
+pub fn compile_path(path: &Path, store: Option<&Path>) -> Result<CompiledArtifact, CompileError> {
+    compile(&Bundle::open(path, store)?)
+}
+
+/// Compiles every API of a bundle. The same bundle gives the same bytes.
+///
+/// # Errors
+/// See [`CompileError`].
+pub fn compile(bundle: &Bundle) -> Result<CompiledArtifact, CompileError> {
+    let (models, provenance) = open_models(bundle)?;
+    let apis = lower_apis(bundle, &models)?;
+    let manifest = manifest(bundle, &apis, provenance);
+    assemble(manifest, &apis)
+}
+
+/// What the bundle's APIs compute. `models` are those of [`open_models`].
+///
+/// # Errors
+/// [`CompileError::Service`] and [`CompileError::Model`].
+pub fn lower_apis(bundle: &Bundle, models: &Models) -> Result<Vec<LoweredApi>, CompileError> {
+    if let Some(entry) = &bundle.entry {
+        let problem = "services are not evaluated by this version. Give the bare model file".to_owned();
+        return Err(ServiceError::File { file: entry.file.clone(), problem }.into());
+    }
+    let file = &bundle.models[0];
+    let lowered = bare::lower(models[&file.tag()].as_ref());
+    Ok(vec![lowered.map_err(|error| ModelError { model: file.describe(), error })?])
+}
+
+/// Opens every model that a front-end reads. A service may hold others, and is refused when it calls them.
+///
+/// # Errors
+/// [`CompileError::Models`] lists every model that cannot be read.
+pub fn open_models(bundle: &Bundle) -> Result<(Models, Vec<ModelProvenance>), CompileError> {
+    let (mut models, mut provenance, mut errors) = (Models::new(), Vec::new(), Vec::new());
+    for file in &bundle.models {
+        if bundle.entry.is_some() && !frontend::reads(file.format) {
+            continue;
+        }
+        let bytes = file.read()?;
+        provenance.push(model_provenance(file, &bytes));
+        match frontend::open(file.format, &bytes) {
+            Ok(model) => drop(models.insert(file.tag(), model)),
+            Err(error) => errors.push(ModelError { model: file.describe(), error }),
+        }
+    }
+    if errors.is_empty() { Ok((models, provenance)) } else { Err(CompileError::Models(errors)) }
+}
+
+fn model_provenance(file: &ModelFile, bytes: &[u8]) -> ModelProvenance {
+    ModelProvenance {
+        name: file.tag(),
+        format: frontend::format_name(file.format).to_owned(),
+        frameworks: file.frameworks.clone(),
+        blake3: blake3::hash(bytes).to_hex().to_string(),
+    }
+}
+
+fn manifest(bundle: &Bundle, apis: &[LoweredApi], models: Vec<ModelProvenance>) -> Manifest {
+    Manifest {
+        name: bundle.service.clone(),
+        version: bundle.version.clone().unwrap_or_default(),
+        generation: match bundle.generation {
+            bundle::Generation::V0_13 => Generation::V0_13,
+            bundle::Generation::V1 => Generation::V1,
+            bundle::Generation::Bare => Generation::Bare,
+        },
+        description: String::new(),
+        labels: bundle.provenance.labels.clone(),
+        provenance: Provenance {
+            tool: concat!("ekiben ", env!("CARGO_PKG_VERSION")).to_owned(),
+            bentoml_version: bundle.provenance.bentoml_version.clone().unwrap_or_default(),
+            target: "portable".to_owned(),
+            models,
+        },
+        apis: apis.iter().map(|api| api.manifest.clone()).collect(),
+    }
+}
+
+/// Plans and writes the APIs' graphs, adds golden vectors, and loads and tests the result.
+fn assemble(manifest: Manifest, apis: &[LoweredApi]) -> Result<CompiledArtifact, CompileError> {
+    let plans = apis.iter().map(|api| {
+        planner::plan(&api.graph).map_err(|error| CompileError::Plan { api: api.manifest.name.clone(), error })
+    });
+    let plans = plans.collect::<Result<Vec<_>, _>>()?;
+    let planned = apis.iter().zip(&plans);
+    let planned = planned.map(|(api, plan)| PlannedApi { name: &api.manifest.name, graph: &api.graph, plan });
+    let mut parts = artifact_parts(&planned.collect::<Vec<_>>());
+    parts.manifest = manifest.to_cbor()?;
+    let size = emit(&parts)?.len();
+    parts.golden = golden::vectors(apis, golden::budget(size))?;
+    let bytes = AlignedBytes::from(emit(&parts)?.as_slice());
+    let golden = test(bytes.as_slice())?;
+    Ok(CompiledArtifact { bytes, manifest, arenas: plans.iter().map(|plan| plan.extent).collect(), golden })
+}
+
+fn test(bytes: &[u8]) -> Result<SelfTestReport, CompileError> {
+    let artifact = Artifact::parse(bytes)?;
+    let mut arena = AlignedBytes::zeroed(self_test_arena_bytes(&artifact).unwrap_or(0));
+    Ok(self_test(&artifact, arena.as_mut_slice())?)
+}

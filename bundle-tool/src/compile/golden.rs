@@ -1,0 +1,85 @@
+//! Golden vectors made at compile time: seeded inputs, with the outputs of the portable kernels on the graph before any pass.
+
+use ekiben_runtime::artifact::golden::{Source, VectorHead, fill, sample_ranges};
+use ekiben_runtime::artifact::{GoldenValues, GoldenVector};
+use ekiben_runtime::{DType, TensorSpec};
+
+use super::CompileError;
+use crate::graph::{AlignedBytes, Graph, evaluate};
+use crate::lowered::LoweredApi;
+
+/// Seed of the first input; each further one adds one.
+const FIRST_SEED: u64 = 0xE1B0;
+
+/// Rows of each vector, in the order in which they are made.
+const ROWS: [u32; 4] = [1, 3, 1, 1];
+
+/// Bytes that all golden vectors of an artifact of `size` bytes may take.
+pub(super) fn budget(size: usize) -> usize {
+    (size / 100).max(4096)
+}
+
+/// At most [`ROWS`]`.len()` vectors per API that together take at most `budget` bytes.
+pub(super) fn vectors(apis: &[LoweredApi], budget: usize) -> Result<Vec<GoldenVector>, CompileError> {
+    let share = budget.saturating_sub(size_of::<u32>()) / apis.len().max(1);
+    let mut vectors = Vec::new();
+    for (index, api) in apis.iter().enumerate() {
+        let mut left = share;
+        for variant in 0..ROWS.len() {
+            let rows = if is_batched(&api.graph) { ROWS[variant] } else { 1 };
+            let Some(cost) = cost(&api.graph, rows).filter(|&cost| cost <= left) else { continue };
+            let failed = |error| CompileError::Evaluate { api: api.manifest.name.clone(), error };
+            vectors.push(vector(&api.graph, index as u32, rows, variant).map_err(failed)?);
+            left -= cost;
+        }
+    }
+    Ok(vectors)
+}
+
+fn is_batched(graph: &Graph) -> bool {
+    graph.inputs().iter().chain(graph.outputs()).any(|&id| graph.shape(id).is_batched())
+}
+
+fn bytes(spec: &TensorSpec, rows: u32) -> Option<usize> {
+    let rows = if spec.shape.is_batched() { u64::from(rows) } else { 1 };
+    usize::try_from(spec.dtype.bytes(spec.shape.elements()?.checked_mul(rows)?)?).ok()
+}
+
+/// Bytes of a vector in the artifact.
+fn cost(graph: &Graph, rows: u32) -> Option<usize> {
+    const HEAD: usize = 20;
+    const SEEDED: usize = 28;
+    let inputs = graph.inputs().len().checked_mul(SEEDED)?;
+    graph.outputs().iter().try_fold(HEAD.checked_add(inputs)?, |sum, &id| {
+        sum.checked_add(size_of::<u32>())?.checked_add(bytes(&graph.spec(id), rows)?)
+    })
+}
+
+fn vector(graph: &Graph, api: u32, rows: u32, variant: usize) -> Result<GoldenVector, crate::graph::EvaluateError> {
+    let (mut stored, mut values) = (Vec::new(), Vec::new());
+    for (index, &id) in graph.inputs().iter().enumerate() {
+        let spec = graph.spec(id);
+        let categories = spec.table.map_or(0, |table| graph.tables()[table as usize].len());
+        let ranges = sample_ranges(spec.dtype, categories);
+        let (low, high) = ranges[variant % ranges.len()];
+        let seed = FIRST_SEED + (variant * graph.inputs().len() + index) as u64;
+        let mut tensor = AlignedBytes::zeroed(bytes(&spec, rows).unwrap_or(0));
+        fill(seed, low, high, spec.dtype, tensor.as_mut_slice());
+        stored.push(GoldenValues::Seeded(seed, low, high));
+        values.push(tensor);
+    }
+    let values: Vec<_> = values.iter().map(AlignedBytes::as_slice).collect();
+    let outputs = evaluate(graph, rows as usize, &values)?;
+    let (absolute, relative) = tolerance(graph);
+    Ok(GoldenVector {
+        head: VectorHead { api, source: Source::Reference, rows, absolute, relative },
+        inputs: stored,
+        outputs: outputs.iter().map(|output| output.as_slice().to_vec()).collect(),
+    })
+}
+
+/// Absolute and relative tolerance of float outputs: what passes may change by regrouping sums. Integers are compared exactly.
+fn tolerance(graph: &Graph) -> (f32, f32) {
+    let narrow = |tensor: &crate::graph::Tensor| matches!(tensor.spec.dtype, DType::F16 | DType::BF16 | DType::F32);
+    if graph.tensors().iter().any(narrow) { (1e-5, 1e-4) } else { (1e-12, 1e-9) }
+}
