@@ -87,6 +87,13 @@ impl From<BytesError> for OpError {
     }
 }
 
+impl From<ShapeError> for OpError {
+    /// The first output has a shape that cannot be stored.
+    fn from(error: ShapeError) -> Self {
+        Self::output(0, Problem::Unrepresentable(error), "a storable shape")
+    }
+}
+
 impl core::fmt::Display for Problem {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {

@@ -155,10 +155,26 @@ operators! {
     reshape::Reshape = 2;
     /// Permutes axes.
     transpose::Transpose = 3;
+    /// Joins tensors along an axis.
+    concat::Concat = 4;
+    /// Takes regular parts of the axes.
+    slice::Slice = 5;
+    /// Adds elements around a tensor.
+    pad::Pad = 6;
+    /// Takes parts of an axis by index.
+    gather::Gather = 7;
+    /// Repeats axes of length 1.
+    expand::Expand = 8;
     /// Arithmetic on two tensors with broadcasting.
     binary::Binary = 10;
     /// A function of each element.
     unary::Unary = 11;
+    /// Compares two tensors.
+    compare::Compare = 12;
+    /// Combines booleans.
+    logic::Logic = 13;
+    /// Chooses between two tensors.
+    select::Select = 14;
     /// Matrix product over the last two axes.
     mat_mul::MatMul = 20;
     /// Convolves images with filters, f32.
@@ -167,6 +183,18 @@ operators! {
     depthwise_conv2d::DepthwiseConv2d = 22;
     /// Reduces windows of images to their largest element or their average, f32.
     pool2d::Pool2d = 23;
+    /// Products of pairs of matrices.
+    batch_mat_mul::BatchMatMul = 24;
+    /// Reduces axes to one element.
+    reduce::Reduce = 40;
+    /// Index of the largest or smallest element.
+    arg_reduce::ArgReduce = 41;
+    /// Softmax or its logarithm.
+    softmax::Softmax = 42;
+    /// Layer normalisation.
+    layer_norm::LayerNorm = 43;
     /// Decision trees.
     tree_ensemble::TreeEnsemble = 80;
+    /// Position of elements among sorted keys.
+    lookup::Lookup = 81;
 }

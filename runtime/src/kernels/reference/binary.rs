@@ -25,11 +25,23 @@ pub enum BinaryKind {
     Rem = 7,
     /// Remainder with the sign of b (Python's %); integers give 0 for b = 0.
     Mod = 8,
+    /// a for a >= 0, a * b below: a rectifier whose slope is a tensor. NaN stays.
+    PRelu = 9,
 }
 
 impl BinaryKind {
-    const ALL: [Self; 9] =
-        [Self::Add, Self::Sub, Self::Mul, Self::Div, Self::Min, Self::Max, Self::Pow, Self::Rem, Self::Mod];
+    const ALL: [Self; 10] = [
+        Self::Add,
+        Self::Sub,
+        Self::Mul,
+        Self::Div,
+        Self::Min,
+        Self::Max,
+        Self::Pow,
+        Self::Rem,
+        Self::Mod,
+        Self::PRelu,
+    ];
 
     /// Code in an artifact.
     pub const fn code(self) -> u8 {
@@ -65,6 +77,7 @@ macro_rules! float_number {
                         let remainder = Float::rem(a, b);
                         if remainder != 0.0 && (remainder < 0.0) != (b < 0.0) { remainder + b } else { remainder }
                     }
+                    BinaryKind::PRelu => if a < 0.0 { a * b } else { a },
                 }
             }
         }
@@ -93,6 +106,7 @@ macro_rules! integer_number {
                         let remainder = if b == 0 { 0 } else { a.wrapping_rem(b) };
                         if remainder != 0 && (remainder < 0) != (b < 0) { remainder + b } else { remainder }
                     }
+                    BinaryKind::PRelu => if a < 0 { a.wrapping_mul(b) } else { a },
                 }
             }
         }

@@ -33,3 +33,26 @@ pub fn mat_mul<F: Float>(k: usize, transpose_b: bool, a: &[F], b: &[F], bias: Op
         }
     }
 }
+
+/// Products of pairs of matrices: `a` holds matrices of `m * k` elements, `b` of `k * c`, `out` of `m * c`. `for_each_pair` calls
+/// its argument with the numbers of the two matrices, in the order of the output. Sums run as in [`mat_mul`].
+pub fn batch_mat_mul<F: Float>(
+    [m, k, c]: [usize; 3],
+    (a, b): (&[F], &[F]),
+    out: &mut [F],
+    for_each_pair: impl FnOnce(&mut dyn FnMut(usize, usize)),
+) {
+    let (Some(a_size), Some(b_size), Some(size)) = (m.checked_mul(k), k.checked_mul(c), m.checked_mul(c)) else {
+        return;
+    };
+    if a_size == 0 || b_size == 0 {
+        return out.fill(F::ZERO);
+    }
+    let mut slots = out.chunks_exact_mut(size);
+    for_each_pair(&mut |number_a, number_b| {
+        let (a, b) = (a.chunks_exact(a_size).nth(number_a), b.chunks_exact(b_size).nth(number_b));
+        if let (Some(out), Some(a), Some(b)) = (slots.next(), a, b) {
+            mat_mul(k, false, a, b, None, out);
+        }
+    });
+}

@@ -1,0 +1,54 @@
+//! Repeats axes of length 1, as numpy's broadcasting does, until the input has the shape that the output declares.
+//!
+//! No attributes. Any type of whole bytes. The batch axis of the output may come from an axis of length 1.
+
+use super::binary::broadcast_shapes;
+use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
+use crate::bytes::{BytesError, Reader, Writer};
+use crate::kernels::reference::strided::{Strides, strided_copy};
+use crate::tensor::{MAX_RANK, TensorSpec};
+
+/// Repeats the input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expand;
+
+impl Operator for Expand {
+    const TAG: u16 = Self::ASSIGNED_TAG;
+    const NAME: &'static str = Self::ASSIGNED_NAME;
+
+    fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
+        Ok(Self)
+    }
+
+    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
+        Ok(())
+    }
+
+    fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
+        inputs.at_most(1)?;
+        let input = inputs.required(0)?.spec;
+        if input.dtype.bits() < 8 {
+            return Err(OpError::input(0, Problem::DType, "elements of whole bytes"));
+        }
+        let shape = outputs.declared(0).ok_or(OpError::output(0, Problem::Missing, "a declared shape"))?.shape;
+        if broadcast_shapes(&shape, &input.shape) != Ok(shape) {
+            return Err(OpError::output(0, Problem::Shape, "a shape that the input broadcasts to"));
+        }
+        outputs.put(0, TensorSpec { shape, ..input })
+    }
+
+    fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
+        let input = operands.input(0)?;
+        let output = operands.output(0)?;
+        let mut from = Strides { base: 0, strides: [0; MAX_RANK] };
+        for axis in 0..input.dims.len() {
+            let to = axis.saturating_add(output.dims.len()).saturating_sub(input.dims.len());
+            if let (Some(stride), true) = (from.strides.get_mut(to), input.dims.at(axis) != 1) {
+                *stride = input.dims.inner(axis) as isize;
+            }
+        }
+        let width = (input.spec.dtype.bits() / 8) as usize;
+        strided_copy(width, input.bytes, &from, &output.dims, output.bytes);
+        Ok(())
+    }
+}

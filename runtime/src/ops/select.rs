@@ -1,0 +1,50 @@
+//! Chooses between two tensors, element by element, with numpy's broadcasting: input 1 where input 0 is true, input 2 elsewhere.
+//!
+//! No attributes. Input 0 is bool; inputs 1 and 2 have one type of whole bytes.
+
+use super::binary::broadcast_shapes;
+use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
+use crate::bytes::{BytesError, Reader, Writer};
+use crate::kernels::reference::{broadcast, compare};
+use crate::tensor::{DType, TensorSpec};
+
+/// Chooses by a condition.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Select;
+
+impl Operator for Select {
+    const TAG: u16 = Self::ASSIGNED_TAG;
+    const NAME: &'static str = Self::ASSIGNED_NAME;
+
+    fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
+        Ok(Self)
+    }
+
+    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
+        Ok(())
+    }
+
+    fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
+        inputs.at_most(3)?;
+        let condition = inputs.typed(0, &[DType::Bool], "bool")?;
+        let a = inputs.required(1)?.spec;
+        if a.dtype.bits() < 8 {
+            return Err(OpError::input(1, Problem::DType, "elements of whole bytes"));
+        }
+        let b = inputs.typed(2, &[a.dtype], "the type of input 1")?;
+        if a.table != b.table {
+            return Err(OpError::input(2, Problem::DType, "the categories of input 1"));
+        }
+        let shape = broadcast_shapes(&broadcast_shapes(&condition.shape, &a.shape)?, &b.shape)?;
+        outputs.put(0, TensorSpec { shape, quantization: None, ..a })
+    }
+
+    fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
+        let (condition, a, b) = (operands.input(0)?, operands.input(1)?, operands.input(2)?);
+        let output = operands.output(0)?;
+        let walk = broadcast::Walk::new(&output.dims, &[&condition.dims, &a.dims, &b.dims]);
+        let width = (a.spec.dtype.bits() / 8) as usize;
+        compare::select(width, condition.bytes, a.bytes, b.bytes, output.bytes, &walk);
+        Ok(())
+    }
+}
