@@ -5,7 +5,7 @@
 //! `H' = (before + H + after - ((KH - 1) * dilation + 1)) / stride + 1` rounded down, W' likewise. Filters of one group stand
 //! together. The order of the sum stands at [`conv2d::conv2d`].
 
-use super::window::{emit_clamp, emit_window, filters, images, parse_clamp, parse_window, put_images, sliding};
+use super::window::{check_groups, emit_clamp, emit_window, filters, images, parse_clamp, parse_window, put_images, sliding};
 use super::{Inputs, OpError, Operands, Operator, Outputs};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::conv2d;
@@ -42,10 +42,7 @@ impl Operator for Conv2d {
         inputs.at_most(3)?;
         let input = images(inputs, DType::F32, "float32")?;
         let [count, height, width, channels] = filters(inputs, DType::F32, "float32 filters [O, KH, KW, C / groups]")?;
-        let groups = self.groups as usize;
-        if channels.checked_mul(groups) != Some(input.1.channels) || !count.is_multiple_of(groups) {
-            return Err(OpError::attribute("groups", "the input's channels over the filters', and a divisor of the filters"));
-        }
+        check_groups(self.groups, input.1.channels, count, channels)?;
         if inputs.get(2).is_some() {
             inputs.fixed(2, DType::F32, &[count], "a float32 bias for each filter")?;
         }

@@ -3,8 +3,8 @@
 //!
 //! Attributes: as [`super::conv2d`] without `groups`. Output channel `c * multiplier + m` reads input channel `c`.
 
-use super::window::{emit_clamp, emit_window, filters, images, parse_clamp, parse_window, put_images, sliding};
-use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
+use super::window::{depthwise_filters, emit_clamp, emit_window, images, parse_clamp, parse_window, put_images, sliding};
+use super::{Inputs, OpError, Operands, Operator, Outputs};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::conv2d::{self, Clamp};
 use crate::kernels::reference::window::Window;
@@ -35,11 +35,8 @@ impl Operator for DepthwiseConv2d {
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(3)?;
         let input = images(inputs, DType::F32, "float32")?;
-        let needs = "float32 filters [1, KH, KW, C * multiplier]";
-        let [one, height, width, channels] = filters(inputs, DType::F32, needs)?;
-        if one != 1 || !channels.is_multiple_of(input.1.channels) {
-            return Err(OpError::input(1, Problem::Shape, needs));
-        }
+        let [height, width, channels] =
+            depthwise_filters(inputs, DType::F32, input.1.channels, "float32 filters [1, KH, KW, C * multiplier]")?;
         if inputs.get(2).is_some() {
             inputs.fixed(2, DType::F32, &[channels], "a float32 bias for each output channel")?;
         }

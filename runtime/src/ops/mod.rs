@@ -4,6 +4,7 @@
 //! attributes, and a [`KernelSet`] says which of them a program can run.
 
 mod error;
+mod fixed_point;
 mod kernel_set;
 mod operands;
 mod window;
@@ -193,6 +194,28 @@ operators! {
     softmax::Softmax = 42;
     /// Layer normalisation.
     layer_norm::LayerNorm = 43;
+    /// Convolves int8 images with int8 filters.
+    quantized_conv2d::QuantizedConv2d = 60;
+    /// Convolves each channel of int8 images by itself.
+    quantized_depthwise_conv2d::QuantizedDepthwiseConv2d = 61;
+    /// Multiplies int8 rows by an int8 matrix.
+    quantized_fully_connected::QuantizedFullyConnected = 62;
+    /// Adds two int8 tensors of different scales.
+    quantized_add::QuantizedAdd = 63;
+    /// Reduces windows of int8 images to their largest element or their average.
+    quantized_pool2d::QuantizedPool2d = 64;
+    /// Softmax of int8 rows in integers.
+    quantized_softmax::QuantizedSoftmax = 65;
+    /// Float32 to int8.
+    quantize::Quantize = 66;
+    /// Int8 to float32.
+    dequantize::Dequantize = 67;
+    /// Convolves float images with int8 filters, summed in integers.
+    hybrid_conv2d::HybridConv2d = 68;
+    /// Convolves each channel of float images with int8 filters, summed in integers.
+    hybrid_depthwise_conv2d::HybridDepthwiseConv2d = 69;
+    /// Multiplies float rows by an int8 matrix, summed in integers.
+    hybrid_fully_connected::HybridFullyConnected = 70;
     /// Decision trees.
     tree_ensemble::TreeEnsemble = 80;
     /// Position of elements among sorted keys.

@@ -68,6 +68,28 @@ pub(super) fn filters(inputs: &dyn Inputs, dtype: DType, needs: &'static str) ->
     }
 }
 
+/// Input 1 as depthwise filters `[1, KH, KW, channels * multiplier]`: height, width, and the last axis.
+pub(super) fn depthwise_filters(
+    inputs: &dyn Inputs,
+    dtype: DType,
+    channels: usize,
+    needs: &'static str,
+) -> Result<[usize; 3], OpError> {
+    match filters(inputs, dtype, needs)? {
+        [1, height, width, outputs] if outputs.is_multiple_of(channels) => Ok([height, width, outputs]),
+        _ => Err(OpError::input(1, Problem::Shape, needs)),
+    }
+}
+
+/// Checks that `groups` divides `inputs` channels into groups as wide as the filters, and `filters` filters among them.
+pub(super) fn check_groups(groups: u32, inputs: usize, filters: usize, width: usize) -> Result<(), OpError> {
+    let groups = groups as usize;
+    if width.checked_mul(groups) == Some(inputs) && filters.is_multiple_of(groups) {
+        return Ok(());
+    }
+    Err(OpError::attribute("groups", "the input's channels over the filters', and a divisor of the filters"))
+}
+
 /// States output 0: images of `dtype` with `channels` channels, as many as the input's, as large as the window makes them.
 pub(super) fn put_images(
     outputs: &mut dyn Outputs,

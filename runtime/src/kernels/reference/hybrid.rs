@@ -1,0 +1,110 @@
+//! Layers with float activations and int8 weights: inputs are quantized image by image (row by row), summed in integers, and the
+//! sums scaled back.
+
+use super::affine::{Affine, quantize_asymmetric, quantize_symmetric};
+use super::conv2d::Clamp;
+use super::quantized_conv2d::{self, dot};
+use super::window::Sliding;
+
+/// Turns sums into floats.
+#[derive(Clone, Copy, Debug)]
+pub struct Rescale<'a> {
+    /// Scale of each output channel's weights, or one for all.
+    pub scales: &'a [f32],
+    /// Added to the scaled sums.
+    pub bias: Option<&'a [f32]>,
+    /// Bounds of the result.
+    pub clamp: Clamp,
+}
+
+impl Rescale<'_> {
+    fn scale(&self, channel: usize) -> f32 {
+        self.scales.get(channel).or(self.scales.first()).copied().unwrap_or(0.0)
+    }
+
+    fn bias(&self, channel: usize) -> f32 {
+        self.bias.and_then(|bias| bias.get(channel)).copied().unwrap_or(0.0)
+    }
+}
+
+/// Splits a batch into images, quantizes each into `scratch` (as long as one image), and calls `convolve` with the image's part of
+/// the output, and how the image was quantized.
+fn for_each_image(
+    sliding: &Sliding,
+    input: &[f32],
+    out: &mut [f32],
+    scratch: &mut [i8],
+    mut convolve: impl FnMut(&[i8], Affine, &mut [f32]),
+) {
+    let (elements, outputs) = (sliding.input.elements(), sliding.output.elements());
+    if elements == 0 || outputs == 0 || scratch.len() < elements {
+        return;
+    }
+    let (scratch, _) = scratch.split_at_mut(elements);
+    for (image, out) in input.chunks_exact(elements).zip(out.chunks_exact_mut(outputs)) {
+        let affine = quantize_asymmetric(image, scratch);
+        convolve(scratch, affine, out);
+    }
+}
+
+/// Convolution as [`quantized_conv2d::conv2d`]: `clamp(sum * scale[o] * image scale + bias[o])`, each image quantized asymmetrically.
+pub fn conv2d(
+    sliding: &Sliding,
+    groups: usize,
+    input: &[f32],
+    filters: &[i8],
+    rescale: Rescale<'_>,
+    out: &mut [f32],
+    scratch: &mut [i8],
+) {
+    for_each_image(sliding, input, out, scratch, |image, affine, out| {
+        quantized_conv2d::conv2d(sliding, groups, (image, affine.zero), filters, out, |channel, sum| {
+            let value = sum as f32 * rescale.scale(channel) * affine.scale;
+            rescale.clamp.apply(value + rescale.bias(channel))
+        });
+    });
+}
+
+/// Convolution as [`quantized_conv2d::depthwise_conv2d`]: `clamp(sum * (scale[o] * image scale) + bias[o])`, each image quantized
+/// asymmetrically.
+pub fn depthwise_conv2d(
+    sliding: &Sliding,
+    input: &[f32],
+    filters: &[i8],
+    rescale: Rescale<'_>,
+    out: &mut [f32],
+    scratch: &mut [i8],
+) {
+    for_each_image(sliding, input, out, scratch, |image, affine, out| {
+        quantized_conv2d::depthwise_conv2d(sliding, (image, affine.zero), filters, out, |channel, sum| {
+            let value = sum as f32 * (rescale.scale(channel) * affine.scale);
+            rescale.clamp.apply(value + rescale.bias(channel))
+        });
+    });
+}
+
+/// Rows of `columns` elements times a matrix `[units, columns]`: `clamp(bias[u] + sum * (row scale * scale[u]))`. Each row is
+/// quantized into `scratch`, symmetrically unless `asymmetric`.
+pub fn fully_connected(
+    columns: usize,
+    asymmetric: bool,
+    input: &[f32],
+    weights: &[i8],
+    rescale: Rescale<'_>,
+    out: &mut [f32],
+    scratch: &mut [i8],
+) {
+    let units = weights.len().checked_div(columns).unwrap_or(0);
+    if units == 0 || scratch.len() < columns {
+        return;
+    }
+    let (scratch, _) = scratch.split_at_mut(columns);
+    for (row, out) in input.chunks_exact(columns).zip(out.chunks_exact_mut(units)) {
+        let affine = if asymmetric { quantize_asymmetric(row, scratch) } else { quantize_symmetric(row, scratch) };
+        for (unit, (out, weights)) in out.iter_mut().zip(weights.chunks_exact(columns)).enumerate() {
+            let sum = dot(0, scratch, affine.zero, weights);
+            let value = sum as f32 * (affine.scale * rescale.scale(unit));
+            *out = rescale.clamp.apply(rescale.bias(unit) + value);
+        }
+    }
+}

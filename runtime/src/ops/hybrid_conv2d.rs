@@ -1,0 +1,70 @@
+//! Convolution of float32 images `[B, H, W, C]` with int8 filters `[O, KH, KW, C / groups]`, summed in integers.
+//!
+//! Inputs: images, filters, an optional float32 bias `[O]`, and the filters' float32 scales, `[O]` or `[1]`. Attributes: as
+//! [`super::conv2d`]. Each image is quantized to int8 with a scale and zero point of its own: [`hybrid::conv2d`]. Scratch: one int8
+//! image.
+
+use super::fixed_point::{check_rescale, rescale, scratch_i8};
+use super::window::{check_groups, emit_clamp, emit_window, filters, images, parse_clamp, parse_window, put_images, sliding};
+use super::{Inputs, OpError, Operands, Operator, Outputs, Scratch};
+use crate::bytes::{BytesError, Reader, Writer};
+use crate::kernels::reference::conv2d::Clamp;
+use crate::kernels::reference::hybrid;
+use crate::kernels::reference::window::Window;
+use crate::tensor::DType;
+
+/// Convolves float images with int8 filters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HybridConv2d {
+    /// How the filters move.
+    pub window: Window,
+    /// Number of groups of channels; each filter sees one of them.
+    pub groups: u32,
+    /// Bounds of the result.
+    pub clamp: Clamp,
+}
+
+impl Operator for HybridConv2d {
+    const TAG: u16 = Self::ASSIGNED_TAG;
+    const NAME: &'static str = Self::ASSIGNED_NAME;
+
+    fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
+        Ok(Self { window: parse_window(reader)?, groups: reader.u32()?, clamp: parse_clamp(reader)? })
+    }
+
+    fn emit(&self, writer: &mut Writer<'_>) -> Result<(), BytesError> {
+        emit_window(&self.window, writer)?;
+        writer.u32(self.groups)?;
+        emit_clamp(self.clamp, writer)
+    }
+
+    fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
+        let input = images(inputs, DType::F32, "float32")?;
+        let [count, height, width, channels] = filters(inputs, DType::I8, "int8 filters [O, KH, KW, C / groups]")?;
+        check_groups(self.groups, input.1.channels, count, channels)?;
+        check_rescale(inputs, count)?;
+        put_images(outputs, &self.window, [height, width], input, DType::F32, count)
+    }
+
+    fn scratch(&self, inputs: &dyn Inputs) -> Result<Scratch, OpError> {
+        let (_, image) = images(inputs, DType::F32, "float32")?;
+        Ok(Scratch { fixed: image.elements() as u64, per_row: 0 })
+    }
+
+    fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
+        let filters = operands.input(1)?.dims;
+        let mut output = operands.output(0)?;
+        let sliding = sliding(self.window, [filters.at(1), filters.at(2)], &operands.input(0)?.dims, &output.dims);
+        let scratch = operands.scratch()?;
+        hybrid::conv2d(
+            &sliding,
+            self.groups as usize,
+            operands.slice(0)?,
+            operands.slice(1)?,
+            rescale(operands, self.clamp)?,
+            output.elements(0)?,
+            scratch_i8(scratch.bytes),
+        );
+        Ok(())
+    }
+}

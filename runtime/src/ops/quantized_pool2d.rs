@@ -1,0 +1,64 @@
+//! Reduces windows of int8 images `[B, H, W, C]` to their largest element or their average, at the input's scale and zero point.
+//!
+//! Attributes: as [`super::pool2d`], then the bounds `low, high: i8`. Rounding stands at [`quantized_pool2d::pool2d`].
+
+use super::fixed_point::{emit_target, parse_target};
+use super::window::{emit_window, images, parse_window, put_images, sliding};
+use super::{Inputs, OpError, Operands, Operator, Outputs};
+use crate::bytes::{BytesError, Reader, Writer};
+use crate::kernels::reference::fixed_point::Target;
+use crate::kernels::reference::pool2d::PoolKind;
+use crate::kernels::reference::quantized_pool2d;
+use crate::kernels::reference::window::Window;
+use crate::tensor::DType;
+
+/// Reduces the windows of int8 images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct QuantizedPool2d {
+    /// The reduction.
+    pub kind: PoolKind,
+    /// Taps along height and width; each 1 or more.
+    pub kernel: [u32; 2],
+    /// How the window moves.
+    pub window: Window,
+    /// Zero point (which the result shares with the input) and bounds.
+    pub target: Target,
+}
+
+impl QuantizedPool2d {
+    fn kernel(&self) -> [usize; 2] {
+        self.kernel.map(|taps| taps as usize)
+    }
+}
+
+impl Operator for QuantizedPool2d {
+    const TAG: u16 = Self::ASSIGNED_TAG;
+    const NAME: &'static str = Self::ASSIGNED_NAME;
+
+    fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
+        let kind = PoolKind::from_code(reader.u8()?).ok_or(reader.invalid("kind"))?;
+        let kernel = [reader.u32()?, reader.u32()?];
+        Ok(Self { kind, kernel, window: parse_window(reader)?, target: parse_target(reader)? })
+    }
+
+    fn emit(&self, writer: &mut Writer<'_>) -> Result<(), BytesError> {
+        writer.u8(self.kind.code())?;
+        writer.u32(self.kernel[0])?;
+        writer.u32(self.kernel[1])?;
+        emit_window(&self.window, writer)?;
+        emit_target(self.target, writer)
+    }
+
+    fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
+        inputs.at_most(1)?;
+        let input = images(inputs, DType::I8, "int8")?;
+        put_images(outputs, &self.window, self.kernel(), input, DType::I8, input.1.channels)
+    }
+
+    fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
+        let mut output = operands.output(0)?;
+        let sliding = sliding(self.window, self.kernel(), &operands.input(0)?.dims, &output.dims);
+        quantized_pool2d::pool2d(&sliding, self.kind, self.target, operands.slice(0)?, output.elements(0)?);
+        Ok(())
+    }
+}
