@@ -17,6 +17,10 @@ cortex_m4() { # the board support that programs for the emulated board stand on
   rm "$scratch"
 }
 
+conformance() { # BACKEND: artifacts give there what they give here
+  EKIBEN_BACKENDS=$1 cargo test --locked -p ekiben-tests --test backends
+}
+
 [ $# -gt 0 ] || set -- aarch64 armv7 cortex-m4
 for backend; do
   case $backend in
@@ -28,4 +32,5 @@ for backend; do
       exit 2
       ;;
   esac
+  conformance "$backend"
 done

@@ -6,9 +6,20 @@
 use ekiben_runtime::session::ArenaBuffer;
 use ekiben_runtime::{Artifact, Executor};
 use std::error::Error;
+use std::process::ExitCode;
 use std::{env, fs};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run_files() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("run-artifact: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_files() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [artifact, api, rows, input, output] = arguments.as_slice() else {
         return Err("usage: run-artifact ARTIFACT API ROWS INPUT OUTPUT".into());

@@ -1,5 +1,6 @@
 //! What the tests share: small artifacts, and the reader of the fixtures.
 
+pub mod backend;
 pub mod case;
 
 use ekiben::graph::Graph;
