@@ -1,1 +1,8 @@
-//! Device programs.
+//! Runs artifacts on devices with an operating system: the library behind `ekiben-edge`, and behind the same verbs of `ekiben`.
+
+pub mod adapter;
+pub mod bench;
+pub mod cli;
+pub mod inspect;
+pub mod output_file;
+pub mod score;

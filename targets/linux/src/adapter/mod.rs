@@ -1,0 +1,61 @@
+//! Outside data into tensors, and tensors into outside data.
+
+mod batch;
+mod frame;
+mod layout;
+mod number;
+mod parameters;
+mod python;
+mod returns;
+mod rows;
+mod sinks;
+
+pub use batch::{Batch, InputBuffer};
+pub use layout::{Column, Layout};
+pub use parameters::read_request;
+pub use python::write_float;
+pub use returns::{Answer, AnswerError};
+pub use rows::{CsvRows, JsonLines, RowSource, Table};
+pub use sinks::{CsvCells, JsonText, Scalar, Sink};
+
+pub(crate) use returns::number;
+
+/// Why outside data cannot become tensors.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DataError {
+    /// A row of a file.
+    #[error("line {line}{}: {reason}", column.as_ref().map(|name| format!(", column {name}")).unwrap_or_default())]
+    Row {
+        /// Line, from 1.
+        line: u64,
+        /// Name of the column, or its number from 1.
+        column: Option<String>,
+        /// What is wrong and what is needed.
+        reason: String,
+    },
+    /// A request body.
+    #[error("{place}: {reason}")]
+    Body {
+        /// The part of the body: `input_data`, `row 3, column sl`.
+        place: String,
+        /// What is wrong and what is needed.
+        reason: String,
+    },
+    /// The API takes what this kind of file cannot hold.
+    #[error("API {api}: {reason}")]
+    Api {
+        /// The API.
+        api: String,
+        /// Why, and what works.
+        reason: String,
+    },
+    /// The file cannot be read.
+    #[error("{0}")]
+    Read(String),
+}
+
+impl DataError {
+    pub(crate) fn body(place: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Body { place: place.into(), reason: reason.into() }
+    }
+}

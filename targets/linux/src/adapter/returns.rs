@@ -1,0 +1,409 @@
+//! What an API returns, from the outputs of a run: the manifest's template walked over the tensors.
+
+use ekiben_runtime::artifact::manifest::{FrameColumn, Orient, Returns};
+use ekiben_runtime::artifact::strings::Strings;
+use ekiben_runtime::tensor::View;
+use ekiben_runtime::{Artifact, DType, Executor};
+use serde_json::Value;
+
+use super::sinks::{Scalar, Sink};
+
+/// Why outputs do not fit the template that the manifest gives for them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerError {
+    /// The template reads what the outputs do not have.
+    #[error("the manifest's answer reads {0}, which this artifact's outputs do not have")]
+    Template(String),
+    /// The answer is not one per row.
+    #[error("this API does not answer row by row ({0}); give it a request")]
+    NotPerRow(&'static str),
+}
+
+/// The outputs of a finished run.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    outputs: Vec<View<'a>>,
+    strings: Strings<'a>,
+    rows: usize,
+}
+
+/// Where in the loops of the template the walk is.
+#[derive(Clone, Debug)]
+enum Place {
+    /// The answer to all rows.
+    Whole,
+    /// The answer to this row alone, before the loop over rows.
+    Row(usize),
+    /// Inside of loops, at these positions of the leading axes.
+    At(Vec<usize>),
+}
+
+type Walked = Result<(), AnswerError>;
+
+impl<'a> Answer<'a> {
+    /// The outputs of the executor's last run.
+    pub fn new(artifact: &Artifact<'a>, executor: &'a Executor<'_, '_>) -> Result<Self, ekiben_runtime::Error> {
+        let outputs = (0..executor.api().outputs.into()).map(|index| executor.output_view(index));
+        Ok(Self { outputs: outputs.collect::<Result<_, _>>()?, strings: artifact.strings(), rows: executor.rows() })
+    }
+
+    /// Walks the answer to the whole batch.
+    ///
+    /// # Errors
+    /// [`AnswerError::Template`].
+    pub fn whole(&self, returns: &Returns, sink: &mut dyn Sink) -> Walked {
+        self.walk(returns, &Place::Whole, sink)
+    }
+
+    /// Walks the answer that the API gives to a batch of only row `row`, without the list over rows around it.
+    ///
+    /// # Errors
+    /// [`AnswerError`].
+    pub fn row(&self, returns: &Returns, row: usize, sink: &mut dyn Sink) -> Walked {
+        self.walk(returns, &Place::Row(row), sink)
+    }
+
+    fn walk(&self, returns: &Returns, place: &Place, sink: &mut dyn Sink) -> Walked {
+        match returns {
+            Returns::Output { output, at } => self.output(*output, at, place, sink),
+            Returns::Rows(item) => self.rows(item, place, sink),
+            Returns::Object(members) => {
+                sink.begin_object();
+                for (key, member) in members {
+                    sink.key(key);
+                    self.walk(member, place, sink)?;
+                }
+                sink.end_object();
+                Ok(())
+            }
+            Returns::List(items) => {
+                sink.begin_list();
+                items.iter().try_for_each(|item| self.walk(item, place, sink))?;
+                sink.end_list();
+                Ok(())
+            }
+            Returns::Frame { columns, orient, digits } => self.frame(columns, *orient, *digits, place, sink),
+            Returns::Constant(json) => {
+                let value = serde_json::from_str(json);
+                constant(&value.map_err(|error| AnswerError::Template(format!("a constant: {error}")))?, sink);
+                Ok(())
+            }
+        }
+    }
+
+    fn view(&self, output: u32) -> Result<&View<'a>, AnswerError> {
+        self.outputs.get(output as usize).ok_or_else(|| AnswerError::Template(format!("output {output}")))
+    }
+
+    /// The position of a row on an output's first axis; `None` when the output has all of it in one row.
+    fn leading(&self, view: &View<'_>, row: usize) -> Result<Option<usize>, AnswerError> {
+        let shape = &view.spec.shape;
+        match (shape.batch_axis(), shape.factor(0)) {
+            (Some(0), Some(1)) => Ok(Some(row)),
+            (None, Some(1)) => Ok(Some(0)),
+            (None, _) => Ok(None),
+            _ => Err(AnswerError::NotPerRow("an output's rows are not its first axis")),
+        }
+    }
+
+    fn output(&self, output: u32, at: &[u32], place: &Place, sink: &mut dyn Sink) -> Walked {
+        let view = self.view(output)?;
+        let at = at.iter().map(|&position| position as usize);
+        let path: Vec<usize> = match place {
+            Place::Whole => at.collect(),
+            Place::At(prefix) => prefix.iter().take(axes(view)).copied().chain(at).collect(),
+            Place::Row(row) => match (self.leading(view, *row)?, at.len()) {
+                (Some(lead), 0) => vec![lead],
+                (None, 0) => Vec::new(),
+                (Some(lead), _) if view.spec.shape.is_batched() => {
+                    let mut at = at;
+                    if at.next() != Some(0) {
+                        return Err(AnswerError::NotPerRow("it reads one certain row of its batch"));
+                    }
+                    std::iter::once(lead).chain(at).collect()
+                }
+                _ => at.collect(),
+            },
+        };
+        let mut first = 0;
+        for (axis, &position) in path.iter().enumerate() {
+            let length = if axis < axes(view) { view.dims.at(axis) } else { 0 };
+            if position >= length {
+                return Err(AnswerError::Template(format!("output {output} at {path:?}")));
+            }
+            first = first * length + position;
+        }
+        let elements = (path.len()..axes(view)).map(|axis| view.dims.at(axis)).product::<usize>();
+        self.nested(view, path.len(), first * elements, sink);
+        Ok(())
+    }
+
+    /// Writes the part of a tensor from element `first` on, as lists over the axes from `axis` on.
+    fn nested(&self, view: &View<'_>, axis: usize, first: usize, sink: &mut dyn Sink) {
+        if axis >= axes(view) {
+            return self.element(view, first, sink);
+        }
+        let inner = (axis + 1..axes(view)).map(|axis| view.dims.at(axis)).product::<usize>();
+        sink.begin_list();
+        for position in 0..view.dims.at(axis) {
+            self.nested(view, axis + 1, first + position * inner, sink);
+        }
+        sink.end_list();
+    }
+
+    fn element(&self, view: &View<'_>, index: usize, sink: &mut dyn Sink) {
+        let category = |value: u32| view.spec.table.and_then(|table| self.strings.list_item(table, value));
+        match view.spec.dtype {
+            DType::Category => {
+                let value = array(view.bytes, index).map(u32::from_le_bytes);
+                sink.scalar(value.and_then(category).map_or(Scalar::Null, Scalar::Text));
+            }
+            DType::Text => {
+                let width = view.dims.at(axes(view));
+                let bytes = view.bytes.get(index * width..(index + 1) * width).unwrap_or_default();
+                let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+                sink.scalar(Scalar::Text(&String::from_utf8_lossy(&bytes[..end])));
+            }
+            dtype => sink.scalar(number(dtype, view.bytes, index)),
+        }
+    }
+
+    fn rows(&self, item: &Returns, place: &Place, sink: &mut dyn Sink) -> Walked {
+        let mut read = Vec::new();
+        outputs_of(item, &mut read);
+        let views = read.iter().map(|&output| self.view(output)).collect::<Result<Vec<_>, _>>()?;
+        let prefix = match place {
+            Place::Whole => Vec::new(),
+            Place::At(prefix) => prefix.clone(),
+            Place::Row(row) => {
+                let leads = views.iter().map(|view| self.leading(view, *row)).collect::<Result<Vec<_>, _>>()?;
+                match leads.iter().copied().collect::<Option<Vec<_>>>() {
+                    Some(leads) => {
+                        let lead = leads.iter().copied().max().unwrap_or(*row);
+                        return self.walk(item, &Place::At(vec![lead]), sink);
+                    }
+                    None => Vec::new(),
+                }
+            }
+        };
+        let lengths = views.iter().filter(|view| axes(view) > prefix.len()).map(|view| view.dims.at(prefix.len()));
+        let length = match lengths.min() {
+            Some(length) => length,
+            None if views.is_empty() && prefix.is_empty() => self.rows,
+            None => return Err(AnswerError::Template("rows of a single value".to_owned())),
+        };
+        sink.begin_list();
+        for position in 0..length {
+            let inner = prefix.iter().copied().chain([position]).collect();
+            self.walk(item, &Place::At(inner), sink)?;
+        }
+        sink.end_list();
+        Ok(())
+    }
+
+    fn frame(
+        &self,
+        columns: &[FrameColumn],
+        orient: Orient,
+        digits: Option<u8>,
+        place: &Place,
+        sink: &mut dyn Sink,
+    ) -> Walked {
+        let sink = &mut Cells { sink, digits };
+        let row_of = |row: usize, sink: &mut dyn Sink, keyed: bool| {
+            if keyed {
+                sink.begin_object()
+            } else {
+                sink.begin_list()
+            }
+            for column in columns {
+                if keyed {
+                    sink.key(&column.name);
+                }
+                self.cell(column, row, sink)?;
+            }
+            if keyed {
+                sink.end_object()
+            } else {
+                sink.end_list()
+            }
+            Ok(())
+        };
+        if let Place::Row(row) = place {
+            return row_of(*row, sink, true);
+        }
+        let lengths = columns.iter().map(|column| self.view(column.output).map(|view| view.dims.at(0)));
+        let rows = lengths.collect::<Result<Vec<_>, _>>()?.into_iter().min().unwrap_or(self.rows);
+        match orient {
+            Orient::Records | Orient::Values => {
+                sink.begin_list();
+                (0..rows).try_for_each(|row| row_of(row, sink, orient == Orient::Records))?;
+                sink.end_list();
+            }
+            Orient::Index => {
+                sink.begin_object();
+                for row in 0..rows {
+                    sink.key(&row.to_string());
+                    row_of(row, sink, true)?;
+                }
+                sink.end_object();
+            }
+            Orient::Columns => {
+                sink.begin_object();
+                for column in columns {
+                    sink.key(&column.name);
+                    sink.begin_object();
+                    for row in 0..rows {
+                        sink.key(&row.to_string());
+                        self.cell(column, row, sink)?;
+                    }
+                    sink.end_object();
+                }
+                sink.end_object();
+            }
+            Orient::Split => {
+                sink.begin_object();
+                sink.key("columns");
+                sink.begin_list();
+                columns.iter().for_each(|column| sink.scalar(Scalar::Text(&column.name)));
+                sink.end_list();
+                sink.key("index");
+                sink.begin_list();
+                (0..rows).for_each(|row| sink.scalar(Scalar::Integer(row as i128)));
+                sink.end_list();
+                sink.key("data");
+                sink.begin_list();
+                (0..rows).try_for_each(|row| row_of(row, sink, false))?;
+                sink.end_list();
+                sink.end_object();
+            }
+        }
+        Ok(())
+    }
+
+    fn cell(&self, column: &FrameColumn, row: usize, sink: &mut dyn Sink) -> Walked {
+        if column.at.len() + 1 != axes(self.view(column.output)?) {
+            return Err(AnswerError::Template(format!("one element per row for column {}", column.name)));
+        }
+        self.output(column.output, &column.at, &Place::At(vec![row]), sink)
+    }
+}
+
+/// Axes of the tensor as Python sees it: a text's bytes are not an axis.
+fn axes(view: &View<'_>) -> usize {
+    view.dims.len().saturating_sub((view.spec.dtype == DType::Text).into())
+}
+
+fn outputs_of(returns: &Returns, found: &mut Vec<u32>) {
+    match returns {
+        Returns::Output { output, .. } => found.push(*output),
+        Returns::Rows(item) => outputs_of(item, found),
+        Returns::Object(members) => members.iter().for_each(|(_, member)| outputs_of(member, found)),
+        Returns::List(items) => items.iter().for_each(|item| outputs_of(item, found)),
+        Returns::Frame { columns, .. } => found.extend(columns.iter().map(|column| column.output)),
+        Returns::Constant(_) => {}
+    }
+}
+
+fn constant(value: &Value, sink: &mut dyn Sink) {
+    match value {
+        Value::Null => sink.scalar(Scalar::Null),
+        Value::Bool(flag) => sink.scalar(Scalar::Bool(*flag)),
+        Value::String(text) => sink.scalar(Scalar::Text(text)),
+        Value::Number(number) => match number.as_i64() {
+            Some(integer) => sink.scalar(Scalar::Integer(integer.into())),
+            None => sink.scalar(Scalar::Float(number.as_f64().unwrap_or(f64::NAN))),
+        },
+        Value::Array(items) => {
+            sink.begin_list();
+            items.iter().for_each(|item| constant(item, sink));
+            sink.end_list();
+        }
+        Value::Object(members) => {
+            sink.begin_object();
+            for (key, member) in members {
+                sink.key(key);
+                constant(member, sink);
+            }
+            sink.end_object();
+        }
+    }
+}
+
+/// Element `index` of little-endian elements of `N` bytes.
+fn array<const N: usize>(bytes: &[u8], index: usize) -> Option<[u8; N]> {
+    bytes.get(index * N..(index + 1) * N)?.try_into().ok()
+}
+
+/// Element `index` of a tensor of numbers.
+pub(crate) fn number(dtype: DType, bytes: &[u8], index: usize) -> Scalar<'static> {
+    macro_rules! integer {
+        ($type:ty) => {
+            array(bytes, index).map(|element| Scalar::Integer(<$type>::from_le_bytes(element).into()))
+        };
+    }
+    let scalar = match dtype {
+        DType::Bool => bytes.get(index).map(|&byte| Scalar::Bool(byte != 0)),
+        DType::I8 => integer!(i8),
+        DType::I16 => integer!(i16),
+        DType::I32 => integer!(i32),
+        DType::I64 => integer!(i64),
+        DType::U8 => integer!(u8),
+        DType::U16 => integer!(u16),
+        DType::U32 => integer!(u32),
+        DType::U64 => integer!(u64),
+        DType::I4 | DType::U4 => bytes.get(index / 2).map(|&byte| {
+            let nibble = if index % 2 == 0 { byte & 15 } else { byte >> 4 };
+            let sign = if dtype == DType::I4 && nibble > 7 { 16 } else { 0 };
+            Scalar::Integer(i128::from(nibble) - sign)
+        }),
+        _ => {
+            let width = (dtype.bits() / 8) as usize;
+            bytes.get(index * width..(index + 1) * width).map(|element| {
+                let mut wide = [0; 8];
+                ekiben_runtime::kernels::reference::cast::cast(dtype, element, DType::F64, &mut wide);
+                Scalar::Float(f64::from_le_bytes(wide))
+            })
+        }
+    };
+    scalar.unwrap_or(Scalar::Null)
+}
+
+/// Cells of a data frame: rounded, and null where they are not numbers, as pandas writes them.
+struct Cells<'s> {
+    sink: &'s mut dyn Sink,
+    digits: Option<u8>,
+}
+
+impl Sink for Cells<'_> {
+    fn begin_list(&mut self) {
+        self.sink.begin_list();
+    }
+
+    fn end_list(&mut self) {
+        self.sink.end_list();
+    }
+
+    fn begin_object(&mut self) {
+        self.sink.begin_object();
+    }
+
+    fn key(&mut self, key: &str) {
+        self.sink.key(key);
+    }
+
+    fn end_object(&mut self) {
+        self.sink.end_object();
+    }
+
+    fn scalar(&mut self, scalar: Scalar<'_>) {
+        match (scalar, self.digits) {
+            (Scalar::Float(value), _) if !value.is_finite() => self.sink.scalar(Scalar::Null),
+            (Scalar::Float(value), Some(digits)) => {
+                let rounded = format!("{value:.*}", usize::from(digits)).parse().unwrap_or(value);
+                self.sink.scalar(Scalar::Float(rounded));
+            }
+            (other, _) => self.sink.scalar(other),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Files with one record per row: CSV and JSON lines.
+
+use std::io::{BufRead, Read};
+
+use csv::{ByteRecord, ReaderBuilder};
+use serde_json::Value;
+
+use super::layout::{Layout, Part};
+use super::number::Number;
+use super::{Batch, DataError};
+
+/// The longest line of a JSON lines file, in bytes.
+const MAX_LINE: u64 = 64 << 20;
+
+/// Something that gives one record after the other.
+pub trait RowSource {
+    /// Appends the next record to `batch`; false at the end.
+    ///
+    /// # Errors
+    /// [`DataError`] names line and column. The batch is then not to be used.
+    fn read(&mut self, batch: &mut Batch) -> Result<bool, DataError>;
+}
+
+/// The kind of a table file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Comma-separated values.
+    Csv,
+    /// One JSON value per line.
+    JsonLines,
+}
+
+/// A CSV file. A first row in which some field is no number is the header: it is matched by name where the API names its
+/// columns, and else only counted.
+pub struct CsvRows<'l, R> {
+    reader: csv::Reader<R>,
+    layout: &'l Layout,
+    record: ByteRecord,
+    /// For each column of the layout, the field that holds it.
+    order: Option<Vec<usize>>,
+}
+
+impl<'l, R: Read> CsvRows<'l, R> {
+    /// Reads records of `layout` from `source`.
+    pub fn new(source: R, layout: &'l Layout) -> Self {
+        let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(source);
+        Self { reader, layout, record: ByteRecord::new(), order: None }
+    }
+
+    fn next(&mut self) -> Result<bool, DataError> {
+        self.reader.read_byte_record(&mut self.record).map_err(|error| DataError::Read(error.to_string()))
+    }
+
+    fn line(&self) -> u64 {
+        self.record.position().map_or(0, csv::Position::line)
+    }
+
+    /// The order of the columns, from the first row; true when that row is a header.
+    fn set_order(&mut self) -> Result<bool, DataError> {
+        let in_order = (0..self.layout.columns().len()).collect();
+        let is_header = self.record.iter().any(|field| text(field).and_then(Number::from_text).is_none());
+        let order = match self.layout.names() {
+            Some(names) if is_header => self.order_by_name(&names)?,
+            _ => in_order,
+        };
+        self.order = Some(order);
+        Ok(is_header)
+    }
+
+    fn order_by_name(&self, names: &[&str]) -> Result<Vec<usize>, DataError> {
+        let fields: Vec<&str> = self.record.iter().map(|field| text(field).unwrap_or_default().trim()).collect();
+        let error = |column: &str, reason: String| DataError::Row {
+            line: self.line(),
+            column: Some(column.to_owned()),
+            reason,
+        };
+        if let Some(extra) = fields.iter().find(|field| !names.contains(field)) {
+            return Err(error(extra, format!("this column is not one of the API's: {}", names.join(", "))));
+        }
+        let place = |name: &&str| match fields.iter().filter(|field| *field == name).count() {
+            0 => Err(error(name, "the header has no such column".to_owned())),
+            1 => Ok(fields.iter().position(|field| field == name).unwrap_or_default()),
+            _ => Err(error(name, "the header has this column more than once".to_owned())),
+        };
+        names.iter().map(place).collect()
+    }
+}
+
+fn text(field: &[u8]) -> Option<&str> {
+    std::str::from_utf8(field).ok()
+}
+
+impl<R: Read> RowSource for CsvRows<'_, R> {
+    fn read(&mut self, batch: &mut Batch) -> Result<bool, DataError> {
+        if !self.next()? || (self.order.is_none() && self.set_order()? && !self.next()?) {
+            return Ok(false);
+        }
+        let columns = self.layout.columns();
+        if self.record.len() != columns.len() {
+            let reason = format!("{} fields, the API takes {}", self.record.len(), columns.len());
+            return Err(DataError::Row { line: self.line(), column: None, reason });
+        }
+        for (index, (column, &field)) in columns.iter().zip(self.order.iter().flatten()).enumerate() {
+            let field = self.record.get(field).unwrap_or_default();
+            let input = &mut batch.inputs[column.input];
+            let number = text(field).and_then(Number::from_text);
+            let number = number.ok_or_else(|| format!("{:?} is no number", String::from_utf8_lossy(field)));
+            number.and_then(|number| number.push(input.spec.dtype, false, &mut input.bytes)).map_err(|reason| {
+                DataError::Row { line: self.line(), column: Some(self.layout.label(index)), reason }
+            })?;
+        }
+        batch.rows += 1;
+        Ok(true)
+    }
+}
+
+/// A file with one JSON value per line: the record's numbers as a list (of lists), or an object by column or parameter name. Empty
+/// lines are skipped.
+pub struct JsonLines<'l, R> {
+    reader: R,
+    layout: &'l Layout,
+    line: Vec<u8>,
+    number: u64,
+}
+
+impl<'l, R: BufRead> JsonLines<'l, R> {
+    /// Reads records of `layout` from `source`.
+    pub fn new(source: R, layout: &'l Layout) -> Self {
+        Self { reader: source, layout, line: Vec::new(), number: 0 }
+    }
+
+    fn next(&mut self) -> Result<bool, DataError> {
+        loop {
+            self.line.clear();
+            let read = self.reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut self.line);
+            let read = read.map_err(|error| DataError::Read(error.to_string()))?;
+            self.number += 1;
+            if read as u64 == MAX_LINE {
+                return Err(self.error(None, format!("the line is longer than {MAX_LINE} bytes")));
+            }
+            if read == 0 || !self.line.trim_ascii().is_empty() {
+                return Ok(read > 0);
+            }
+        }
+    }
+
+    fn error(&self, column: Option<String>, reason: String) -> DataError {
+        DataError::Row { line: self.number, column, reason }
+    }
+}
+
+impl<R: BufRead> RowSource for JsonLines<'_, R> {
+    fn read(&mut self, batch: &mut Batch) -> Result<bool, DataError> {
+        if !self.next()? {
+            return Ok(false);
+        }
+        let value: Value =
+            serde_json::from_slice(&self.line).map_err(|error| self.error(None, format!("no JSON: {error}")))?;
+        let record = Record { layout: self.layout, batch };
+        record.fill(&value).map_err(|(column, reason)| self.error(column, reason))?;
+        batch.rows += 1;
+        Ok(true)
+    }
+}
+
+/// The column and the reason of a refusal.
+type Refusal = (Option<String>, String);
+
+struct Record<'a> {
+    layout: &'a Layout,
+    batch: &'a mut Batch,
+}
+
+impl Record<'_> {
+    fn fill(mut self, value: &Value) -> Result<(), Refusal> {
+        let parts = &self.layout.parts;
+        let member = |part: &Part| value.as_object()?.get(part.name.as_deref()?);
+        let named = value.as_object().is_some_and(|object| object.len() == parts.len())
+            && parts.iter().all(|part| member(part).is_some());
+        match (named, parts.as_slice()) {
+            (true, parts) => {
+                let mut first = 0;
+                for part in parts {
+                    self.fill_part(part, first, member(part).unwrap_or(&Value::Null))?;
+                    first += part.elements;
+                }
+                Ok(())
+            }
+            (false, [part]) => self.fill_part(part, 0, value),
+            (false, parts) => {
+                let names: Vec<_> = parts.iter().filter_map(|part| part.name.as_deref()).collect();
+                Err((None, format!("needs an object with exactly the members {}", names.join(", "))))
+            }
+        }
+    }
+
+    /// Fills one parameter from its value; its columns start at `first`.
+    fn fill_part(&mut self, part: &Part, first: usize, value: &Value) -> Result<(), Refusal> {
+        let mut filled = 0;
+        match value {
+            Value::Object(object) if part.is_frame => {
+                let names = self.layout.names();
+                if object.len() != part.elements {
+                    return Err((None, format!("{} members, the API takes {}", object.len(), part.elements)));
+                }
+                for (position, (key, cell)) in object.iter().enumerate() {
+                    let by_name = names.as_ref().and_then(|names| names.get(first + position));
+                    let cell = by_name.map_or(Some((key.as_str(), cell)), |name| Some((*name, object.get(*name)?)));
+                    let missing = || (by_name.map(|name| (*name).to_owned()), "the row lacks this column".to_owned());
+                    let (name, cell) = cell.ok_or_else(missing)?;
+                    self.push(part, cell).map_err(|reason| (Some(name.to_owned()), reason))?;
+                    filled += 1;
+                }
+            }
+            value => self.flatten(part, first, value, &mut filled)?,
+        }
+        if filled == part.elements {
+            return Ok(());
+        }
+        Err((part.name.clone(), format!("{filled} numbers, the API takes {}", part.elements)))
+    }
+
+    fn flatten(&mut self, part: &Part, first: usize, value: &Value, filled: &mut usize) -> Result<(), Refusal> {
+        if let Value::Array(items) = value {
+            return items.iter().try_for_each(|item| self.flatten(part, first, item, filled));
+        }
+        self.push(part, value).map_err(|reason| (Some(self.layout.label(first + *filled)), reason))?;
+        *filled += 1;
+        Ok(())
+    }
+
+    fn push(&mut self, part: &Part, value: &Value) -> Result<(), String> {
+        let input = &mut self.batch.inputs[part.input];
+        let number = if part.is_frame { Number::from_cell(value) } else { Number::from_json(value) };
+        let number = number.ok_or_else(|| format!("{value} is no number"))?;
+        number.push(input.spec.dtype, false, &mut input.bytes)
+    }
+}
