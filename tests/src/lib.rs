@@ -1,7 +1,8 @@
-//! What the tests share: small artifacts, and the reader of the fixtures.
+//! What the tests share: small artifacts, the reader of the fixtures, and the runner of models.
 
 pub mod backend;
 pub mod case;
+pub mod model;
 
 use ekiben::graph::Graph;
 use ekiben::planner::plan;

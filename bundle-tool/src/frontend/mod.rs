@@ -36,7 +36,7 @@ fn frontend(format: ModelFormat) -> (&'static str, Option<Open>) {
     match format {
         ModelFormat::Onnx => ("onnx", None),
         ModelFormat::Tflite => ("tflite", None),
-        ModelFormat::Pickle | ModelFormat::Compressed => ("sklearn", None),
+        ModelFormat::Pickle | ModelFormat::Compressed => ("sklearn", Some(sklearn::open)),
         ModelFormat::XgboostBinary | ModelFormat::Ubjson | ModelFormat::Json => ("xgboost", None),
         ModelFormat::LightgbmText => ("lightgbm", None),
         ModelFormat::Hdf5 => ("keras", None),
@@ -137,6 +137,12 @@ impl FrontendError {
     /// A damaged part.
     pub fn malformed(path: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         Self::Malformed { path: path.into(), reason: reason.to_string() }
+    }
+}
+
+impl From<pickle::AccessError> for FrontendError {
+    fn from(error: pickle::AccessError) -> Self {
+        Self::malformed(error.path, format_args!("expected {}, found {}", error.expected, error.found))
     }
 }
 

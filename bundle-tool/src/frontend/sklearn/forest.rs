@@ -1,8 +1,13 @@
 //! Forests of decision trees: the mean of what the trees answer, summed in the order of the trees, in float64.
 
-use super::tree::{DecisionTree, Leaves, Tree};
-use super::{Estimator, Family, Labels, Method, SklearnError};
+use ekiben_runtime::DType;
+use ekiben_runtime::ops::binary::{Binary, BinaryKind};
+
+use super::tree::{self, DecisionTree, Leaves, Tree};
+use super::{Estimator, Family, Labels, Method, inconsistent};
+use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
+use crate::graph::{Graph, TensorId};
 
 /// Forests.
 pub(super) const FAMILY: Family = Family {
@@ -28,7 +33,7 @@ pub struct Forest {
 }
 
 impl Forest {
-    fn decode(item: &Item<'_>) -> Result<Forest, SklearnError> {
+    fn decode(item: &Item<'_>) -> Result<Forest, FrontendError> {
         let features = item.get("n_features_in_")?.as_usize()?;
         let outputs = item.get("n_outputs_")?.as_usize()?;
         let leaves = if item.class()?.ends_with("Classifier") {
@@ -47,7 +52,7 @@ impl Forest {
             let decision = DecisionTree::decode(&estimator)?;
             let tree = decision.tree;
             if (tree.outputs, tree.width, decision.features) != (outputs, width, features) {
-                return Err(SklearnError::inconsistent(
+                return Err(inconsistent(
                     &estimator,
                     format!(
                         "a tree of {} features, {} outputs and {} values each in a forest of {features}, {outputs} and {width}",
@@ -58,7 +63,7 @@ impl Forest {
             trees.push(tree);
         }
         if trees.is_empty() {
-            return Err(SklearnError::inconsistent(&estimators, "a forest without trees"));
+            return Err(inconsistent(&estimators, "a forest without trees"));
         }
         Ok(Forest { features, trees, leaves })
     }
@@ -70,9 +75,25 @@ impl Estimator for Forest {
     }
 
     fn methods(&self) -> &'static [Method] {
-        match self.leaves {
-            Leaves::Regression => &[Method::Predict],
-            Leaves::Classes(_) => &[Method::Predict, Method::PredictProba],
+        self.leaves.methods()
+    }
+
+    fn lower(
+        &self,
+        graph: &mut Graph,
+        path: &str,
+        method: Method,
+        x: TensorId,
+    ) -> Result<Vec<TensorId>, FrontendError> {
+        let (targets, width) = (self.trees[0].targets(), self.trees[0].width);
+        let trees = self.trees.iter().map(|tree| (tree, tree.columns(&self.leaves)));
+        let sum = tree::sum(graph, path, trees, targets, x)?;
+        let count = [self.trees.len() as f64];
+        let count = graph.add_constant(&format!("{path}/count"), DType::F64, &[1], &count)?;
+        let mean = graph.add(&format!("{path}/mean"), Binary { kind: BinaryKind::Div }, &[sum, count])?;
+        match method {
+            Method::Predict => Ok(vec![self.leaves.predict(graph, path, width, mean)?]),
+            _ => self.leaves.shares(graph, path, width, mean, method),
         }
     }
 }

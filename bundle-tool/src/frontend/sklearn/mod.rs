@@ -1,10 +1,14 @@
-//! scikit-learn estimators, decoded from pickles and joblib files into plain data.
+//! scikit-learn estimators: decoded from pickles and joblib files into plain data, and lowered to the graph.
 //!
 //! One file per family of estimators. A family says which classes it decodes and which further globals its files name, and is
 //! listed once, in `FAMILIES`. Every attribute that prediction depends on is checked; what it does not depend on
 //! (training parameters, random states) is not looked at.
+//!
+//! A model takes one tensor `X` of shape `[N, features]`, float64 unless the caller has another type, and computes as
+//! scikit-learn does on one thread: in float64, each operation rounded as numpy rounds it, sums of trees in the order of the
+//! trees. scikit-learn refuses infinities, and NaN except where the estimator says that it takes it; a compiled model
+//! computes with them (see [`tree`](DecisionTree) for where NaN goes).
 
-mod error;
 mod forest;
 mod labels;
 mod logistic;
@@ -14,41 +18,71 @@ mod scaler;
 mod tests;
 mod tree;
 
-use super::pickle::{self, AllowList, Item, Limits};
-use std::any::Any;
 use std::fmt;
 
-pub use error::SklearnError;
+use ekiben_runtime::ops::cast::Cast;
+use ekiben_runtime::ops::reshape::Reshape;
+use ekiben_runtime::{DType, Shape, TensorSpec};
+
+use super::pickle::{self, AllowList, Item, Limits};
+use super::{FrontendError, Model, ModelInput, NamedTensor};
+use crate::graph::{Graph, TensorId};
+
 pub use forest::Forest;
 pub use labels::Labels;
 pub use logistic::{Link, LogisticRegression};
-pub use pipeline::Pipeline;
+pub use pipeline::{Pipeline, Step};
 pub use scaler::{MinMaxScaler, StandardScaler};
 pub use tree::{DecisionTree, Leaves, Split, Tree};
 
 /// What can be asked of an estimator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// `predict`
+    /// `predict`: labels `[N]` or `[N, outputs]` of a classifier, values of a regressor.
     Predict,
-    /// `predict_proba`
+    /// `predict_proba`: shares `[N, classes]`, one tensor for each output.
     PredictProba,
-    /// `transform`
+    /// `predict_log_proba`: natural logarithms of `predict_proba`.
+    PredictLogProba,
+    /// `decision_function`: scores `[N]` of two classes, `[N, classes]` of more.
+    DecisionFunction,
+    /// `transform`: `[N, columns]`.
     Transform,
 }
 
+impl Method {
+    /// Name of the method in Python.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Method::Predict => "predict",
+            Method::PredictProba => "predict_proba",
+            Method::PredictLogProba => "predict_log_proba",
+            Method::DecisionFunction => "decision_function",
+            Method::Transform => "transform",
+        }
+    }
+}
+
 /// A fitted estimator as plain data.
-pub trait Estimator: fmt::Debug + Any {
+pub trait Estimator: fmt::Debug {
     /// Columns of the input.
     fn features(&self) -> usize;
 
-    /// What it can be asked.
+    /// What it can be asked, the usual question first.
     fn methods(&self) -> &'static [Method];
 
     /// Columns of what `transform` gives; `None` for an estimator that does not transform.
     fn transformed(&self) -> Option<usize> {
         None
     }
+
+    /// Appends what `method`, one of [`Estimator::methods`], computes from `x` of shape `[N, features]`, any numeric type.
+    /// `path` names the estimator in messages.
+    ///
+    /// # Errors
+    /// What the graph refuses.
+    fn lower(&self, graph: &mut Graph, path: &str, method: Method, x: TensorId)
+    -> Result<Vec<TensorId>, FrontendError>;
 }
 
 /// A family of estimators: the contents of one file.
@@ -58,8 +92,11 @@ struct Family {
     /// Further globals that files of these classes name, carried as data.
     carried: &'static [&'static str],
     /// Decodes an object of one of `classes`.
-    decode: fn(&Item<'_>) -> Result<Box<dyn Estimator>, SklearnError>,
+    decode: fn(&Item<'_>) -> Result<Box<dyn Estimator>, FrontendError>,
 }
+
+/// Why a class is refused that no family has.
+const NOT_READ: &str = "this class is not read; export the model as ONNX, or leave it out";
 
 /// All families.
 const FAMILIES: &[Family] =
@@ -73,29 +110,120 @@ pub fn allow_list() -> AllowList {
 /// Decodes the estimator in the pickle or joblib file `bytes`.
 ///
 /// # Errors
-/// A file that is not readable as data within `limits`, or an estimator that is not supported, with the path to the attribute.
-pub fn read(bytes: &[u8], limits: &Limits) -> Result<Box<dyn Estimator>, SklearnError> {
+/// A file that is not readable as data within `limits`, or estimators that are not supported: all of them, with their paths.
+pub fn read(bytes: &[u8], limits: &Limits) -> Result<Box<dyn Estimator>, FrontendError> {
     let document = pickle::read(bytes, &allow_list(), limits)?;
     decode(&document.root())
 }
 
+/// Opens the estimator in the pickle or joblib file `bytes`.
+///
+/// # Errors
+/// Those of [`read`], with the default limits.
+pub fn open(bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
+    let estimator = read(bytes, &Limits::default())?;
+    let features = estimator.features();
+    let shape = Shape::new(&[1, features], Some(0)).map_err(|error| FrontendError::malformed("model", error))?;
+    if features == 0 {
+        return Err(FrontendError::malformed("model", "an estimator of no features"));
+    }
+    let methods = estimator.methods().iter().map(|method| method.name()).collect();
+    Ok(Box::new(SklearnModel { estimator, input: TensorSpec::new(DType::F64, shape), methods }))
+}
+
 /// Decodes `item`, an estimator of any family.
-fn decode(item: &Item<'_>) -> Result<Box<dyn Estimator>, SklearnError> {
+fn decode(item: &Item<'_>) -> Result<Box<dyn Estimator>, FrontendError> {
     let Ok(class) = item.class() else {
         return Err(item.wrong("a scikit-learn estimator").into());
     };
     match FAMILIES.iter().find(|f| f.classes.contains(&class)) {
         Some(family) => (family.decode)(item),
-        None => Err(SklearnError::unsupported(item, format!("`{class}` is not an estimator this tool predicts with"))),
+        None => Err(unsupported(item, NOT_READ)),
     }
 }
 
+/// `reason` why `item` is not supported.
+fn unsupported(item: &Item<'_>, reason: impl Into<String>) -> FrontendError {
+    let class = item.class().map_or_else(|_| item.describe(), str::to_owned);
+    FrontendError::unsupported(item.path(), class, reason)
+}
+
+/// `reason` why `item` cannot be right.
+fn inconsistent(item: &Item<'_>, reason: impl fmt::Display) -> FrontendError {
+    FrontendError::malformed(item.path(), format!("damaged model: {reason}"))
+}
+
 /// The release of scikit-learn that wrote an estimator: major and minor number.
-fn version(item: &Item<'_>) -> Result<(u32, u32), SklearnError> {
+fn version(item: &Item<'_>) -> Result<(u32, u32), FrontendError> {
     let attribute = item.get("_sklearn_version")?;
     let mut numbers = attribute.as_str()?.split('.').map(str::parse);
     match (numbers.next(), numbers.next()) {
         (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
         _ => Err(attribute.wrong("a version like 1.9.1").into()),
     }
+}
+
+/// An estimator as a model.
+struct SklearnModel {
+    estimator: Box<dyn Estimator>,
+    input: TensorSpec,
+    methods: Vec<&'static str>,
+}
+
+impl Model for SklearnModel {
+    fn inputs(&self) -> Vec<ModelInput> {
+        vec![ModelInput { name: "X".to_owned(), spec: self.input }]
+    }
+
+    fn methods(&self) -> &[&'static str] {
+        &self.methods
+    }
+
+    fn call(&self, graph: &mut Graph, method: &str, inputs: &[TensorId]) -> Result<Vec<NamedTensor>, FrontendError> {
+        let methods = self.estimator.methods();
+        let Some(&method) = methods.iter().find(|known| known.name() == method) else {
+            let reason = format!("this estimator has no such method; it has {}", self.methods.join(", "));
+            return Err(FrontendError::unsupported("model", method, reason));
+        };
+        let &[x] = inputs else {
+            return Err(FrontendError::malformed("model", format!("{} inputs, it takes one: X", inputs.len())));
+        };
+        check_input(graph.spec(x), self.estimator.features())?;
+        let outputs = self.estimator.lower(graph, "model", method, x)?;
+        let count = outputs.len();
+        let name = |index| match count {
+            1 => method.name().to_owned(),
+            _ => format!("{}_{index}", method.name()),
+        };
+        Ok(outputs.into_iter().enumerate().map(|(index, tensor)| NamedTensor { name: name(index), tensor }).collect())
+    }
+}
+
+/// Checks that a tensor can be the `X` of an estimator.
+fn check_input(spec: TensorSpec, features: usize) -> Result<(), FrontendError> {
+    let shape = spec.shape;
+    let fits = shape.rank() == 2 && shape.factor(1) == Some(features) && !shape.is_batch(1);
+    let is_numeric =
+        spec.dtype == DType::Bool || spec.dtype.is_float() || spec.dtype.is_integer() && spec.dtype.bits() >= 8;
+    if fits && is_numeric {
+        return Ok(());
+    }
+    let reason = format!("X is {} {shape}, it needs numbers [N, {features}]", spec.dtype);
+    Err(FrontendError::malformed("model", reason))
+}
+
+/// `x` in another type.
+fn cast(graph: &mut Graph, path: &str, x: TensorId, to: DType) -> Result<TensorId, FrontendError> {
+    if graph.spec(x).dtype == to {
+        return Ok(x);
+    }
+    Ok(graph.add(&format!("{path}/{to}"), Cast { to }, &[x])?)
+}
+
+/// `x` with the lengths `dims` after its first axis, which stays.
+fn with_columns(graph: &mut Graph, path: &str, x: TensorId, dims: &[usize]) -> Result<TensorId, FrontendError> {
+    let spec = graph.spec(x);
+    let dims: Vec<usize> = spec.shape.factor(0).into_iter().chain(dims.iter().copied()).collect();
+    let shape = Shape::new(&dims, spec.shape.batch_axis()).map_err(|error| FrontendError::malformed(path, error))?;
+    Ok(graph.add_declared(&format!("{path}/reshape"), Reshape, &[x], TensorSpec { shape, ..spec })?)
 }

@@ -1,7 +1,15 @@
 //! Scalers: columns shifted and scaled, one operation rounded after the other.
+//!
+//! Integers become float64 first. Float32 stays float32: each operation is computed in float64 and rounded, as numpy does in place.
 
-use super::{Estimator, Family, Method, SklearnError};
+use ekiben_runtime::DType;
+use ekiben_runtime::ops::binary::{Binary, BinaryKind};
+use ekiben_runtime::ops::unary::{Unary, UnaryKind};
+
+use super::{Estimator, Family, Method, cast};
+use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
+use crate::graph::{Graph, TensorId};
 
 /// `StandardScaler`.
 pub(super) const STANDARD: Family = Family {
@@ -42,7 +50,7 @@ pub struct MinMaxScaler {
 }
 
 /// A one-dimensional array of `features` numbers.
-fn column_values(item: &Item<'_>, features: usize) -> Result<Vec<f64>, SklearnError> {
+fn column_values(item: &Item<'_>, features: usize) -> Result<Vec<f64>, FrontendError> {
     let array = item.array()?;
     if array.shape() != [features] {
         return Err(item.wrong(&format!("an array of {features} numbers")).into());
@@ -51,7 +59,7 @@ fn column_values(item: &Item<'_>, features: usize) -> Result<Vec<f64>, SklearnEr
 }
 
 impl StandardScaler {
-    fn decode(item: &Item<'_>) -> Result<StandardScaler, SklearnError> {
+    fn decode(item: &Item<'_>) -> Result<StandardScaler, FrontendError> {
         let features = item.get("n_features_in_")?.as_usize()?;
         let optional = |flag: &str, name: &str| {
             if !item.get(flag)?.as_bool()? {
@@ -64,7 +72,7 @@ impl StandardScaler {
 }
 
 impl MinMaxScaler {
-    fn decode(item: &Item<'_>) -> Result<MinMaxScaler, SklearnError> {
+    fn decode(item: &Item<'_>) -> Result<MinMaxScaler, FrontendError> {
         let features = item.get("n_features_in_")?.as_usize()?;
         let clip = match item.find("clip")? {
             Some(clip) if clip.as_bool()? => {
@@ -82,6 +90,22 @@ impl MinMaxScaler {
     }
 }
 
+/// `x kind values`, column by column.
+fn columnwise(
+    graph: &mut Graph,
+    path: &str,
+    (kind, attribute): (BinaryKind, &str),
+    x: TensorId,
+    values: &[f64],
+) -> Result<TensorId, FrontendError> {
+    let rounded = if graph.spec(x).dtype == DType::F32 { DType::F32 } else { DType::F64 };
+    let x = cast(graph, path, x, DType::F64)?;
+    let name = format!("{path}/{attribute}");
+    let values = graph.add_constant(&name, DType::F64, &[values.len()], values)?;
+    let result = graph.add(&name, Binary { kind }, &[x, values])?;
+    cast(graph, path, result, rounded)
+}
+
 impl Estimator for StandardScaler {
     fn features(&self) -> usize {
         self.features
@@ -93,6 +117,23 @@ impl Estimator for StandardScaler {
 
     fn transformed(&self) -> Option<usize> {
         Some(self.features)
+    }
+
+    fn lower(
+        &self,
+        graph: &mut Graph,
+        path: &str,
+        _method: Method,
+        x: TensorId,
+    ) -> Result<Vec<TensorId>, FrontendError> {
+        let mut x = if graph.spec(x).dtype == DType::F32 { x } else { cast(graph, path, x, DType::F64)? };
+        if let Some(mean) = &self.mean {
+            x = columnwise(graph, path, (BinaryKind::Sub, "mean_"), x, mean)?;
+        }
+        if let Some(scale) = &self.scale {
+            x = columnwise(graph, path, (BinaryKind::Div, "scale_"), x, scale)?;
+        }
+        Ok(vec![x])
     }
 }
 
@@ -107,5 +148,18 @@ impl Estimator for MinMaxScaler {
 
     fn transformed(&self) -> Option<usize> {
         Some(self.features)
+    }
+
+    fn lower(
+        &self,
+        graph: &mut Graph,
+        path: &str,
+        _method: Method,
+        x: TensorId,
+    ) -> Result<Vec<TensorId>, FrontendError> {
+        let scaled = columnwise(graph, path, (BinaryKind::Mul, "scale_"), x, &self.scale)?;
+        let shifted = columnwise(graph, path, (BinaryKind::Add, "min_"), scaled, &self.min)?;
+        let Some((alpha, beta)) = self.clip else { return Ok(vec![shifted]) };
+        Ok(vec![graph.add(&format!("{path}/clip"), Unary { kind: UnaryKind::Clip, alpha, beta }, &[shifted])?])
     }
 }

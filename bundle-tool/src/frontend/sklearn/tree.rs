@@ -1,10 +1,21 @@
 //! Decision trees.
 //!
-//! A sample goes left where `x[feature] <= threshold`, with `x` rounded to float32 first and the threshold in float64. From
-//! scikit-learn 1.3 on, NaN goes where `missing_go_to_left` says; before, trees refuse NaN.
+//! A sample goes left where `x[feature] <= threshold`, with `x` rounded to float32 first and the threshold in float64. NaN goes
+//! where the node's `missing_go_to_left` says, which scikit-learn writes from 1.3 on: where NaN went in training or, if there was
+//! none, with the larger part of the samples. Trees of older releases, which refuse NaN, send it right, as the comparison does.
 
-use super::{Estimator, Family, Labels, Method, SklearnError, version};
+use ekiben_runtime::DType;
+use ekiben_runtime::ops::arg_reduce::ArgReduce;
+use ekiben_runtime::ops::binary::{Binary, BinaryKind};
+use ekiben_runtime::ops::slice::Slice;
+use ekiben_runtime::ops::tree_ensemble::{Aggregate, Comparison};
+use ekiben_runtime::ops::unary::{Unary, UnaryKind};
+
+use super::{Estimator, Family, Labels, Method, cast, inconsistent, labels, version, with_columns};
+use crate::frontend::FrontendError;
+use crate::frontend::forest::{self, Combination, TreeNode};
 use crate::frontend::pickle::Item;
+use crate::graph::{Graph, TensorId};
 
 /// Decision trees of their own.
 pub(super) const FAMILY: Family = Family {
@@ -64,6 +75,9 @@ pub struct DecisionTree {
     pub tree: Tree,
     /// What the values stand for.
     pub leaves: Leaves,
+    /// For each node and output of a classifier the class it predicts: the first of the largest values as the file has them.
+    /// Weights that differ may be equal as fractions, so the fractions do not tell.
+    pub winners: Vec<usize>,
 }
 
 /// Leaves' child index in the file.
@@ -71,7 +85,7 @@ const NO_CHILD: i64 = -1;
 
 impl Tree {
     /// Decodes a `Tree` for inputs of `features` columns.
-    fn decode(item: &Item<'_>, features: usize) -> Result<Tree, SklearnError> {
+    fn decode(item: &Item<'_>, features: usize) -> Result<Tree, FrontendError> {
         if item.class()? != "sklearn.tree._tree.Tree" {
             return Err(item.wrong("the nodes of a tree").into());
         }
@@ -82,12 +96,18 @@ impl Tree {
         };
         let splits = decode_splits(&item.get("nodes")?, features)?;
         if splits.is_empty() || splits.len() != count || outputs == 0 || width == 0 {
-            return Err(SklearnError::inconsistent(
+            return Err(inconsistent(
                 item,
                 format!("{} nodes with values of shape {:?}", splits.len(), values.shape()),
             ));
         }
         Ok(Tree { splits, values: values.f64s()?, outputs, width })
+    }
+
+    /// For each node and output the class with the largest value, the first of equals.
+    fn winners(&self, labels: &[Labels]) -> Vec<usize> {
+        let outputs = self.values.chunks_exact(self.width).zip(labels.iter().cycle());
+        outputs.map(|(values, labels)| first_largest(&values[..labels.count()])).collect()
     }
 
     /// Makes fractions of the weights that scikit-learn stored in class leaves before it stored fractions. Fractions that a
@@ -104,7 +124,7 @@ impl Tree {
 }
 
 /// Decodes the structured array of a tree's nodes.
-fn decode_splits(item: &Item<'_>, features: usize) -> Result<Vec<Option<Split>>, SklearnError> {
+fn decode_splits(item: &Item<'_>, features: usize) -> Result<Vec<Option<Split>>, FrontendError> {
     let nodes = item.array()?;
     let left = nodes.field("left_child")?.i64s()?;
     let right = nodes.field("right_child")?.i64s()?;
@@ -126,10 +146,7 @@ fn decode_splits(item: &Item<'_>, features: usize) -> Result<Vec<Option<Split>>,
         };
         let column = usize::try_from(feature[node]).ok().filter(|&f| f < features);
         let (Some(left), Some(right), Some(feature)) = (child(left[node]), child(right[node]), column) else {
-            return Err(SklearnError::inconsistent(
-                item,
-                format!("node {node} names a child or feature that cannot be"),
-            ));
+            return Err(inconsistent(item, format!("node {node} names a child or feature that cannot be")));
         };
         splits.push(Some(Split { feature, threshold: threshold[node], missing_left: missing_left[node], left, right }));
     }
@@ -138,7 +155,7 @@ fn decode_splits(item: &Item<'_>, features: usize) -> Result<Vec<Option<Split>>,
 
 impl DecisionTree {
     /// Decodes a decision tree; the state of one inside a forest is the same.
-    pub(super) fn decode(item: &Item<'_>) -> Result<DecisionTree, SklearnError> {
+    pub(super) fn decode(item: &Item<'_>) -> Result<DecisionTree, FrontendError> {
         let class = item.class()?;
         if !FAMILY.classes.contains(&class) {
             return Err(item.wrong("a decision tree").into());
@@ -147,17 +164,164 @@ impl DecisionTree {
         let mut tree = Tree::decode(&item.get("tree_")?, features)?;
         if !class.ends_with("Classifier") {
             if tree.width != 1 {
-                return Err(SklearnError::inconsistent(item, "a regressor with classes"));
+                return Err(inconsistent(item, "a regressor with classes"));
             }
-            return Ok(DecisionTree { features, tree, leaves: Leaves::Regression });
+            return Ok(DecisionTree { features, tree, leaves: Leaves::Regression, winners: Vec::new() });
         }
         let classes = item.get("classes_")?;
         let labels = Labels::decode_outputs(&classes, tree.outputs)?;
         if labels.iter().any(|l| l.count() > tree.width) {
-            return Err(SklearnError::inconsistent(&classes, "more labels than values in a leaf"));
+            return Err(inconsistent(&classes, "more labels than values in a leaf"));
         }
+        let winners = tree.winners(&labels);
         tree.normalise(version(item)?.0 == 0);
-        Ok(DecisionTree { features, tree, leaves: Leaves::Classes(labels) })
+        Ok(DecisionTree { features, tree, leaves: Leaves::Classes(labels), winners })
+    }
+}
+
+/// Index of the largest value, the first of equals.
+fn first_largest(values: &[f64]) -> usize {
+    (0..values.len()).fold(0, |best, index| if values[index] > values[best] { index } else { best })
+}
+
+impl Leaves {
+    /// What can be asked of trees with such leaves.
+    pub(super) fn methods(&self) -> &'static [Method] {
+        match self {
+            Leaves::Regression => &[Method::Predict],
+            Leaves::Classes(_) => &[Method::Predict, Method::PredictProba, Method::PredictLogProba],
+        }
+    }
+
+    /// The columns that the values of a leaf stand for; columns of no class hold minus infinity, so that they never win.
+    fn columns<'v>(&self, values: &'v [f64], width: usize) -> std::borrow::Cow<'v, [f64]> {
+        let Leaves::Classes(labels) = self else { return values.into() };
+        if labels.iter().all(|labels| labels.count() == width) {
+            return values.into();
+        }
+        let mut columns = values.to_vec();
+        for (columns, labels) in columns.chunks_exact_mut(width).zip(labels.iter().cycle()) {
+            columns[labels.count()..].fill(f64::NEG_INFINITY);
+        }
+        columns.into()
+    }
+
+    /// The class of each output with the largest of `values`, `[N, outputs * width]`: `[N]`, or `[N, outputs]`.
+    pub(super) fn predict(
+        &self,
+        graph: &mut Graph,
+        path: &str,
+        width: usize,
+        values: TensorId,
+    ) -> Result<TensorId, FrontendError> {
+        let labels = match self {
+            Leaves::Regression => return answers(graph, path, values),
+            Leaves::Classes(labels) => labels,
+        };
+        let argmax = |axis| ArgReduce { axis, smallest: false, last: false, keep: false, wide: false };
+        let name = format!("{path}/argmax");
+        if let [_] = labels.as_slice() {
+            let indices = graph.add(&name, argmax(1), &[values])?;
+            return labels::pick(graph, path, labels, width, indices);
+        }
+        let outputs = labels.len();
+        let values = with_columns(graph, path, values, &[outputs, width])?;
+        let classes = graph.add(&name, argmax(2), &[values])?;
+        let offsets = (0..outputs).map(|output| i32::try_from(output * width));
+        let offsets =
+            offsets.collect::<Result<Vec<i32>, _>>().map_err(|error| FrontendError::malformed(path, error))?;
+        let offsets = graph.add_constant(&format!("{path}/offsets"), DType::I32, &[outputs], &offsets)?;
+        let indices = graph.add(&format!("{path}/indices"), Binary { kind: BinaryKind::Add }, &[classes, offsets])?;
+        labels::pick(graph, path, labels, width, indices)
+    }
+
+    /// The shares of the classes of each output out of `values`, `[N, outputs * width]`, or their logarithms.
+    pub(super) fn shares(
+        &self,
+        graph: &mut Graph,
+        path: &str,
+        width: usize,
+        values: TensorId,
+        method: Method,
+    ) -> Result<Vec<TensorId>, FrontendError> {
+        let Leaves::Classes(labels) = self else { return Ok(vec![values]) };
+        let columns = graph.shape(values).factor(1).unwrap_or(0);
+        let mut shares = Vec::with_capacity(labels.len());
+        for (output, labels) in labels.iter().enumerate() {
+            let count = labels.count();
+            let share = if count == columns { values } else { slice(graph, path, values, output * width, count)? };
+            shares.push(match method {
+                Method::PredictLogProba => graph.add(&format!("{path}/log"), Unary::of(UnaryKind::Log), &[share])?,
+                _ => share,
+            });
+        }
+        Ok(shares)
+    }
+}
+
+/// What a regressor of one or several outputs predicts: `[N]` or `[N, outputs]`.
+fn answers(graph: &mut Graph, path: &str, values: TensorId) -> Result<TensorId, FrontendError> {
+    match graph.shape(values).factor(1) {
+        Some(1) => with_columns(graph, path, values, &[]),
+        _ => Ok(values),
+    }
+}
+
+/// `count` columns of `x`, from `start` on.
+fn slice(graph: &mut Graph, path: &str, x: TensorId, start: usize, count: usize) -> Result<TensorId, FrontendError> {
+    let rows = graph.shape(x).factor(0).unwrap_or(0);
+    let table = [0, start, 1, 1, rows, count].into_iter().map(i32::try_from);
+    let table = table.collect::<Result<Vec<i32>, _>>().map_err(|error| FrontendError::malformed(path, error))?;
+    let table = graph.add_constant(&format!("{path}/columns"), DType::I32, &[3, 2], &table)?;
+    Ok(graph.add(&format!("{path}/slice"), Slice, &[x, table])?)
+}
+
+/// The sum over `trees`, in their order, of `values` for the leaf that each reaches: `[N, targets]` in float64. `values` gives the
+/// `targets` numbers of every node of a tree.
+pub(super) fn sum<'t>(
+    graph: &mut Graph,
+    path: &str,
+    trees: impl Iterator<Item = (&'t Tree, std::borrow::Cow<'t, [f64]>)>,
+    targets: usize,
+    x: TensorId,
+) -> Result<TensorId, FrontendError> {
+    let count = u32::try_from(targets).map_err(|error| FrontendError::malformed(path, error))?;
+    let mut forest = forest::Forest::new(count);
+    for (index, (tree, values)) in trees.enumerate() {
+        let path = format!("{path}.estimators_[{index}].tree_");
+        let leaf = |node| TreeNode::Dense(values.get(node * targets..(node + 1) * targets).unwrap_or_default());
+        let nodes = tree.splits.iter().enumerate();
+        let nodes =
+            nodes.map(|(node, split)| split.as_ref().map_or_else(|| leaf(node), |s| TreeNode::Split(s.lowered())));
+        forest.add_tree(&path, &nodes.collect::<Vec<_>>(), 0)?;
+    }
+    let x = cast(graph, path, x, DType::F32)?;
+    let combination = Combination { aggregate: Aggregate::Sum, values: DType::F64, start: None };
+    forest.lower(graph, &format!("{path}/trees"), x, combination)
+}
+
+impl Split {
+    fn lowered(&self) -> forest::Split {
+        forest::Split {
+            feature: u32::try_from(self.feature).unwrap_or(u32::MAX),
+            comparison: Comparison::LessOrEqual,
+            threshold: self.threshold,
+            nan_is_true: self.missing_left,
+            when_true: self.left,
+            when_false: self.right,
+        }
+    }
+}
+
+impl Tree {
+    /// Numbers of every node.
+    pub(super) fn targets(&self) -> usize {
+        self.outputs * self.width
+    }
+
+    /// The numbers of every node as `leaves` read them.
+    pub(super) fn columns(&self, leaves: &Leaves) -> std::borrow::Cow<'_, [f64]> {
+        leaves.columns(&self.values, self.width)
     }
 }
 
@@ -167,9 +331,31 @@ impl Estimator for DecisionTree {
     }
 
     fn methods(&self) -> &'static [Method] {
-        match self.leaves {
-            Leaves::Regression => &[Method::Predict],
-            Leaves::Classes(_) => &[Method::Predict, Method::PredictProba],
-        }
+        self.leaves.methods()
+    }
+
+    fn lower(
+        &self,
+        graph: &mut Graph,
+        path: &str,
+        method: Method,
+        x: TensorId,
+    ) -> Result<Vec<TensorId>, FrontendError> {
+        let tree = &self.tree;
+        let (Leaves::Classes(labels), Method::Predict) = (&self.leaves, method) else {
+            let values = sum(graph, path, std::iter::once((tree, tree.columns(&self.leaves))), tree.targets(), x)?;
+            return match self.leaves {
+                Leaves::Regression => Ok(vec![answers(graph, path, values)?]),
+                Leaves::Classes(_) => self.leaves.shares(graph, path, tree.width, values, method),
+            };
+        };
+        // The leaves hold indices of labels, which float64 has exactly.
+        let outputs = labels.len();
+        let winners = self.winners.iter().enumerate();
+        let indices: Vec<f64> = winners.map(|(at, &class)| (at % outputs * tree.width + class) as f64).collect();
+        let indices = sum(graph, path, std::iter::once((tree, indices.into())), outputs, x)?;
+        let indices = answers(graph, path, indices)?;
+        let indices = cast(graph, path, indices, DType::I32)?;
+        Ok(vec![labels::pick(graph, path, labels, tree.width, indices)?])
     }
 }

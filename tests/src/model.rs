@@ -1,0 +1,85 @@
+//! Runs models as devices do: lowered, planned, written, loaded, executed.
+
+use ekiben::frontend::Model;
+use ekiben::graph::{AlignedBytes, Graph};
+use ekiben::planner::plan;
+use ekiben::writer::{PlannedApi, artifact_parts};
+use ekiben_runtime::artifact::emit;
+use ekiben_runtime::tensor::View;
+use ekiben_runtime::{Artifact, DType, Executor};
+
+use crate::case::{Elements, Tensor};
+
+/// An artifact with one API for each method of a model.
+pub struct Compiled {
+    bytes: AlignedBytes,
+}
+
+impl Compiled {
+    /// Compiles every method of `model`. Panics with the method and the error where one cannot be compiled.
+    pub fn of(model: &dyn Model) -> Self {
+        let lowered = |method: &&'static str| {
+            let mut graph = Graph::new();
+            let inputs: Vec<_> = model.inputs().iter().map(|i| graph.add_input(&i.name, i.spec)).collect();
+            let outputs = model.call(&mut graph, method, &inputs).unwrap_or_else(|e| panic!("{method}: {e}"));
+            for output in &outputs {
+                graph.rename(output.tensor, &output.name);
+                graph.add_output(output.tensor);
+            }
+            let arena = plan(&graph).unwrap_or_else(|e| panic!("{method}: {e}"));
+            (*method, graph, arena)
+        };
+        let lowered: Vec<_> = model.methods().iter().map(lowered).collect();
+        let apis = lowered.iter().map(|(name, graph, plan)| PlannedApi { name, graph, plan });
+        let parts = artifact_parts(&apis.collect::<Vec<_>>());
+        Self { bytes: AlignedBytes::from(emit(&parts).expect("an artifact").as_slice()) }
+    }
+
+    /// What `method` gives for `inputs` of `rows` rows. Outputs are named as in the model; categories become texts.
+    pub fn run(&self, method: &str, rows: usize, inputs: &[Tensor]) -> Vec<Tensor> {
+        let artifact = Artifact::parse(self.bytes.as_slice()).unwrap_or_else(|e| panic!("{method}: {e}"));
+        let index = artifact.api_index(method).unwrap_or_else(|| panic!("no method {method}"));
+        let api = artifact.api(index).expect("the API");
+        let mut arena = AlignedBytes::zeroed(artifact.arena_bytes(index, rows).expect("an arena"));
+        let mut executor = Executor::new(&artifact, index, rows, arena.as_mut_slice()).expect("an executor");
+        for (position, input) in inputs.iter().enumerate() {
+            let view = executor.input_view(position).expect("an input");
+            assert_eq!(
+                (view.spec.dtype, &view.dims[..]),
+                (input.dtype, &input.shape[..]),
+                "{method}: input {position}"
+            );
+            view.bytes.copy_from_slice(input.bytes());
+        }
+        executor.run().unwrap_or_else(|e| panic!("{method}: {e}"));
+        let output = |position: usize| {
+            let record = artifact.api_output(&api, position).expect("an output");
+            let name = record.name.and_then(|name| artifact.strings().get(name)).expect("a name");
+            tensor(&artifact, name, &executor.output_view(position).expect("an output"))
+        };
+        (0..api.outputs.into()).map(output).collect()
+    }
+}
+
+/// The tensor that `view` shows.
+fn tensor(artifact: &Artifact<'_>, name: &str, view: &View<'_>) -> Tensor {
+    let shape = view.dims.to_vec();
+    let name = name.to_owned();
+    let Some(table) = view.spec.table else {
+        return Tensor { name, dtype: view.spec.dtype, shape, elements: Elements::Bytes(view.bytes.to_vec()) };
+    };
+    let codes = view.as_slice::<u32>().expect("categories");
+    let text = |&code: &u32| artifact.strings().list_item(table, code).expect("a known category").to_owned();
+    Tensor { name, dtype: DType::Text, shape, elements: Elements::Texts(codes.iter().map(text).collect()) }
+}
+
+/// Row `row` of a tensor whose first axis are rows.
+pub fn row(tensor: &Tensor, row: usize) -> Tensor {
+    let rows = tensor.shape[0];
+    let elements = match &tensor.elements {
+        Elements::Bytes(bytes) => Elements::Bytes(bytes.chunks_exact(bytes.len() / rows).nth(row).unwrap().to_vec()),
+        Elements::Texts(texts) => Elements::Texts(texts.chunks_exact(texts.len() / rows).nth(row).unwrap().to_vec()),
+    };
+    let shape = std::iter::once(1).chain(tensor.shape[1..].iter().copied()).collect();
+    Tensor { name: tensor.name.clone(), dtype: tensor.dtype, shape, elements }
+}
