@@ -4,11 +4,14 @@ pub mod backend;
 pub mod case;
 pub mod model;
 
+use std::collections::BTreeMap;
+
 use ekiben::graph::Graph;
 use ekiben::planner::plan;
 use ekiben::writer::{PlannedApi, artifact_parts};
 use ekiben_runtime::artifact::golden::{Source, VectorHead};
-use ekiben_runtime::artifact::{Extent, GoldenValues, GoldenVector, emit};
+use ekiben_runtime::artifact::manifest::{Generation, Provenance};
+use ekiben_runtime::artifact::{Extent, GoldenValues, GoldenVector, Manifest, emit};
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::mat_mul::MatMul;
 use ekiben_runtime::ops::reshape::Reshape;
@@ -41,5 +44,15 @@ fn perceptron() -> Vec<u8> {
     let head = VectorHead { api: 0, source: Source::Reference, rows: 2, absolute: 1e-6, relative: 1e-5 };
     let inputs = vec![GoldenValues::Seeded(7, -1.0, 1.0)];
     parts.golden.push(GoldenVector { head, inputs, outputs: vec![vec![0; 32]] });
+    let manifest = Manifest {
+        name: "perceptron".to_owned(),
+        version: String::new(),
+        generation: Generation::Bare,
+        description: String::new(),
+        labels: BTreeMap::new(),
+        provenance: Provenance::default(),
+        apis: Vec::new(),
+    };
+    parts.manifest = manifest.to_cbor().expect("a small manifest");
     emit(&parts).expect("a small artifact")
 }
