@@ -1,6 +1,7 @@
 //! Turns planned graphs into an artifact: orders sections, shares equal constants, and calls the runtime's `emit`.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use ekiben_runtime::artifact::tensors::{Place, TensorRecord};
@@ -46,9 +47,9 @@ impl Writer {
         let in_tables = table_constants(graph);
         let used = graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten().chain(&node.outputs));
         for &id in graph.inputs().iter().chain(graph.outputs()).chain(used) {
-            if !records.contains_key(&id) {
+            if let Entry::Vacant(entry) = records.entry(id) {
                 let record = self.tensor_record(graph, api.plan, id, in_tables.contains(&id));
-                records.insert(id, self.parts.tensors.len() as u32);
+                entry.insert(self.parts.tensors.len() as u32);
                 self.parts.tensors.push(record);
             }
         }

@@ -25,8 +25,8 @@ pub(super) fn vectors(apis: &[LoweredApi], budget: usize) -> Result<Vec<GoldenVe
     let mut vectors = Vec::new();
     for (index, api) in apis.iter().enumerate() {
         let mut left = share;
-        for variant in 0..ROWS.len() {
-            let rows = if is_batched(&api.graph) { ROWS[variant] } else { 1 };
+        for (variant, &batch) in ROWS.iter().enumerate() {
+            let rows = if is_batched(&api.graph) { batch } else { 1 };
             let Some(cost) = cost(&api.graph, rows).filter(|&cost| cost <= left) else { continue };
             let failed = |error| CompileError::Evaluate { api: api.manifest.name.clone(), error };
             vectors.push(vector(&api.graph, index as u32, rows, variant).map_err(failed)?);

@@ -353,7 +353,7 @@ pub(crate) fn number(dtype: DType, bytes: &[u8], index: usize) -> Scalar<'static
         DType::U32 => integer!(u32),
         DType::U64 => integer!(u64),
         DType::I4 | DType::U4 => bytes.get(index / 2).map(|&byte| {
-            let nibble = if index % 2 == 0 { byte & 15 } else { byte >> 4 };
+            let nibble = if index.is_multiple_of(2) { byte & 15 } else { byte >> 4 };
             let sign = if dtype == DType::I4 && nibble > 7 { 16 } else { 0 };
             Scalar::Integer(i128::from(nibble) - sign)
         }),
