@@ -19,9 +19,22 @@ use ekiben_runtime::ops::transpose::{Permutation, Transpose};
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
+/// Model files of the fixtures that [`small_artifacts`] compiles, relative to the fixtures' folder.
+const SMALL_MODELS: [&str; 3] = [
+    "sklearn/v19_forest_classifier_text_labels/model.joblib",
+    "sklearn/v19_tree_classifier_missing/model.joblib",
+    "sklearn/v024_pipeline_scaler_logistic/model.joblib",
+];
+
 /// Artifacts of a few kilobytes that together use every kind of section and many operators.
 pub fn small_artifacts() -> Vec<(String, Vec<u8>)> {
-    vec![("perceptron".to_owned(), perceptron())]
+    let mut artifacts = vec![("perceptron".to_owned(), perceptron())];
+    for model in SMALL_MODELS {
+        let compiled = ekiben::compile::compile_path(&case::root().join(model), None);
+        let compiled = compiled.unwrap_or_else(|error| panic!("{model}: {error}"));
+        artifacts.push((model.to_owned(), compiled.bytes().to_vec()));
+    }
+    artifacts
 }
 
 /// A two-layer perceptron on a symbolic batch, with a golden vector.
