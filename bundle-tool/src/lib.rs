@@ -1,6 +1,7 @@
 //! Compiles BentoML bentos into memory-mapped artifacts for `ekiben-runtime`.
 
 pub mod bundle;
+pub mod cli;
 pub mod compile;
 pub mod frontend;
 pub mod graph;

@@ -146,6 +146,30 @@ impl Bundle {
         self.files.read_text(&format!("{}/{name}", self.source_root), files::SOURCE_LIMIT)
     }
 
+    /// BLAKE3 over the names and contents of all that is read of the bento: its files, and those of its models.
+    ///
+    /// # Errors
+    /// Those of reading the files.
+    pub fn digest(&self) -> Result<blake3::Hash, BundleError> {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |name: &str, contents: &[u8]| {
+            for part in [name.as_bytes(), contents] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part);
+            }
+        };
+        for name in self.files.list("")? {
+            add(&name, &self.files.read(&name, MODEL_LIMIT)?);
+        }
+        for model in &self.models {
+            add(&model.tag(), &[]);
+            for name in &model.files {
+                add(name, &model.read_file(name)?);
+            }
+        }
+        Ok(hasher.finalize())
+    }
+
     /// How messages call one of [`Bundle::sources`].
     pub fn describe_source(&self, name: &str) -> String {
         self.files.describe(&format!("{}/{name}", self.source_root))

@@ -1,0 +1,36 @@
+//! Exit codes of the compiler's errors.
+
+use ekiben_edge::cli::{Exit, Failure};
+
+use crate::bundle::BundleError;
+use crate::compile::{CompileError, ModelError};
+use crate::frontend::FrontendError;
+use crate::service::ServiceError;
+
+impl From<CompileError> for Failure {
+    fn from(error: CompileError) -> Self {
+        let exit = match &error {
+            CompileError::Models(errors) if errors.iter().any(is_unsupported) => Exit::Unsupported,
+            CompileError::Model(error) if is_unsupported(error) => Exit::Unsupported,
+            CompileError::Service(ServiceError::Source(_)) => Exit::Failure,
+            CompileError::Service(_) => Exit::Unsupported,
+            _ => Exit::Failure,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<BundleError> for Failure {
+    fn from(error: BundleError) -> Self {
+        Self::new(Exit::Failure, error)
+    }
+}
+
+/// True when the model is sound but uses what is not supported, or asks for what is refused.
+fn is_unsupported(error: &ModelError) -> bool {
+    match &error.error {
+        FrontendError::Unsupported(_) => true,
+        FrontendError::Malformed { .. } => false,
+        _ => true,
+    }
+}

@@ -1,0 +1,8 @@
+//! The verbs that only the host program has, and the exit codes of the compiler's errors.
+
+mod compile;
+mod exit;
+mod run;
+
+pub use compile::Compile;
+pub use run::Run;

@@ -1,0 +1,34 @@
+//! The host program `ekiben`.
+
+use clap::{Parser, Subcommand};
+use ekiben::cli;
+use ekiben_edge::cli as device;
+
+/// Compiles BentoML bentos into memory-mapped artifacts, and runs them.
+#[derive(Parser)]
+#[command(name = "ekiben", version, after_help = device::EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Compile(cli::Compile),
+    Inspect(device::Inspect),
+    SelfTest(device::SelfTest),
+    Score(device::Score),
+    Run(cli::Run),
+    Bench(device::Bench),
+}
+
+fn main() -> std::process::ExitCode {
+    device::finish(match Arguments::parse().verb {
+        Verb::Compile(compile) => compile.run(),
+        Verb::Inspect(inspect) => inspect.run(),
+        Verb::SelfTest(self_test) => self_test.run(),
+        Verb::Score(score) => score.run(),
+        Verb::Run(run) => run.run(),
+        Verb::Bench(bench) => bench.run(),
+    })
+}
