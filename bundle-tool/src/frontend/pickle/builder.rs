@@ -1,7 +1,7 @@
 //! Makes the nodes of a document, within its budget.
 
 use super::document::{Blob, Contents, GlobalName, Node, NodeId, Object, Value};
-use super::error::PickleError;
+use super::error::{PickleError, Refused};
 use super::globals::{AllowList, Role};
 use super::limits::{Budget, Limits};
 use std::collections::HashMap;
@@ -17,6 +17,7 @@ pub(super) struct Builder<'b> {
     pub(super) opcode: &'static str,
     allow: &'b AllowList,
     global_index: HashMap<&'static str, u32>,
+    refused_index: HashMap<String, u32>,
 }
 
 impl<'b> Builder<'b> {
@@ -29,6 +30,7 @@ impl<'b> Builder<'b> {
             opcode: "PROTO",
             allow,
             global_index: HashMap::new(),
+            refused_index: HashMap::new(),
         }
     }
 
@@ -118,24 +120,43 @@ impl<'b> Builder<'b> {
         }
     }
 
-    /// A global as a value. Only names of the allow-list are made.
+    /// A global as a value. One that is not on the allow-list is noted, and stands for nothing.
     pub(super) fn global(&mut self, module: &str, name: &str) -> Result<Value, PickleError> {
         let full = format!("{module}.{name}");
         let Some((name, role)) = self.allow.role(&full) else {
-            return Err(PickleError::GlobalNotAllowed { name: full, offset: self.offset });
+            let index = self.refuse(full)?;
+            return self.add(Node::Global(index));
         };
         let next = self.contents.globals.len() as u32;
         let index = *self.global_index.entry(name).or_insert(next);
         if index == next {
-            self.contents.globals.push(GlobalName { name, role });
+            self.contents.globals.push(GlobalName { name: name.into(), role });
         }
         self.add(Node::Global(index))
+    }
+
+    /// Notes a global that is not on the allow-list. A file with very many of them is not worth reading on.
+    fn refuse(&mut self, name: String) -> Result<u32, PickleError> {
+        const MOST: usize = 64;
+        if let Some(&index) = self.refused_index.get(&name) {
+            return Ok(index);
+        }
+        self.contents.refused.push(Refused { name: name.clone(), offset: self.offset });
+        if self.contents.refused.len() >= MOST {
+            return Err(PickleError::GlobalsNotAllowed(self.contents.refused.clone()));
+        }
+        let index = self.contents.globals.len() as u32;
+        self.refused_index.insert(name.clone(), index);
+        self.contents.globals.push(GlobalName { name: name.into(), role: Role::Refused });
+        Ok(index)
     }
 
     /// The global that `value` is, or an error that says what it is instead.
     pub(super) fn callable(&self, value: Value) -> Result<u32, PickleError> {
         match self.contents.node(value) {
             Some(Node::Global(index)) => Ok(*index),
+            // What a refused function would have made, as a class.
+            Some(Node::Object(object)) if self.role(object.callable) == Role::Refused => Ok(object.callable),
             _ => Err(self.malformed(format!(
                 "expected a class or function, found {}; classes and functions defined inside a pickle are not read, and \
                  nothing was executed",
@@ -148,8 +169,8 @@ impl<'b> Builder<'b> {
         self.contents.global(global).map_or(Role::Data, |g| g.role)
     }
 
-    pub(super) fn name(&self, global: u32) -> &'static str {
-        self.contents.global(global).map_or("?", |g| g.name)
+    pub(super) fn name(&self, global: u32) -> &str {
+        self.contents.global(global).map_or("?", |g| &g.name)
     }
 
     /// The elements of the tuple `args`, copied; only for globals that take few.

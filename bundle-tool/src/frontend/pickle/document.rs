@@ -3,6 +3,7 @@
 
 use super::array::NdArray;
 use super::dtype::Dtype;
+use super::error::{Printable, Refused};
 use super::globals::Role;
 use super::item::Item;
 use super::limits::Limits;
@@ -88,7 +89,7 @@ pub(super) enum Node {
 /// A global that the pickle names.
 #[derive(Clone, Debug)]
 pub(super) struct GlobalName {
-    pub(super) name: &'static str,
+    pub(super) name: Cow<'static, str>,
     pub(super) role: Role,
 }
 
@@ -97,6 +98,8 @@ pub(super) struct GlobalName {
 pub(super) struct Contents {
     pub(super) nodes: Vec<Node>,
     pub(super) globals: Vec<GlobalName>,
+    /// Globals that are not on the allow-list, each once.
+    pub(super) refused: Vec<Refused>,
 }
 
 impl Contents {
@@ -142,7 +145,7 @@ impl Contents {
     }
 
     fn describe_node(&self, node: &Node) -> String {
-        let name = |index: u32| self.global(index).map_or("?", |g| g.name);
+        let name = |index: u32| Printable(self.global(index).map_or("?", |g| &g.name));
         match node {
             Node::Text(_) => "a str".to_owned(),
             Node::Bytes(blob) => format!("{} bytes", blob.len()),
@@ -179,8 +182,14 @@ impl<'a> Document<'a> {
     }
 
     /// The globals that the pickle names, each once, in order of first use.
-    pub fn globals(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.contents.globals.iter().map(|g| g.name)
+    pub fn globals(&self) -> impl Iterator<Item = &str> + '_ {
+        self.contents.globals.iter().map(|g| g.name.as_ref())
+    }
+
+    /// The globals that the pickle names and the allow-list does not have, each once, in order of first use. Objects of them are
+    /// data without meaning.
+    pub fn refused(&self) -> &[Refused] {
+        &self.contents.refused
     }
 
     /// Accounts for `count` values handed out; false when the limit is reached.

@@ -52,21 +52,15 @@ pub enum PickleError {
         /// Why.
         reason: &'static str,
     },
-    /// The pickle names a global that is not on the allow-list. Nothing was imported, called or executed.
+    /// The pickle names globals that are not on the allow-list: all that were found. Nothing was imported, called or executed.
     #[error(
-        "byte {offset}: the pickle asks for `{}`, which is not on the list of classes this tool reads as data. \
-         Nothing was executed. If the file is trusted, export the model to ONNX, or save only estimators of \
-         supported libraries without that object",
-        Printable(name)
+        "the pickle asks for {}, not on the list of classes and functions this tool reads as data. Nothing was executed. \
+         If the file is trusted, export the model to ONNX, or save only estimators of supported libraries without them",
+        RefusedList(.0)
     )]
-    GlobalNotAllowed {
-        /// Module and qualified name, joined by a dot.
-        name: String,
-        /// Where the global is named.
-        offset: usize,
-    },
+    GlobalsNotAllowed(Vec<Refused>),
     /// A global of the allow-list is used in a way that its library never writes.
-    #[error("byte {offset}: `{global}`: {reason}")]
+    #[error("byte {offset}: `{}`: {reason}", Printable(global))]
     Misuse {
         /// Where.
         offset: usize,
@@ -107,8 +101,36 @@ pub enum PickleError {
     },
 }
 
+/// A global that is not on the allow-list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Module and qualified name, joined by a dot; any text.
+    pub name: String,
+    /// Where it is first named, in bytes.
+    pub offset: usize,
+}
+
+impl fmt::Display for Refused {
+    /// The name, fit for a terminal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Printable(&self.name).fmt(f)
+    }
+}
+
+struct RefusedList<'a>(&'a [Refused]);
+
+impl fmt::Display for RefusedList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, refused) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(f, "{separator}`{refused}` (byte {})", refused.offset)?;
+        }
+        Ok(())
+    }
+}
+
 /// Text of a file in a message: control characters escaped, 200 characters at most.
-pub(super) struct Printable<'a>(pub(super) &'a str);
+pub(in crate::frontend) struct Printable<'a>(pub(in crate::frontend) &'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

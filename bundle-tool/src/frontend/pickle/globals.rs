@@ -7,6 +7,8 @@ use std::collections::HashMap;
 pub(super) enum Role {
     /// An object with arguments and state, and nothing more.
     Data,
+    /// As `Data`, for a global that is not on the allow-list; the file is refused in the end.
+    Refused,
     /// An array class, named where arrays are built.
     ArrayClass,
     /// Makes an empty array, which a BUILD then fills.
@@ -112,7 +114,7 @@ const CARRIED: &[&str] = &[
     "scipy.sparse._csc.csc_array",
 ];
 
-/// The exact names of the globals that a pickle may use; anything else ends the read. A name on the list is never imported or
+/// The exact names of the globals that a pickle may use; a file that names anything else is refused. A name on the list is never imported or
 /// called either: it only says what the data is.
 #[derive(Debug, Clone)]
 pub struct AllowList {

@@ -150,7 +150,7 @@ impl<'d> Item<'d> {
     }
 
     /// The full name of a class or function that is itself the value.
-    pub fn as_global(&self) -> Result<&'static str, AccessError> {
+    pub fn as_global(&self) -> Result<&'d str, AccessError> {
         match self.node() {
             Some(Node::Global(index)) => Ok(self.global_name(*index)),
             _ => Err(self.wrong("a class or function")),
@@ -171,7 +171,7 @@ impl<'d> Item<'d> {
     }
 
     /// The full name of an object's class, or of the function that would have made the object.
-    pub fn class(&self) -> Result<&'static str, AccessError> {
+    pub fn class(&self) -> Result<&'d str, AccessError> {
         let object = self.object()?;
         Ok(self.global_name(object.callable))
     }
@@ -346,8 +346,8 @@ impl<'d> Item<'d> {
         }
     }
 
-    fn global_name(&self, index: u32) -> &'static str {
-        self.document.contents.global(index).map_or("?", |g| g.name)
+    fn global_name(&self, index: u32) -> &'d str {
+        self.document.contents.global(index).map_or("?", |g| &g.name)
     }
 }
 

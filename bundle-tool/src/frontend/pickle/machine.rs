@@ -364,7 +364,7 @@ impl<'m, 'b> Machine<'m, 'b> {
         let kwargs = if with_keywords { Some(self.pop()?) } else { None };
         let parts = self.pop_many(2)?;
         let (class, args) = (self.builder.callable(parts[0])?, parts[1]);
-        let plain = matches!(self.builder.role(class), Role::Data | Role::ArrayWrapper);
+        let plain = matches!(self.builder.role(class), Role::Data | Role::Refused | Role::ArrayWrapper);
         let value = if plain {
             self.builder.check_args(args)?;
             self.builder.object(class, args, kwargs)?

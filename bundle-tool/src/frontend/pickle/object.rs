@@ -34,7 +34,7 @@ impl Builder<'_> {
     pub(super) fn apply(&mut self, callable: u32, args: Value) -> Result<Value, PickleError> {
         self.check_args(args)?;
         match self.role(callable) {
-            Role::Data | Role::ArrayWrapper => self.object(callable, args, None),
+            Role::Data | Role::Refused | Role::ArrayWrapper => self.object(callable, args, None),
             Role::ArrayClass => Err(self.misuse(callable, "arrays are not made this way")),
             Role::Reconstruct => self.reconstruct(callable, args),
             Role::FromBuffer => self.array_from_buffer(callable, args),
@@ -73,12 +73,15 @@ impl Builder<'_> {
     /// `copyreg._reconstructor(class, base, state)` for a class whose base is `object`.
     fn reconstructor(&mut self, global: u32, args: Value) -> Result<Value, PickleError> {
         let args = self.few_args(global, args)?;
-        let &[class, _, Value::None] = args.as_slice() else {
-            return Err(self.misuse(global, "the class has a base other than object"));
+        let &[class, _, base_state] = args.as_slice() else {
+            return Err(self.misuse(global, "it takes a class, its base and a state"));
         };
         let class = self.callable(class)?;
         match self.role(class) {
-            Role::Data | Role::ArrayWrapper => {
+            Role::Data | Role::ArrayWrapper if base_state != Value::None => {
+                Err(self.misuse(global, "the class has a base other than object"))
+            }
+            Role::Data | Role::Refused | Role::ArrayWrapper => {
                 let none = self.tuple(Vec::new())?;
                 self.object(class, none, None)
             }

@@ -24,8 +24,8 @@ use ekiben_runtime::ops::cast::Cast;
 use ekiben_runtime::ops::reshape::Reshape;
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
-use super::pickle::{self, AllowList, Item, Limits};
-use super::{FrontendError, Model, ModelInput, NamedTensor};
+use super::pickle::{self, AllowList, Item, Limits, PickleError, Printable, Refused};
+use super::{Blocker, FrontendError, Model, ModelInput, NamedTensor};
 use crate::graph::{Graph, TensorId};
 
 pub use forest::Forest;
@@ -96,7 +96,7 @@ struct Family {
 }
 
 /// Why a class is refused that no family has.
-const NOT_READ: &str = "this class is not read; export the model as ONNX, or leave it out";
+const NOT_READ: &str = "it is not read, and nothing was executed; export the model as ONNX, or save it without this";
 
 /// All families.
 const FAMILIES: &[Family] =
@@ -112,8 +112,27 @@ pub fn allow_list() -> AllowList {
 /// # Errors
 /// A file that is not readable as data within `limits`, or estimators that are not supported: all of them, with their paths.
 pub fn read(bytes: &[u8], limits: &Limits) -> Result<Box<dyn Estimator>, FrontendError> {
-    let document = pickle::read(bytes, &allow_list(), limits)?;
-    decode(&document.root())
+    let document = match pickle::survey(bytes, &allow_list(), limits) {
+        Err(PickleError::GlobalsNotAllowed(refused)) => return Err(refuse(Vec::new(), &refused)),
+        result => result?,
+    };
+    let decoded = decode(&document.root());
+    match (decoded, document.refused()) {
+        (decoded, []) => decoded,
+        (Err(FrontendError::Unsupported(blockers)), refused) => Err(refuse(blockers, refused)),
+        (_, refused) => Err(refuse(Vec::new(), refused)),
+    }
+}
+
+/// `blockers`, and the classes and functions off the list that are not among them.
+fn refuse(mut blockers: Vec<Blocker>, refused: &[Refused]) -> FrontendError {
+    for refused in refused {
+        let (node, operator) = (format!("byte {}", refused.offset), refused.to_string());
+        if blockers.iter().all(|blocker| blocker.operator != operator) {
+            blockers.push(Blocker { node, operator, reason: NOT_READ.to_owned() });
+        }
+    }
+    FrontendError::Unsupported(blockers)
 }
 
 /// Opens the estimator in the pickle or joblib file `bytes`.
@@ -144,7 +163,7 @@ fn decode(item: &Item<'_>) -> Result<Box<dyn Estimator>, FrontendError> {
 
 /// `reason` why `item` is not supported.
 fn unsupported(item: &Item<'_>, reason: impl Into<String>) -> FrontendError {
-    let class = item.class().map_or_else(|_| item.describe(), str::to_owned);
+    let class = item.class().map_or_else(|_| item.describe(), |class| Printable(class).to_string());
     FrontendError::unsupported(item.path(), class, reason)
 }
 

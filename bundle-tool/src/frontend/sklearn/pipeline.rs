@@ -32,24 +32,7 @@ pub struct Pipeline {
 
 impl Pipeline {
     fn decode(item: &Item<'_>) -> Result<Pipeline, FrontendError> {
-        let steps_item = item.get("steps")?;
-        let mut steps: Vec<Step> = Vec::new();
-        let mut blockers = Vec::new();
-        for step in steps_item.items()? {
-            let name = step.at(0)?.as_str()?.to_owned();
-            let estimator = step.at(1)?;
-            if estimator.is_none() || estimator.as_str() == Ok("passthrough") {
-                continue;
-            }
-            match super::decode(&estimator) {
-                Ok(decoded) => steps.push(Step { name, path: estimator.path(), estimator: decoded }),
-                Err(FrontendError::Unsupported(more)) => blockers.extend(more),
-                Err(error) => return Err(error),
-            }
-        }
-        if !blockers.is_empty() {
-            return Err(FrontendError::Unsupported(blockers));
-        }
+        let steps = decode_steps(&item.get("steps")?)?;
         if steps.is_empty() {
             return Err(unsupported(item, "a pipeline that does nothing"));
         }
@@ -63,10 +46,42 @@ impl Pipeline {
             let (next, needed) = (&next.name, next.estimator.features());
             if columns != needed {
                 let reason = format!("{name:?} gives {columns} columns, {next:?} takes {needed}");
-                return Err(inconsistent(&steps_item, reason));
+                return Err(inconsistent(&item.get("steps")?, reason));
             }
         }
         Ok(Pipeline { steps })
+    }
+}
+
+/// Decodes the steps that do something. What is not supported is collected over all of them, up to one that is damaged.
+fn decode_steps(item: &Item<'_>) -> Result<Vec<Step>, FrontendError> {
+    /// So many blockers say enough.
+    const MOST_BLOCKERS: usize = 64;
+    let mut steps = Vec::new();
+    let mut blockers = Vec::new();
+    for step in item.items()? {
+        match Step::decode(&step) {
+            Ok(step) => steps.extend(step),
+            Err(FrontendError::Unsupported(more)) => blockers.extend(more),
+            Err(error) if blockers.is_empty() => return Err(error),
+            Err(_) => break,
+        }
+        if blockers.len() >= MOST_BLOCKERS {
+            break;
+        }
+    }
+    if blockers.is_empty() { Ok(steps) } else { Err(FrontendError::Unsupported(blockers)) }
+}
+
+impl Step {
+    /// Decodes a pair of name and estimator; `None` for a step that passes its input through.
+    fn decode(item: &Item<'_>) -> Result<Option<Step>, FrontendError> {
+        let name = item.at(0)?.as_str()?.to_owned();
+        let estimator = item.at(1)?;
+        if estimator.is_none() || estimator.as_str() == Ok("passthrough") {
+            return Ok(None);
+        }
+        Ok(Some(Step { name, path: estimator.path(), estimator: super::decode(&estimator)? }))
     }
 }
 

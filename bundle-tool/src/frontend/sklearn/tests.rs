@@ -36,6 +36,47 @@ fn an_estimator_that_is_not_supported_is_named() {
     assert!(error.contains("sklearn.svm._classes.SVC"), "{error}");
 }
 
+/// Opcodes of an object of `class` without attributes.
+fn bare(class: &str) -> Vec<u8> {
+    let (module, name) = class.rsplit_once('.').unwrap();
+    format!("c{module}\n{name}\n)").bytes().chain([0x81]).collect()
+}
+
+/// A pipeline of `steps`, each the opcodes of an estimator.
+fn pipeline(steps: &[Vec<u8>]) -> Vec<u8> {
+    let mut file = b"csklearn.pipeline\nPipeline\n)\x81}\x8c\x05steps](".to_vec();
+    for step in steps {
+        file.extend(b"\x8c\x01s");
+        file.extend(step);
+        file.push(0x86);
+    }
+    file.extend(b"esb");
+    file
+}
+
+#[test]
+fn everything_that_is_not_supported_is_listed_with_its_place() {
+    let scaler = b"csklearn.preprocessing._data\nStandardScaler\n)\x81}\x8c\x01fcmine\nhelper\nsb".to_vec();
+    let inner =
+        pipeline(&[bare("sklearn.decomposition._pca.PCA"), b"\x8c\x0bpassthrough".to_vec(), bare("mine.Scaler")]);
+    let steps = [inner, bare("sklearn.svm._classes.SVC"), bare("mine.Scaler"), scaler];
+    let file = [b"\x80\x04".to_vec(), pipeline(&steps), b".".to_vec()].concat();
+    // The scaler is damaged besides, which matters less than what is not supported.
+    let Err(FrontendError::Unsupported(blockers)) = read(&file, &Limits::default()) else { panic!("it was read") };
+    let all: Vec<(&str, &str)> = blockers.iter().map(|b| (b.node.as_str(), b.operator.as_str())).collect();
+    let helper = file.windows(6).position(|window| window == b"helper").unwrap() - "cmine\n".len();
+    assert_eq!(
+        all,
+        [
+            ("steps[0][1].steps[0][1]", "sklearn.decomposition._pca.PCA"),
+            ("steps[0][1].steps[2][1]", "mine.Scaler"),
+            ("steps[1][1]", "sklearn.svm._classes.SVC"),
+            ("steps[2][1]", "mine.Scaler"),
+            (format!("byte {helper}").as_str(), "mine.helper"),
+        ]
+    );
+}
+
 #[test]
 fn pipelines_that_contain_themselves_end() {
     // p.steps = [("a", p), ("b", p)]

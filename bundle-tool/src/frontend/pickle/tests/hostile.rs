@@ -1,7 +1,7 @@
 //! Files made to run something, to exhaust memory, or to overflow the stack.
 
 use super::*;
-use crate::frontend::pickle::AccessError;
+use crate::frontend::pickle::{AccessError, Refused};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -16,12 +16,41 @@ fn a_call_of_os_system_is_refused_by_name() {
         b"\x80\x04cbuiltins\ngetattr\n.",
     ];
     for file in spellings {
-        let Err(PickleError::GlobalNotAllowed { name, offset }) = decode(file) else {
+        let Err(PickleError::GlobalsNotAllowed(refused)) = decode(file) else {
             panic!("{file:?} was not refused");
         };
-        assert!(offset < file.len());
+        let [Refused { name, offset }] = refused.as_slice() else { panic!("{refused:?}") };
+        assert!(*offset < file.len());
         let message = decode(file).unwrap_err().to_string();
-        assert!(message.contains(&name) && message.contains("Nothing was executed"));
+        assert!(message.contains(name) && message.contains("Nothing was executed"));
+    }
+}
+
+#[test]
+fn every_refused_global_is_listed() {
+    // An object of a refused class, made in every way, with contents of every kind, among which is another one.
+    let file = pickle(&[
+        b"](cmine\nModel\n)\x81}\x8c\x01acposix\nsystem\n\x8c\x02ls\x85Rsbcmine\nmake\nK\x01\x85RK\x02\x85R",
+        b"ccopyreg\n_reconstructor\ncmine\nList\ncbuiltins\nlist\n]\x87R(K\x01K\x02e",
+        b"cmine\nModel\n)R}\x8c\x01bK\x01sbe",
+    ]);
+    let Err(PickleError::GlobalsNotAllowed(refused)) = decode(&file) else {
+        panic!("not refused");
+    };
+    let names: Vec<&str> = refused.iter().map(|refused| refused.name.as_str()).collect();
+    assert_eq!(names, ["mine.Model", "posix.system", "mine.make", "mine.List", "builtins.list"]);
+    assert!(refused.iter().all(|refused| file[refused.offset] == b'c'));
+    let document = super::super::survey(&file, &allow(), &Limits::default()).unwrap();
+    assert_eq!(document.refused(), refused);
+    assert_eq!(document.root().at(0).unwrap().class(), Ok("mine.Model"));
+    exercise(&document, 100);
+    // What cannot be followed to its end is refused for the names, and so is a file of nothing but names.
+    let names = |count: usize| (0..count).flat_map(|n| format!("cmine\nC{n}\n0").into_bytes()).collect::<Vec<u8>>();
+    for (body, listed) in [(b"cmine\nModel\n\xff".to_vec(), 1), (names(1000), 64)] {
+        match decode(&pickle(&[&body])) {
+            Err(PickleError::GlobalsNotAllowed(refused)) => assert_eq!(refused.len(), listed),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -33,10 +62,10 @@ fn a_global_hidden_in_a_nested_pickle_is_refused_too() {
     file.extend(wrapper);
     let inner = file.len();
     file.extend(b"\x80\x02cos\nsystem\nU\x02ls\x85R..");
-    let Err(PickleError::GlobalNotAllowed { name, offset }) = decode(&file) else {
+    let Err(PickleError::GlobalsNotAllowed(refused)) = decode(&file) else {
         panic!("not refused");
     };
-    assert_eq!((name.as_str(), offset), ("os.system", inner + 2));
+    assert_eq!(refused, [Refused { name: "os.system".to_owned(), offset: inner + 2 }]);
 }
 
 #[test]
@@ -58,7 +87,7 @@ fn only_globals_are_applied() {
 fn old_and_extension_opcodes_are_refused_with_a_reason() {
     for (body, name) in [
         (&b"(ios\nsystem\n"[..], "INST"),
-        (b"(cos\nsystem\no", "GlobalNotAllowed"),
+        (b"(cos\nsystem\no", "GlobalsNotAllowed"),
         (b"(o", "OBJ"),
         (b"\x82\x01", "EXT1"),
         (b"K\x01Q", "BINPERSID"),
