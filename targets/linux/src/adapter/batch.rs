@@ -1,7 +1,13 @@
 //! The inputs of one run while they are collected.
 
+use std::collections::HashMap;
+
 use ekiben_runtime::artifact::plans::ApiRecord;
-use ekiben_runtime::{Artifact, Executor, TensorSpec};
+use ekiben_runtime::artifact::strings::Strings;
+use ekiben_runtime::{Artifact, DType, Executor, TensorSpec};
+use serde_json::Value;
+
+use super::number::Number;
 
 /// Elements of one input of the API.
 #[derive(Clone, Debug)]
@@ -12,9 +18,67 @@ pub struct InputBuffer {
     pub spec: TensorSpec,
     /// Elements of all rows so far, in C order.
     pub bytes: Vec<u8>,
+    /// For a category: the number of each string.
+    categories: HashMap<String, u32>,
+}
+
+/// The numbers of a table's strings; the first of equal ones counts.
+fn categories(strings: &Strings<'_>, table: u32) -> HashMap<String, u32> {
+    let mut numbers = HashMap::new();
+    for number in 0..strings.list_len(table).unwrap_or(0) {
+        if let Some(string) = strings.list_item(table, number) {
+            numbers.entry(string.to_owned()).or_insert(number);
+        }
+    }
+    numbers
 }
 
 impl InputBuffer {
+    /// True when the elements are written as numbers.
+    pub(super) fn is_numeric(&self) -> bool {
+        self.spec.dtype != DType::Category
+    }
+
+    fn push_category(&mut self, text: &str) {
+        let number = self.categories.get(text).copied().unwrap_or(DType::UNKNOWN_CATEGORY);
+        self.bytes.extend(number.to_le_bytes());
+    }
+
+    /// Appends a field of a text table.
+    pub(super) fn push_text(&mut self, field: &str) -> Result<(), String> {
+        if self.spec.dtype == DType::Category {
+            self.push_category(field);
+            return Ok(());
+        }
+        let number = Number::from_text(field).ok_or_else(|| format!("{field:?} is no number"))?;
+        number.push(self.spec.dtype, false, &mut self.bytes)
+    }
+
+    /// Appends a cell of a JSON table: numbers, texts that pandas reads as such, and null for a missing value.
+    pub(super) fn push_cell(&mut self, value: &Value) -> Result<(), String> {
+        match (value, self.spec.dtype) {
+            (Value::String(text), _) => self.push_text(text),
+            (Value::Null, DType::Category) => self.push_text(""),
+            (Value::Null, dtype) => Number::Float(f64::NAN).push(dtype, false, &mut self.bytes),
+            (value, _) => self.push_element(value, false),
+        }
+    }
+
+    /// Appends an element of a JSON array. With `truncate`, floats lose their fraction in an integer tensor as in numpy.
+    pub(super) fn push_element(&mut self, value: &Value, truncate: bool) -> Result<(), String> {
+        match (self.spec.dtype, value) {
+            (DType::Category, Value::String(text)) => {
+                self.push_category(text);
+                Ok(())
+            }
+            (DType::Category, _) => Err(format!("{value} is no text")),
+            (dtype, value) => {
+                let number = Number::from_json(value).ok_or_else(|| format!("{value} is no number"))?;
+                number.push(dtype, truncate, &mut self.bytes)
+            }
+        }
+    }
+
     /// Elements of one row.
     pub fn elements(&self) -> usize {
         self.spec.shape.elements().and_then(|elements| usize::try_from(elements).ok()).unwrap_or(usize::MAX)
@@ -38,6 +102,7 @@ impl Batch {
             name: record.name.and_then(|name| artifact.strings().get(name)).unwrap_or_default().to_owned(),
             spec: record.spec,
             bytes: Vec::new(),
+            categories: record.spec.table.map(|table| categories(&artifact.strings(), table)).unwrap_or_default(),
         });
         Self { inputs: inputs.collect(), rows: 0 }
     }

@@ -3,7 +3,6 @@
 use ekiben_runtime::artifact::manifest::{Frame, Orient};
 use serde_json::{Map, Value};
 
-use super::number::Number;
 use super::{DataError, InputBuffer};
 
 /// Appends the table's rows to the frame's input and returns their number. `list_columns` admits columns given as lists, which
@@ -81,8 +80,7 @@ impl Table<'_> {
 
     fn push(&mut self, column: &str, cell: Option<&Value>) -> Result<(), DataError> {
         let cell = cell.ok_or_else(|| self.error(Some(column), "the row lacks this column"))?;
-        let number = Number::from_cell(cell).ok_or_else(|| self.error(Some(column), format!("{cell} is no number")))?;
-        let pushed = number.push(self.input.spec.dtype, false, &mut self.input.bytes);
+        let pushed = self.input.push_cell(cell);
         pushed.map_err(|reason| self.error(Some(column), reason))
     }
 

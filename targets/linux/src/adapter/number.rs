@@ -47,15 +47,6 @@ impl Number {
         }
     }
 
-    /// A cell of a JSON table: numbers, and texts read as pandas reads them; null is a missing value.
-    pub(super) fn from_cell(value: &Value) -> Option<Self> {
-        match value {
-            Value::Null => Some(Self::Float(f64::NAN)),
-            Value::String(text) => Self::from_text(text),
-            other => Self::from_json(other),
-        }
-    }
-
     /// Appends the number as an element of type `dtype`. With `truncate`, floats lose their fraction as in
     /// numpy's `astype`; without, they are refused.
     pub(super) fn push(self, dtype: DType, truncate: bool, out: &mut Vec<u8>) -> Result<(), String> {

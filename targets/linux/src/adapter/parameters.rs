@@ -4,7 +4,6 @@ use ekiben_runtime::artifact::manifest::{Api, InputAdapter, Parameter, Parameter
 use serde_json::Value;
 
 use super::frame::read_frame;
-use super::number::Number;
 use super::{Batch, CsvRows, DataError, InputBuffer, Layout, RowSource};
 
 /// Deepest nesting of an array.
@@ -109,8 +108,7 @@ fn read_array(value: &Value, depth: usize, dims: &mut Vec<usize>, input: &mut In
         if depth < dims.len() {
             return Err("the nested lists are ragged".to_owned());
         }
-        let number = Number::from_json(value).ok_or_else(|| format!("{value} is no number"))?;
-        return number.push(input.spec.dtype, true, &mut input.bytes);
+        return input.push_element(value, true);
     };
     if depth == MAX_RANK {
         return Err(format!("the lists are nested deeper than {MAX_RANK}"));

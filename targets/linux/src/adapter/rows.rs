@@ -30,7 +30,7 @@ pub enum Table {
     JsonLines,
 }
 
-/// A CSV file. A first row in which some field is no number is the header: it is matched by name where the API names its
+/// A CSV file. A first row in which some field of a number is none, or that has just the columns' names, is the header: it is matched by name where the API names its
 /// columns, and else only counted.
 pub struct CsvRows<'l, R> {
     reader: csv::Reader<R>,
@@ -56,10 +56,21 @@ impl<'l, R: Read> CsvRows<'l, R> {
     }
 
     /// The order of the columns, from the first row; true when that row is a header.
-    fn set_order(&mut self) -> Result<bool, DataError> {
-        let in_order = (0..self.layout.columns().len()).collect();
-        let is_header = self.record.iter().any(|field| text(field).and_then(Number::from_text).is_none());
-        let order = match self.layout.names() {
+    fn set_order(&mut self, batch: &Batch) -> Result<bool, DataError> {
+        let columns = self.layout.columns();
+        let in_order = (0..columns.len()).collect();
+        let is_word = |field: &[u8]| text(field).and_then(Number::from_text).is_none();
+        // Columns of text say nothing, unless all are.
+        let mut numeric = self.record.iter().zip(columns).filter(|(_, column)| batch.inputs[column.input].is_numeric());
+        let names = self.layout.names();
+        let all_named = || {
+            names.as_ref().is_some_and(|names| {
+                self.record.len() == names.len()
+                    && self.record.iter().all(|field| text(field).is_some_and(|field| names.contains(&field.trim())))
+            })
+        };
+        let is_header = numeric.any(|(field, _)| is_word(field)) || all_named();
+        let order = match names {
             Some(names) if is_header => self.order_by_name(&names)?,
             _ => in_order,
         };
@@ -92,7 +103,7 @@ fn text(field: &[u8]) -> Option<&str> {
 
 impl<R: Read> RowSource for CsvRows<'_, R> {
     fn read(&mut self, batch: &mut Batch) -> Result<bool, DataError> {
-        if !self.next()? || (self.order.is_none() && self.set_order()? && !self.next()?) {
+        if !self.next()? || (self.order.is_none() && self.set_order(batch)? && !self.next()?) {
             return Ok(false);
         }
         let columns = self.layout.columns();
@@ -103,10 +114,11 @@ impl<R: Read> RowSource for CsvRows<'_, R> {
         for (index, (column, &field)) in columns.iter().zip(self.order.iter().flatten()).enumerate() {
             let field = self.record.get(field).unwrap_or_default();
             let input = &mut batch.inputs[column.input];
-            let number = text(field).and_then(Number::from_text);
-            let number = number.ok_or_else(|| format!("{:?} is no number", String::from_utf8_lossy(field)));
-            number.and_then(|number| number.push(input.spec.dtype, false, &mut input.bytes)).map_err(|reason| {
-                DataError::Row { line: self.line(), column: Some(self.layout.label(index)), reason }
+            let field = text(field).ok_or_else(|| "the field is not UTF-8 text".to_owned());
+            field.and_then(|field| input.push_text(field)).map_err(|reason| DataError::Row {
+                line: self.line(),
+                column: Some(self.layout.label(index)),
+                reason,
             })?;
         }
         batch.rows += 1;
@@ -231,8 +243,6 @@ impl Record<'_> {
 
     fn push(&mut self, part: &Part, value: &Value) -> Result<(), String> {
         let input = &mut self.batch.inputs[part.input];
-        let number = if part.is_frame { Number::from_cell(value) } else { Number::from_json(value) };
-        let number = number.ok_or_else(|| format!("{value} is no number"))?;
-        number.push(input.spec.dtype, false, &mut input.bytes)
+        if part.is_frame { input.push_cell(value) } else { input.push_element(value, false) }
     }
 }
