@@ -1,0 +1,218 @@
+//! The program `ekiben` from outside: what it prints, what it leaves on disk, and its exit codes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use ekiben_runtime::artifact::header::SectionKind;
+use ekiben_runtime::artifact::{manifest::Manifest, seal};
+use ekiben_runtime::session::ArenaBuffer;
+use ekiben_runtime::{Artifact, Session};
+use serde_json::Value;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures")
+}
+
+/// A bare scikit-learn model, and rows for it.
+fn model() -> PathBuf {
+    fixtures().join("bentos/v013_sklearn_iris_rf/bundle/IrisClassifier/artifacts/model.pkl")
+}
+
+fn rows() -> PathBuf {
+    fixtures().join("bentos/v013_sklearn_iris_rf/inputs/rows.csv")
+}
+
+const ANSWERS: &str = "prediction\n0\n0\n1\n2\n2\n2\n2\n";
+
+/// A folder for one test, which is the cache's place too.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&dyn AsRef<Path>]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ekiben"));
+        command.env("XDG_CACHE_HOME", self.path("cache"));
+        command.args(arguments.iter().map(|argument| argument.as_ref())).output().unwrap()
+    }
+
+    /// Standard output of a run that succeeds.
+    fn ok(&self, arguments: &[&dyn AsRef<Path>]) -> String {
+        let output = self.run(arguments);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{message}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Exit code and standard error of a run that fails; it must print no data.
+    fn fails(&self, arguments: &[&dyn AsRef<Path>]) -> (i32, String) {
+        let output = self.run(arguments);
+        assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    fn compiled(&self) -> PathBuf {
+        let artifact = self.path("model.ekb");
+        self.ok(&[&"compile", &model(), &"-o", &artifact]);
+        artifact
+    }
+}
+
+#[test]
+fn compile_tells_what_it_made_and_makes_the_same_bytes_again() {
+    let place = Place::new();
+    let (one, two) = (place.path("one.ekb"), place.path("two.ekb"));
+    let told = place.ok(&[&"compile", &model(), &"-o", &one]);
+    for part in ["API predict", "float64 [N, 4]", "int64 [N]", "arena", "TreeEnsemble", "golden vectors reference"] {
+        assert!(told.contains(part), "{part:?} is not in:\n{told}");
+    }
+    place.ok(&[&"compile", &model(), &"-o", &two]);
+    assert_eq!(fs::read(&one).unwrap(), fs::read(&two).unwrap());
+    assert_eq!(fs::read_dir(place.0.path()).unwrap().count(), 2, "something else was left behind");
+}
+
+#[test]
+fn inspect_prints_the_same_for_people_and_programs() {
+    let place = Place::new();
+    let artifact = place.compiled();
+    let json: Value = serde_json::from_str(&place.ok(&[&"inspect", &artifact, &"--json"])).unwrap();
+    assert_eq!(json["apis"][0]["inputs"][0]["shape"], "[N, 4]");
+    assert_eq!(json["artifact_bytes"], fs::metadata(&artifact).unwrap().len());
+    assert_eq!(json["provenance"]["models"][0]["format"], "sklearn");
+    assert!(json["golden"]["reference"].as_u64().unwrap() > 0);
+    let text = place.ok(&[&"inspect", &artifact]);
+    assert!(text.contains(&format!("{} bytes", json["artifact_bytes"])), "{text}");
+}
+
+#[test]
+fn self_test_tells_corruption_from_a_wrong_result() {
+    let place = Place::new();
+    let artifact = place.compiled();
+    let passed = place.ok(&[&"self-test", &artifact]);
+    assert!(passed.contains("golden vectors pass (reference"), "{passed}");
+    let sound = fs::read(&artifact).unwrap();
+    let section = |kind| {
+        let mut buffer = ArenaBuffer::default();
+        buffer.get(sound.len())[..sound.len()].copy_from_slice(&sound);
+        let artifact = Artifact::parse(&buffer.get(sound.len())[..sound.len()]).unwrap();
+        let start = artifact.section(kind).as_ptr() as usize - artifact.bytes().as_ptr() as usize;
+        start..start + artifact.section(kind).len()
+    };
+    for (kind, digest) in [(SectionKind::Plans, "structure"), (SectionKind::Weights, "numbers")] {
+        let mut damaged = sound.clone();
+        damaged[section(kind).start] ^= 1;
+        fs::write(&artifact, &damaged).unwrap();
+        let (code, message) = place.fails(&[&"self-test", &artifact]);
+        assert_eq!(code, 6, "{message}");
+        assert!(message.contains(&format!("{digest} digest does not match")), "{message}");
+    }
+    let mut wrong = sound.clone();
+    // The last bytes of the golden vectors are an expected output.
+    wrong[section(SectionKind::Golden).end - 1] ^= 1;
+    seal(&mut wrong).unwrap();
+    fs::write(&artifact, &wrong).unwrap();
+    let (code, message) = place.fails(&[&"self-test", &artifact]);
+    assert_eq!(code, 5, "{message}");
+    assert!(message.contains("expected"), "{message}");
+}
+
+#[test]
+fn score_writes_whole_files_or_none() {
+    let place = Place::new();
+    let artifact = place.compiled();
+    assert_eq!(place.ok(&[&"score", &artifact, &rows()]), ANSWERS);
+    let out = place.path("out.jsonl");
+    assert_eq!(place.ok(&[&"score", &artifact, &rows(), &"-o", &out, &"--batch", &"3"]), "");
+    assert_eq!(fs::read_to_string(&out).unwrap(), "0\n0\n1\n2\n2\n2\n2\n");
+    let bad = place.path("bad.csv");
+    fs::write(&bad, "5,3,1,0\n5,3,1,0\n5,3,x,0\n").unwrap();
+    let (code, message) = place.fails(&[&"score", &artifact, &bad, &"-o", &place.path("none.csv"), &"--batch", &"1"]);
+    assert_eq!(code, 1);
+    assert!(message.contains("line 3, column 3: \"x\" is no number"), "{message}");
+    let mut left: Vec<_> = fs::read_dir(place.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["bad.csv", "model.ekb", "out.jsonl"]);
+}
+
+#[test]
+fn usage_errors_say_what_would_work() {
+    let place = Place::new();
+    let artifact = place.compiled();
+    let (code, message) = place.fails(&[&"score", &artifact, &rows(), &"--api", &"classify"]);
+    assert_eq!(code, 2);
+    assert!(message.contains("it has: predict"), "{message}");
+    let (code, message) = place.fails(&[&"score", &artifact, &"-"]);
+    assert_eq!(code, 2);
+    assert!(message.contains("--input-format"), "{message}");
+    let (code, message) = place.fails(&[&"bench", &artifact, &"--threads", &"2"]);
+    assert_eq!(code, 2);
+    assert!(message.contains("--threads 1"), "{message}");
+    assert_eq!(place.fails(&[&"compile", &model()]).0, 2);
+}
+
+#[test]
+fn bench_prints_exactly_the_agreed_keys() {
+    let place = Place::new();
+    let json: Value =
+        serde_json::from_str(&place.ok(&[&"bench", &place.compiled(), &"--json", &"--batch", &"5"])).unwrap();
+    let keys: Vec<_> = json.as_object().unwrap().keys().collect();
+    let agreed =
+        ["load_ms", "first_ms", "median_us", "n", "threads", "batch", "arena_bytes", "artifact_bytes", "rss_kb", "out"];
+    assert_eq!(keys, agreed);
+    assert_eq!(json["batch"], 5);
+    assert!(json["median_us"].as_f64().unwrap() > 0.0 && json["rss_kb"].as_u64().unwrap() > 0);
+    assert_eq!(json["out"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn run_compiles_once_and_mends_its_cache() {
+    let place = Place::new();
+    let cached = || -> Vec<PathBuf> {
+        fs::read_dir(place.path("cache/ekiben")).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    assert_eq!(place.ok(&[&"run", &model(), &rows()]), ANSWERS);
+    let first = cached();
+    assert_eq!(first.len(), 1);
+    let made = fs::metadata(&first[0]).unwrap().modified().unwrap();
+    assert_eq!(place.ok(&[&"run", &model(), &rows()]), ANSWERS);
+    assert_eq!(fs::metadata(&first[0]).unwrap().modified().unwrap(), made, "compiled again");
+    let sound = fs::read(&first[0]).unwrap();
+    fs::write(&first[0], &sound[..sound.len() / 2]).unwrap();
+    assert_eq!(place.ok(&[&"run", &model(), &rows()]), ANSWERS);
+    assert_eq!(fs::read(&first[0]).unwrap(), sound);
+    assert_eq!(place.ok(&[&"run", &first[0], &rows()]), ANSWERS, "an artifact runs without a bento");
+}
+
+#[test]
+fn what_is_refused_is_named() {
+    let place = Place::new();
+    let none = place.path("none");
+    let (code, message) = place.fails(&[&"compile", &none, &"-o", &place.path("a.ekb")]);
+    assert_eq!(code, 1);
+    assert!(message.contains("none"), "{message}");
+    let text = place.path("notes.txt");
+    fs::write(&text, "not a model").unwrap();
+    assert_eq!(place.fails(&[&"compile", &text, &"-o", &place.path("a.ekb")]).0, 1);
+    let hostile = fixtures().join("hostile/pickle_os_system/model.pkl");
+    let (code, message) = place.fails(&[&"compile", &hostile, &"-o", &place.path("a.ekb")]);
+    assert_eq!(code, 3, "{message}");
+    assert!(message.contains("system"), "{message}");
+    assert!(!place.path("a.ekb").exists());
+}
+
+#[test]
+fn provenance_names_the_model_that_was_read() {
+    let place = Place::new();
+    let session = Session::open(&place.compiled()).unwrap();
+    let manifest: &Manifest = session.manifest();
+    let model = &manifest.provenance.models[0];
+    assert_eq!((manifest.name.as_str(), model.format.as_str()), ("model", "sklearn"));
+    assert_eq!(model.blake3, blake3::hash(&fs::read(self::model()).unwrap()).to_hex().to_string());
+}
