@@ -18,9 +18,18 @@ pub struct Compiled {
 impl Compiled {
     /// Compiles every method of `model`. Panics with the method and the error where one cannot be compiled.
     pub fn of(model: &dyn Model) -> Self {
+        Self::with_types(model, &[])
+    }
+
+    /// As [`Compiled::of`], with other element types for the first inputs.
+    pub fn with_types(model: &dyn Model, dtypes: &[DType]) -> Self {
         let lowered = |method: &&'static str| {
             let mut graph = Graph::new();
-            let inputs: Vec<_> = model.inputs().iter().map(|i| graph.add_input(&i.name, i.spec)).collect();
+            let mut inputs = model.inputs();
+            for (input, &dtype) in inputs.iter_mut().zip(dtypes) {
+                input.spec = input.spec.with_dtype(dtype);
+            }
+            let inputs: Vec<_> = inputs.iter().map(|i| graph.add_input(&i.name, i.spec)).collect();
             let outputs = model.call(&mut graph, method, &inputs).unwrap_or_else(|e| panic!("{method}: {e}"));
             for output in &outputs {
                 graph.rename(output.tensor, &output.name);

@@ -13,6 +13,11 @@ fn open(path: &Path) -> Box<dyn Model> {
     sklearn::open(&bytes).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
+/// Every method of a case's model, for inputs of the case's type.
+fn compile(case: &Case, path: &Path) -> Compiled {
+    Compiled::with_types(open(path).as_ref(), &[case.runs()[0].inputs[0].dtype])
+}
+
 /// Compares what `run` should give with what the artifact gives, for all rows together and for each by itself.
 fn check(place: &str, compiled: &Compiled, run: &Run, tolerance: Tolerance) {
     let rows = run.inputs[0].shape[0];
@@ -46,7 +51,7 @@ fn every_case_in_every_encoding_gives_what_scikit_learn_gives() {
     let (mut files, mut runs) = (0, 0);
     for case in &cases {
         for (place, path) in models(case) {
-            let compiled = Compiled::of(open(&path).as_ref());
+            let compiled = compile(case, &path);
             for (index, run) in case.runs().iter().enumerate() {
                 check(&format!("{place}: run {index}, {}", run.method), &compiled, run, case.tolerance());
                 runs += 1;
@@ -55,7 +60,7 @@ fn every_case_in_every_encoding_gives_what_scikit_learn_gives() {
         }
     }
     println!("{} cases, {files} files, {runs} runs", cases.len());
-    assert!(cases.len() >= 53 && files >= 5 * cases.len() && runs >= 1000, "{files} files, {runs} runs");
+    assert!(cases.len() >= 65 && files >= 5 * cases.len() && runs >= 1000, "{files} files, {runs} runs");
 }
 
 /// Measurements of irises, four columns, with the species that the models were trained to tell.
@@ -91,7 +96,7 @@ fn the_forests_of_the_bentos_tell_irises_apart() {
 fn decision_functions_agree_with_the_shares() {
     let mut seen = 0;
     for case in group("sklearn").iter().filter(|case| case.name().contains("_logistic")) {
-        let compiled = Compiled::of(open(&models(case)[0].1).as_ref());
+        let compiled = compile(case, &models(case)[0].1);
         for run in case.runs().iter().filter(|run| run.method == "predict_proba") {
             let rows = run.inputs[0].shape[0];
             let scores = &compiled.run("decision_function", rows, &run.inputs)[0];

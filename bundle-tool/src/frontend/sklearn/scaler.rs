@@ -1,12 +1,12 @@
 //! Scalers: columns shifted and scaled, one operation rounded after the other.
 //!
-//! Integers become float64 first. Float32 stays float32: each operation is computed in float64 and rounded, as numpy does in place.
+//! Integers become float64 first. Float32 stays float32: numpy computes each operation in float64 and rounds, as it does in place.
 
 use ekiben_runtime::DType;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 
-use super::{Estimator, Family, Method, cast};
+use super::{Estimator, Family, Method, cast, version};
 use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
 use crate::graph::{Graph, TensorId};
@@ -34,6 +34,8 @@ pub struct StandardScaler {
     pub mean: Option<Vec<f64>>,
     /// Each column is divided by it; `None` for `with_std=False`.
     pub scale: Option<Vec<f64>>,
+    /// For float32 input, mean and scale are rounded to float32 first: scikit-learn does from 1.8 on.
+    pub narrows: bool,
 }
 
 /// `x * scale + min`, then clipped.
@@ -67,7 +69,12 @@ impl StandardScaler {
             }
             column_values(&item.get(name)?, features).map(Some)
         };
-        Ok(StandardScaler { features, mean: optional("with_mean", "mean_")?, scale: optional("with_std", "scale_")? })
+        Ok(StandardScaler {
+            features,
+            mean: optional("with_mean", "mean_")?,
+            scale: optional("with_std", "scale_")?,
+            narrows: version(item)? >= (1, 8),
+        })
     }
 }
 
@@ -126,12 +133,17 @@ impl Estimator for StandardScaler {
         _method: Method,
         x: TensorId,
     ) -> Result<Vec<TensorId>, FrontendError> {
-        let mut x = if graph.spec(x).dtype == DType::F32 { x } else { cast(graph, path, x, DType::F64)? };
+        let is_narrow = graph.spec(x).dtype == DType::F32;
+        let parameter = |values: &[f64]| -> Vec<f64> {
+            let narrows = self.narrows && is_narrow;
+            values.iter().map(|&value| if narrows { f64::from(value as f32) } else { value }).collect()
+        };
+        let mut x = if is_narrow { x } else { cast(graph, path, x, DType::F64)? };
         if let Some(mean) = &self.mean {
-            x = columnwise(graph, path, (BinaryKind::Sub, "mean_"), x, mean)?;
+            x = columnwise(graph, path, (BinaryKind::Sub, "mean_"), x, &parameter(mean))?;
         }
         if let Some(scale) = &self.scale {
-            x = columnwise(graph, path, (BinaryKind::Div, "scale_"), x, scale)?;
+            x = columnwise(graph, path, (BinaryKind::Div, "scale_"), x, &parameter(scale))?;
         }
         Ok(vec![x])
     }

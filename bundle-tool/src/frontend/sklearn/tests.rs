@@ -86,7 +86,7 @@ fn pipelines_that_contain_themselves_end() {
     assert!(error.contains("levels deep"), "{error}");
     // Forty pipelines, each of twice the one before.
     let mut file = b"\x80\x04csklearn.preprocessing._data\nStandardScaler\n)\x81}(\x8c\x0en_features_in_K\x01".to_vec();
-    file.extend(b"\x8c\x09with_mean\x89\x8c\x08with_std\x89ub\x94");
+    file.extend(b"\x8c\x10_sklearn_version\x8c\x031.9\x8c\x09with_mean\x89\x8c\x08with_std\x89ub\x94");
     for below in 0..20 {
         file.extend(b"csklearn.pipeline\nPipeline\n)\x81}\x8c\x05steps](\x8c\x01ah");
         file.extend([below, 0x86, 0x8c, 1, b'b', b'h', below]);
@@ -118,7 +118,7 @@ fn damaged_estimators_are_refused_or_run() {
 fn steps_must_fit_together() {
     let scaler = |columns: u8| {
         let head = b"csklearn.preprocessing._data\nStandardScaler\n)\x81}(\x8c\x0en_features_in_K";
-        let tail = b"\x8c\x09with_mean\x89\x8c\x08with_std\x89ub";
+        let tail = b"\x8c\x10_sklearn_version\x8c\x031.9\x8c\x09with_mean\x89\x8c\x08with_std\x89ub";
         [&head[..], &[columns], tail].concat()
     };
     let pipeline = |first: u8, second: u8| {
