@@ -6,6 +6,7 @@ pub mod compile;
 pub mod frontend;
 pub mod graph;
 pub mod lowered;
+pub mod package;
 pub mod planner;
 pub mod service;
 pub mod writer;

@@ -54,10 +54,12 @@ pub struct SelfTestReport {
     pub oracle: usize,
     /// Vectors computed by this project's portable kernels.
     pub reference: usize,
+    /// Vectors not run, because their rows need more arena than there is.
+    pub skipped: usize,
 }
 
 impl SelfTestReport {
-    /// Number of vectors.
+    /// Number of vectors that passed.
     pub fn total(&self) -> usize {
         self.framework + self.oracle + self.reference
     }
@@ -70,36 +72,54 @@ pub fn self_test_arena_bytes(artifact: &Artifact<'_>) -> Option<usize> {
     while let Some(head) = reader.next_head() {
         let head = head.ok()?;
         largest = largest.max(artifact.arena_bytes(head.api as usize, head.rows as usize)?);
-        let api = artifact.api(head.api as usize)?;
-        for _ in 0..api.inputs {
-            reader.input().ok()?;
-        }
-        for _ in 0..api.outputs {
-            reader.output().ok()?;
-        }
+        skip_vector(artifact, &head, &mut reader)?;
     }
     Some(largest)
 }
 
-/// Checks the numbers digest, then runs every golden vector and compares.
+/// Reads past the vector that begins with `head`.
+fn skip_vector(artifact: &Artifact<'_>, head: &VectorHead, reader: &mut GoldenReader<'_>) -> Option<()> {
+    let api = artifact.api(head.api as usize)?;
+    for _ in 0..api.inputs {
+        reader.input().ok()?;
+    }
+    for _ in 0..api.outputs {
+        reader.output().ok()?;
+    }
+    Some(())
+}
+
+/// Checks the numbers digest, then runs every golden vector that the arena is large enough for, and compares.
 ///
 /// # Errors
-/// See [`SelfTestError`]; the first failure ends the test.
+/// See [`SelfTestError`]; the first failure ends the test. An arena that is too small for every vector is one.
 pub fn self_test(artifact: &Artifact<'_>, arena: &mut [u8]) -> Result<SelfTestReport, SelfTestError> {
     artifact.verify_numbers().map_err(SelfTestError::Load)?;
     let mut report = SelfTestReport::default();
     let mut reader = GoldenReader::new(artifact);
-    let mut vector = 0;
+    let (mut vector, mut smallest) = (0, usize::MAX);
     while let Some(head) = reader.next_head() {
         let broken = Error::NoTensor { index: 0, count: 0 };
-        let head = head.map_err(|_| SelfTestError::Run { vector, error: broken })?;
-        run_vector(artifact, arena, vector, &head, &mut reader)?;
-        match head.source {
-            Source::Framework => report.framework += 1,
-            Source::Oracle => report.oracle += 1,
-            Source::Reference => report.reference += 1,
+        let failed = |error| SelfTestError::Run { vector, error };
+        let head = head.map_err(|_| failed(broken))?;
+        let needed = artifact.arena_bytes(head.api as usize, head.rows as usize);
+        smallest = smallest.min(needed.unwrap_or(usize::MAX));
+        if needed.is_none_or(|needed| needed > arena.len()) {
+            skip_vector(artifact, &head, &mut reader).ok_or(failed(broken))?;
+            report.skipped += 1;
+        } else {
+            run_vector(artifact, arena, vector, &head, &mut reader)?;
+            match head.source {
+                Source::Framework => report.framework += 1,
+                Source::Oracle => report.oracle += 1,
+                Source::Reference => report.reference += 1,
+            }
         }
         vector += 1;
+    }
+    if report.total() == 0 && report.skipped > 0 {
+        let error = Error::ArenaTooSmall { needed: smallest, given: arena.len() };
+        return Err(SelfTestError::Run { vector: 0, error });
     }
     Ok(report)
 }

@@ -189,8 +189,8 @@ ekiben_status ekiben_run(const struct ekiben_session *session);
 // `session` is open; `data` points to memory for the answer.
 ekiben_status ekiben_output(const struct ekiben_session *session, uint32_t index, const void **data);
 
-// Checks the weights against their digest and runs every golden vector of the artifact. The arena must be large enough for them;
-// inputs and outputs of the session are lost. `vectors`, when it is not null, gets the number of vectors that passed.
+// Checks the weights against their digest and runs every golden vector of the artifact that the arena is large enough for; one at
+// least must be. Inputs and outputs of the session are lost. `vectors`, when it is not null, gets the number of vectors that passed.
 //
 // # Safety
 // `session` is open; `vectors` is null or points to memory for the answer.

@@ -230,8 +230,8 @@ pub unsafe extern "C" fn ekiben_output(session: *const Session, index: u32, data
     status(find())
 }
 
-/// Checks the weights against their digest and runs every golden vector of the artifact. The arena must be large enough for them;
-/// inputs and outputs of the session are lost. `vectors`, when it is not null, gets the number of vectors that passed.
+/// Checks the weights against their digest and runs every golden vector of the artifact that the arena is large enough for; one at
+/// least must be. Inputs and outputs of the session are lost. `vectors`, when it is not null, gets the number of vectors that passed.
 ///
 /// # Safety
 /// `session` is open; `vectors` is null or points to memory for the answer.

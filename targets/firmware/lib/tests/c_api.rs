@@ -11,9 +11,10 @@ use ekiben_firmware::{
 use ekiben_runtime::artifact::golden::{Source, VectorHead};
 use ekiben_runtime::artifact::tensors::{Place, TensorRecord};
 use ekiben_runtime::artifact::{ApiParts, ArtifactParts, Extent, GoldenValues, GoldenVector, StepParts, emit};
+use ekiben_runtime::executor::self_test::{SelfTestError, SelfTestReport, self_test};
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::tensor::{Quantization, Shape};
-use ekiben_runtime::{DType, TensorSpec};
+use ekiben_runtime::{Artifact, DType, Error, TensorSpec};
 
 const ROWS: u32 = 2;
 const ARENA_PER_ROW: usize = 32;
@@ -25,7 +26,18 @@ fn bytes_of(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// Its golden vector says that (1, 2) gives `golden`.
+/// Rows of a golden vector that no arena here is large enough for.
+const MANY_ROWS: usize = 5;
+
+fn golden_vector(rows: usize, output: [f32; 2]) -> GoldenVector {
+    GoldenVector {
+        head: VectorHead { api: 0, source: Source::Framework, rows: rows as u32, absolute: 0.0, relative: 0.0 },
+        inputs: vec![GoldenValues::Stored(bytes_of(&[1.0, 2.0].repeat(rows)))],
+        outputs: vec![bytes_of(&output.repeat(rows))],
+    }
+}
+
+/// Its golden vectors say that (1, 2) gives `golden`.
 fn artifact(golden: [f32; 2]) -> Vec<u8> {
     let mut parts = ArtifactParts::default();
     let batched = TensorSpec::new(DType::F32, Shape::new(&[1, 2], Some(0)).expect("two axes"));
@@ -53,11 +65,7 @@ fn artifact(golden: [f32; 2]) -> Vec<u8> {
         arena: Extent { fixed: 0, per_row: ARENA_PER_ROW as u64 },
         steps: vec![step],
     }];
-    parts.golden = vec![GoldenVector {
-        head: VectorHead { api: 0, source: Source::Framework, rows: 1, absolute: 0.0, relative: 0.0 },
-        inputs: vec![GoldenValues::Stored(bytes_of(&[1.0, 2.0]))],
-        outputs: vec![bytes_of(&golden)],
-    }];
+    parts.golden = vec![golden_vector(MANY_ROWS, golden), golden_vector(1, golden)];
     emit(&parts).expect("the artifact is small")
 }
 
@@ -156,6 +164,19 @@ fn self_test_counts_vectors_or_says_that_a_result_differs() {
         let status = unsafe { ekiben_self_test(&device.session, &mut vectors) };
         assert_eq!((status, vectors), expected);
     }
+}
+
+#[test]
+fn self_test_skips_vectors_that_do_not_fit_but_not_all_of_them() {
+    let device = Device::new([11.0, 22.0]);
+    let artifact = Artifact::parse(&device.model.0[..device.model_length]).expect("an artifact");
+    let mut arena = Aligned([0; 256]);
+    let mut test = |bytes: usize| self_test(&artifact, &mut arena.0[..bytes]);
+    let report = |framework, skipped| Ok(SelfTestReport { framework, skipped, ..SelfTestReport::default() });
+    assert_eq!(test(ARENA_PER_ROW * MANY_ROWS), report(2, 0));
+    assert_eq!(test(ARENA_PER_ROW), report(1, 1));
+    let error = Error::ArenaTooSmall { needed: ARENA_PER_ROW, given: 16 };
+    assert_eq!(test(16), Err(SelfTestError::Run { vector: 0, error }));
 }
 
 #[test]
