@@ -2,6 +2,7 @@
 
 mod bare;
 mod golden;
+mod recorded;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,6 +19,8 @@ use crate::lowered::LoweredApi;
 use crate::planner::{self, PlanError};
 use crate::service::ServiceError;
 use crate::writer::{PlannedApi, artifact_parts};
+
+pub use recorded::{Recorded, RecordedError};
 
 /// Models that a service can call, by [`ModelFile::tag`].
 pub type Models = BTreeMap<String, Box<dyn Model>>;
@@ -73,6 +76,9 @@ pub enum CompileError {
         /// Why.
         error: EvaluateError,
     },
+    /// The recorded examples cannot be used, or the artifact's answers differ from them.
+    #[error(transparent)]
+    Recorded(#[from] RecordedError),
     /// The manifest cannot be written.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -106,18 +112,19 @@ fn lines(errors: &[ModelError]) -> String {
 /// # Errors
 /// See [`CompileError`].
 pub fn compile_path(path: &Path, store: Option<&Path>) -> Result<CompiledArtifact, CompileError> {
-    compile(&Bundle::open(path, store)?)
+    compile(&Bundle::open(path, store)?, None)
 }
 
-/// Compiles every API of a bundle. The same bundle gives the same bytes.
+/// Compiles every API of a bundle. The same bundle gives the same bytes. With `recorded` examples of the framework's answers,
+/// the artifact is compared with them and takes as many as fit along.
 ///
 /// # Errors
 /// See [`CompileError`].
-pub fn compile(bundle: &Bundle) -> Result<CompiledArtifact, CompileError> {
+pub fn compile(bundle: &Bundle, recorded: Option<&Recorded>) -> Result<CompiledArtifact, CompileError> {
     let (models, provenance) = open_models(bundle)?;
     let apis = lower_apis(bundle, &models)?;
     let manifest = manifest(bundle, &apis, provenance);
-    assemble(manifest, &apis)
+    assemble(manifest, &apis, recorded)
 }
 
 /// What the bundle's APIs compute. `models` are those of [`open_models`].
@@ -185,7 +192,11 @@ fn manifest(bundle: &Bundle, apis: &[LoweredApi], models: Vec<ModelProvenance>) 
 }
 
 /// Plans and writes the APIs' graphs, adds golden vectors, and loads and tests the result.
-fn assemble(manifest: Manifest, apis: &[LoweredApi]) -> Result<CompiledArtifact, CompileError> {
+fn assemble(
+    manifest: Manifest,
+    apis: &[LoweredApi],
+    recorded: Option<&Recorded>,
+) -> Result<CompiledArtifact, CompileError> {
     let plans = apis.iter().map(|api| {
         planner::plan(&api.graph).map_err(|error| CompileError::Plan { api: api.manifest.name.clone(), error })
     });
@@ -194,8 +205,13 @@ fn assemble(manifest: Manifest, apis: &[LoweredApi]) -> Result<CompiledArtifact,
     let planned = planned.map(|(api, plan)| PlannedApi { name: &api.manifest.name, graph: &api.graph, plan });
     let mut parts = artifact_parts(&planned.collect::<Vec<_>>());
     parts.manifest = manifest.to_cbor()?;
-    let size = emit(&parts)?.len();
-    parts.golden = golden::vectors(apis, golden::budget(size))?;
+    let untested = AlignedBytes::from(emit(&parts)?.as_slice());
+    let budget = golden::budget(untested.as_slice().len());
+    if let Some(recorded) = recorded {
+        parts.golden.push(recorded.vector(&Artifact::parse(untested.as_slice())?, &manifest, budget)?);
+    }
+    let left = budget.saturating_sub(parts.golden.iter().map(golden::size).sum());
+    parts.golden.extend(golden::vectors(apis, left)?);
     let bytes = AlignedBytes::from(emit(&parts)?.as_slice());
     let golden = test(bytes.as_slice())?;
     Ok(CompiledArtifact { bytes, manifest, arenas: plans.iter().map(|plan| plan.extent).collect(), golden })

@@ -191,6 +191,34 @@ fn run_compiles_once_and_mends_its_cache() {
 }
 
 #[test]
+fn recorded_answers_are_compared_and_travel_along() {
+    let place = Place::new();
+    let artifact = place.path("model.ekb");
+    let compile = |expected: &Path| {
+        place.run(&[&"compile", &model(), &"-o", &artifact, &"--data", &rows(), &"--expected", &expected])
+    };
+    let (table, lines, wrong) = (place.path("answers.csv"), place.path("answers.jsonl"), place.path("wrong.csv"));
+    fs::write(&table, ANSWERS).unwrap();
+    fs::write(&lines, "0\n0\n1\n2\n2\n2\n2\n").unwrap();
+    fs::write(&wrong, ANSWERS.replace('1', "2")).unwrap();
+    for expected in [&table, &lines] {
+        assert_eq!(compile(expected).status.code(), Some(0));
+        let passed = place.ok(&[&"self-test", &artifact]);
+        assert!(passed.contains("framework 1, reference"), "{passed}");
+        fs::remove_file(&artifact).unwrap();
+    }
+    let refused = compile(&wrong);
+    assert_eq!(refused.status.code(), Some(5));
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(message.contains("element 2: recorded 2, computed 1"), "{message}");
+    assert!(!artifact.exists());
+    fs::write(&wrong, "label\n0\n").unwrap();
+    let refused = compile(&wrong);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("the columns must be prediction"));
+}
+
+#[test]
 fn what_is_refused_is_named() {
     let place = Place::new();
     let none = place.path("none");

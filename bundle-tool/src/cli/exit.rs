@@ -3,7 +3,7 @@
 use ekiben_edge::cli::{Exit, Failure};
 
 use crate::bundle::BundleError;
-use crate::compile::{CompileError, ModelError};
+use crate::compile::{CompileError, ModelError, RecordedError};
 use crate::frontend::FrontendError;
 use crate::service::ServiceError;
 
@@ -12,6 +12,8 @@ impl From<CompileError> for Failure {
         let exit = match &error {
             CompileError::Models(errors) if errors.iter().any(is_unsupported) => Exit::Unsupported,
             CompileError::Model(error) if is_unsupported(error) => Exit::Unsupported,
+            CompileError::Recorded(RecordedError::Differs { .. }) => Exit::Differs,
+            CompileError::Recorded(RecordedError::Api { .. }) => Exit::Usage,
             CompileError::Service(ServiceError::Source(_)) => Exit::Failure,
             CompileError::Service(_) => Exit::Unsupported,
             _ => Exit::Failure,

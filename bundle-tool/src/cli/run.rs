@@ -42,7 +42,7 @@ impl Run {
         if let Some(cached) = cached.as_deref().filter(|path| is_sound(path)) {
             return self.options.run(cached);
         }
-        let compiled = compile(&bundle)?;
+        let compiled = compile(&bundle, None)?;
         if let Some(cached) = cached.filter(|path| OutputFile::write(path, compiled.bytes()).is_ok()) {
             return self.options.run(&cached);
         }

@@ -14,9 +14,24 @@ const FIRST_SEED: u64 = 0xE1B0;
 /// Rows of each vector, in the order in which they are made.
 const ROWS: [u32; 4] = [1, 3, 1, 1];
 
+/// Bytes of a vector's head, of a seeded input, and of a stored input beside its values.
+pub(super) const HEAD: usize = 20;
+const SEEDED: usize = 28;
+pub(super) const STORED: usize = 8;
+
 /// Bytes that all golden vectors of an artifact of `size` bytes may take.
 pub(super) fn budget(size: usize) -> usize {
     (size / 100).max(4096)
+}
+
+/// Bytes of a finished vector in the artifact.
+pub(super) fn size(vector: &GoldenVector) -> usize {
+    let inputs = vector.inputs.iter().map(|input| match input {
+        GoldenValues::Stored(values) => STORED + values.len(),
+        GoldenValues::Seeded(..) => SEEDED,
+    });
+    let outputs = vector.outputs.iter().map(|values| size_of::<u32>() + values.len());
+    HEAD + inputs.chain(outputs).sum::<usize>()
 }
 
 /// At most [`ROWS`]`.len()` vectors per API that together take at most `budget` bytes.
@@ -47,8 +62,6 @@ fn bytes(spec: &TensorSpec, rows: u32) -> Option<usize> {
 
 /// Bytes of a vector in the artifact.
 fn cost(graph: &Graph, rows: u32) -> Option<usize> {
-    const HEAD: usize = 20;
-    const SEEDED: usize = 28;
     let inputs = graph.inputs().len().checked_mul(SEEDED)?;
     graph.outputs().iter().try_fold(HEAD.checked_add(inputs)?, |sum, &id| {
         sum.checked_add(size_of::<u32>())?.checked_add(bytes(&graph.spec(id), rows)?)

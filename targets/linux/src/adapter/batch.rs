@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use ekiben_runtime::artifact::plans::ApiRecord;
 use ekiben_runtime::artifact::strings::Strings;
+use ekiben_runtime::artifact::tensors::TensorRecord;
 use ekiben_runtime::{Artifact, DType, Executor, TensorSpec};
 use serde_json::Value;
 
@@ -34,6 +35,17 @@ fn categories(strings: &Strings<'_>, table: u32) -> HashMap<String, u32> {
 }
 
 impl InputBuffer {
+    /// An empty buffer for a tensor of an artifact.
+    pub fn new(artifact: &Artifact<'_>, record: &TensorRecord) -> Self {
+        let strings = artifact.strings();
+        Self {
+            name: record.name.and_then(|name| strings.get(name)).unwrap_or_default().to_owned(),
+            spec: record.spec,
+            bytes: Vec::new(),
+            categories: record.spec.table.map(|table| categories(&strings, table)).unwrap_or_default(),
+        }
+    }
+
     /// True when the elements are written as numbers.
     pub(super) fn is_numeric(&self) -> bool {
         self.spec.dtype != DType::Category
@@ -59,13 +71,24 @@ impl InputBuffer {
         match (value, self.spec.dtype) {
             (Value::String(text), _) => self.push_text(text),
             (Value::Null, DType::Category) => self.push_text(""),
-            (Value::Null, dtype) => Number::Float(f64::NAN).push(dtype, false, &mut self.bytes),
+            (Value::Null, _) => self.push_float(f64::NAN),
             (value, _) => self.push_element(value, false),
         }
     }
 
-    /// Appends an element of a JSON array. With `truncate`, floats lose their fraction in an integer tensor as in numpy.
-    pub(super) fn push_element(&mut self, value: &Value, truncate: bool) -> Result<(), String> {
+    /// Appends a float, NaN standing for a missing value.
+    ///
+    /// # Errors
+    /// When the type cannot hold it.
+    pub fn push_float(&mut self, value: f64) -> Result<(), String> {
+        Number::Float(value).push(self.spec.dtype, false, &mut self.bytes)
+    }
+
+    /// Appends an element of a JSON array: a number, or a text for a category. With `truncate`, floats lose their fraction in an integer tensor as in numpy.
+    ///
+    /// # Errors
+    /// What is wrong with the value, and what the type needs.
+    pub fn push_element(&mut self, value: &Value, truncate: bool) -> Result<(), String> {
         match (self.spec.dtype, value) {
             (DType::Category, Value::String(text)) => {
                 self.push_category(text);
@@ -98,12 +121,7 @@ impl Batch {
     /// An empty batch for an API of an artifact.
     pub fn new(artifact: &Artifact<'_>, api: &ApiRecord) -> Self {
         let records = (0..api.inputs.into()).filter_map(|index| artifact.api_input(api, index));
-        let inputs = records.map(|record| InputBuffer {
-            name: record.name.and_then(|name| artifact.strings().get(name)).unwrap_or_default().to_owned(),
-            spec: record.spec,
-            bytes: Vec::new(),
-            categories: record.spec.table.map(|table| categories(&artifact.strings(), table)).unwrap_or_default(),
-        });
+        let inputs = records.map(|record| InputBuffer::new(artifact, &record));
         Self { inputs: inputs.collect(), rows: 0 }
     }
 

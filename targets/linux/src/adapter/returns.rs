@@ -47,6 +47,11 @@ impl<'a> Answer<'a> {
         Ok(Self { outputs: outputs.collect::<Result<_, _>>()?, strings: artifact.strings(), rows: executor.rows() })
     }
 
+    /// Outputs of `rows` rows that are elsewhere than in an executor.
+    pub fn of(outputs: Vec<View<'a>>, strings: Strings<'a>, rows: usize) -> Self {
+        Self { outputs, strings, rows }
+    }
+
     /// Walks the answer to the whole batch.
     ///
     /// # Errors
