@@ -20,6 +20,7 @@ enum Verb {
     Score(device::Score),
     Run(cli::Run),
     Bench(device::Bench),
+    Package(cli::Package),
 }
 
 fn main() -> std::process::ExitCode {
@@ -30,5 +31,6 @@ fn main() -> std::process::ExitCode {
         Verb::Score(score) => score.run(),
         Verb::Run(run) => run.run(),
         Verb::Bench(bench) => bench.run(),
+        Verb::Package(package) => package.run(),
     })
 }

@@ -219,6 +219,21 @@ fn recorded_answers_are_compared_and_travel_along() {
 }
 
 #[test]
+fn a_firmware_package_is_listed_file_by_file() {
+    let place = Place::new();
+    let (artifact, folder) = (place.compiled(), place.path("generated"));
+    let listed = place.ok(&[&"package", &artifact, &"--as", &"firmware", &"-o", &folder]);
+    let names: Vec<_> = listed.lines().map(|line| Path::new(line).strip_prefix(&folder).unwrap().to_owned()).collect();
+    assert!(names.iter().any(|name| name.as_os_str() == "model.h"), "{listed}");
+    for name in &names {
+        assert!(fs::metadata(folder.join(name)).unwrap().len() > 0, "{name:?}");
+    }
+    fs::write(&artifact, b"EKIBEN").unwrap();
+    assert_eq!(place.fails(&[&"package", &artifact, &"--as", &"firmware", &"-o", &folder]).0, 6);
+    assert_eq!(place.fails(&[&"package", &artifact, &"-o", &folder]).0, 2);
+}
+
+#[test]
 fn what_is_refused_is_named() {
     let place = Place::new();
     let none = place.path("none");

@@ -61,11 +61,13 @@ struct Block([u8; 16]);
 pub struct ArenaBuffer(Vec<Block>);
 
 impl ArenaBuffer {
-    /// At least `bytes` bytes, aligned for an arena.
+    /// At least `bytes` bytes, aligned for an arena; fewer when the system refuses that many, which [`Executor::new`] then
+    /// reports as [`Error::ArenaTooSmall`].
     pub fn get(&mut self, bytes: usize) -> &mut [u8] {
         let blocks = bytes.div_ceil(size_of::<Block>());
-        if self.0.len() < blocks {
-            self.0.resize(blocks, Block::default());
+        let missing = blocks.saturating_sub(self.0.len());
+        if self.0.try_reserve_exact(missing).is_ok() {
+            self.0.resize(self.0.len().max(blocks), Block::default());
         }
         bytemuck::cast_slice_mut(&mut self.0)
     }

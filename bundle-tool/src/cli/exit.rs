@@ -5,6 +5,7 @@ use ekiben_edge::cli::{Exit, Failure};
 use crate::bundle::BundleError;
 use crate::compile::{CompileError, ModelError, RecordedError};
 use crate::frontend::FrontendError;
+use crate::package::PackageError;
 use crate::service::ServiceError;
 
 impl From<CompileError> for Failure {
@@ -25,6 +26,16 @@ impl From<CompileError> for Failure {
 impl From<BundleError> for Failure {
     fn from(error: BundleError) -> Self {
         Self::new(Exit::Failure, error)
+    }
+}
+
+impl From<PackageError> for Failure {
+    fn from(error: PackageError) -> Self {
+        let exit = match &error {
+            PackageError::Load { .. } => Exit::Corrupt,
+            _ => Exit::Failure,
+        };
+        Self::new(exit, error)
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod compile;
 mod exit;
+mod package;
 mod run;
 
 pub use compile::Compile;
+pub use package::Package;
 pub use run::Run;

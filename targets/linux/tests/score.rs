@@ -217,6 +217,15 @@ fn rows_stream_in_batches_and_give_the_same_answers() {
 }
 
 #[test]
+fn a_batch_too_large_for_memory_is_an_error() {
+    let mut fixture = Fixture::new(array(None), Returns::output(1));
+    for batch in [usize::MAX, usize::MAX / 64] {
+        let refused = fixture.rows("1,2,3\n", Table::Csv, Table::Csv, batch);
+        assert!(matches!(refused, Err(ScoreError::Run(_))), "{refused:?}");
+    }
+}
+
+#[test]
 fn faults_in_rows_are_named_by_line_and_column() {
     let mut named = Fixture::new(InputAdapter::Dataframe(frame(None, &["a", "b", "c"])), Returns::output(1));
     let cases = [
