@@ -3,6 +3,7 @@
 pub mod forest;
 pub mod pickle;
 pub mod sklearn;
+pub mod tflite;
 
 use ekiben_runtime::TensorSpec;
 
@@ -35,7 +36,7 @@ type Open = fn(&[u8]) -> Result<Box<dyn Model>, FrontendError>;
 fn frontend(format: ModelFormat) -> (&'static str, Option<Open>) {
     match format {
         ModelFormat::Onnx => ("onnx", None),
-        ModelFormat::Tflite => ("tflite", None),
+        ModelFormat::Tflite => ("tflite", Some(tflite::open)),
         ModelFormat::Pickle | ModelFormat::Compressed => ("sklearn", Some(sklearn::open)),
         ModelFormat::XgboostBinary | ModelFormat::Ubjson | ModelFormat::Json => ("xgboost", None),
         ModelFormat::LightgbmText => ("lightgbm", None),

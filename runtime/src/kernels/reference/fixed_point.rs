@@ -48,6 +48,13 @@ impl Factor {
         let right = self.shift.saturating_neg().clamp(0, 31) as u32;
         rounding_shift(high_mul(x.wrapping_shl(left), self.multiplier), right)
     }
+
+    /// `x` times the factor, rounded once: to the nearest, halves up.
+    pub fn apply_exactly(self, x: i32) -> i32 {
+        let shift = 31 - self.shift.clamp(-31, 30);
+        let product = i64::from(x) * i64::from(self.multiplier);
+        (product.wrapping_add(1 << (shift - 1)) >> shift) as i32
+    }
 }
 
 /// A factor for each channel, or one for all.
@@ -113,9 +120,12 @@ mod tests {
             for x in [i32::MIN, -1, 0, 1, i32::MAX] {
                 Factor { multiplier: i32::MIN, shift }.apply(x);
                 Factor { multiplier: i32::MAX, shift }.apply(x);
+                Factor { multiplier: i32::MIN, shift }.apply_exactly(x);
             }
         }
         assert_eq!(Factor { multiplier: 1 << 30, shift: 1 }.apply(77), 77);
         assert_eq!(Factor { multiplier: 1 << 30, shift: -1 }.apply(77), 20, "77 / 4, rounded to 39 / 2, then to 20");
+        assert_eq!(Factor { multiplier: 1 << 30, shift: -1 }.apply_exactly(77), 19);
+        assert_eq!(Factor { multiplier: 1 << 30, shift: 0 }.apply_exactly(-3), -1);
     }
 }

@@ -9,7 +9,11 @@ use super::window::Sliding;
 /// Channels that a depthwise convolution sums at a time.
 const BLOCK: usize = 16;
 
-/// Turns sums into int8: `clip(factor[channel] * (sum + bias[channel]) + zero)`.
+/// Turns sums into int8: `clip(factor[channel] * (sum + bias[channel]) + zero)`, the product rounded by [`Factor::apply`] in
+/// convolutions and by [`Factor::apply_exactly`] in matrix products, as TFLite does.
+///
+/// [`Factor::apply`]: super::fixed_point::Factor::apply
+/// [`Factor::apply_exactly`]: super::fixed_point::Factor::apply_exactly
 #[derive(Clone, Copy, Debug)]
 pub struct Requantize<'a> {
     /// Added to the sums.
@@ -21,10 +25,18 @@ pub struct Requantize<'a> {
 }
 
 impl Requantize<'_> {
-    /// The value to be stored for a channel's sum.
+    fn biased(&self, channel: usize, sum: i32) -> i32 {
+        sum.wrapping_add(self.bias.and_then(|bias| bias.get(channel)).copied().unwrap_or(0))
+    }
+
+    /// The value to be stored for a channel's sum, rounded twice.
     pub fn store(&self, channel: usize, sum: i32) -> i8 {
-        let bias = self.bias.and_then(|bias| bias.get(channel)).copied().unwrap_or(0);
-        self.target.store(self.factors.at(channel).apply(sum.wrapping_add(bias)))
+        self.target.store(self.factors.at(channel).apply(self.biased(channel, sum)))
+    }
+
+    /// The value to be stored for a channel's sum, rounded once.
+    pub fn store_exactly(&self, channel: usize, sum: i32) -> i8 {
+        self.target.store(self.factors.at(channel).apply_exactly(self.biased(channel, sum)))
     }
 }
 

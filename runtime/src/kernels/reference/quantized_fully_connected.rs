@@ -4,7 +4,7 @@ use super::quantized_conv2d::{Requantize, dot};
 
 /// `out[row, u] = clip(factor[u] * (sum over k of (input[row, k] - zero) * weights[u, k] + bias[u]) + target zero)`.
 ///
-/// Rows have `columns` elements; sums wrap.
+/// Rows have `columns` elements; sums wrap; the product with the factor is rounded once.
 pub fn fully_connected(
     columns: usize,
     (input, zero): (&[i8], i8),
@@ -18,7 +18,7 @@ pub fn fully_connected(
     }
     for (row, out) in input.chunks_exact(columns).zip(out.chunks_exact_mut(units)) {
         for (unit, (out, weights)) in out.iter_mut().zip(weights.chunks_exact(columns)).enumerate() {
-            *out = requantize.store(unit, dot(0, row, zero, weights));
+            *out = requantize.store_exactly(unit, dot(0, row, zero, weights));
         }
     }
 }

@@ -1,0 +1,368 @@
+//! Lowers a checked TFLite file to the graph, operator by operator.
+
+mod dense;
+mod elementwise;
+mod images;
+mod layout;
+
+use std::collections::HashMap;
+
+use ekiben_runtime::ops::Op;
+use ekiben_runtime::ops::conv2d::Clamp;
+use ekiben_runtime::ops::quantized_conv2d::Factor;
+use ekiben_runtime::ops::unary::{Unary, UnaryKind};
+use ekiben_runtime::tensor::{Element, Quantization};
+use ekiben_runtime::{DType, Shape, TensorSpec};
+use tract_tflite::tflite::BuiltinOperator;
+
+use super::file::{File, Operator, Tensor};
+use super::quantization;
+use crate::frontend::{Blocker, FrontendError, NamedTensor};
+use crate::graph::{ConstantError, Graph, GraphError, TensorId};
+
+/// Constants may take this many times the file's size, plus a mebibyte: tensors can share buffers, and factors are worked out.
+pub(super) const CONSTANT_FACTOR: u64 = 8;
+
+/// The most bytes of a tensor, for one row of the batch.
+pub(super) const MAX_TENSOR_BYTES: u64 = i32::MAX as u64;
+
+/// A dimension worked out from shapes: `factor`, times the batch where `batched`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Dimension {
+    factor: i64,
+    batched: bool,
+}
+
+/// What is known of a tensor of the file.
+#[derive(Clone, Debug)]
+enum Value {
+    /// A tensor of the graph.
+    Tensor(TensorId),
+    /// Whole numbers that are worked out at compile time.
+    Numbers(Vec<Dimension>),
+    /// The result of an operator that cannot be translated.
+    Unknown,
+}
+
+/// Why an operator cannot be lowered.
+#[derive(Debug)]
+enum Stop {
+    /// It is not translated: the reason.
+    Unsupported(String),
+    /// It reads the result of one that is not translated.
+    Unknown,
+    /// The file is damaged, or too large.
+    Malformed(FrontendError),
+}
+
+impl From<String> for Stop {
+    fn from(reason: String) -> Self {
+        Self::Unsupported(reason)
+    }
+}
+
+impl From<&str> for Stop {
+    fn from(reason: &str) -> Self {
+        Self::Unsupported(reason.to_owned())
+    }
+}
+
+impl From<GraphError> for Stop {
+    fn from(error: GraphError) -> Self {
+        Self::Unsupported(error.error.to_string())
+    }
+}
+
+impl From<ConstantError> for Stop {
+    fn from(error: ConstantError) -> Self {
+        Self::Malformed(error.into())
+    }
+}
+
+impl From<FrontendError> for Stop {
+    fn from(error: FrontendError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+/// Appends the model to `graph`, reading `inputs` (one for each input of the file), and returns its outputs.
+pub(super) fn lower(file: &File, graph: &mut Graph, inputs: &[TensorId]) -> Result<Vec<NamedTensor>, FrontendError> {
+    let budget = (file.length as u64).saturating_mul(CONSTANT_FACTOR).saturating_add(1 << 20);
+    let values = file.inputs.iter().copied().zip(inputs.iter().map(|&id| Value::Tensor(id))).collect();
+    let mut lowering = Lowering { file, graph, values, budget };
+    let mut blockers = Vec::new();
+    for operator in &file.operators {
+        match lowering.operator(operator) {
+            Ok(result) => lowering.finish(operator, result)?,
+            Err(Stop::Malformed(error)) => return Err(error),
+            Err(Stop::Unknown) => lowering.give_up(operator),
+            Err(Stop::Unsupported(reason)) => {
+                let (node, name) = (file.node_name(operator).to_owned(), operator.operator.clone());
+                blockers.push(Blocker { node, operator: name, reason });
+                lowering.give_up(operator);
+            }
+        }
+    }
+    if !blockers.is_empty() {
+        return Err(FrontendError::Unsupported(blockers));
+    }
+    file.outputs.iter().map(|&output| lowering.output(output)).collect()
+}
+
+struct Lowering<'a> {
+    file: &'a File,
+    graph: &'a mut Graph,
+    values: HashMap<usize, Value>,
+    /// Bytes of constants that may still be added.
+    budget: u64,
+}
+
+impl<'a> Lowering<'a> {
+    /// Lowers one operator, by its code.
+    fn operator(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
+        match operator.code {
+            BuiltinOperator::CONV_2D => self.conv2d(operator),
+            BuiltinOperator::DEPTHWISE_CONV_2D => self.depthwise_conv2d(operator),
+            BuiltinOperator::FULLY_CONNECTED => self.fully_connected(operator),
+            BuiltinOperator::AVERAGE_POOL_2D | BuiltinOperator::MAX_POOL_2D => self.pool2d(operator),
+            BuiltinOperator::MEAN => self.mean(operator),
+            BuiltinOperator::PAD => self.pad(operator),
+            BuiltinOperator::ADD
+            | BuiltinOperator::SUB
+            | BuiltinOperator::MUL
+            | BuiltinOperator::DIV
+            | BuiltinOperator::MAXIMUM
+            | BuiltinOperator::MINIMUM => self.binary(operator),
+            BuiltinOperator::RELU
+            | BuiltinOperator::RELU6
+            | BuiltinOperator::RELU_N1_TO_1
+            | BuiltinOperator::LEAKY_RELU
+            | BuiltinOperator::LOGISTIC
+            | BuiltinOperator::TANH
+            | BuiltinOperator::HARD_SWISH
+            | BuiltinOperator::EXP
+            | BuiltinOperator::NEG => self.unary(operator),
+            BuiltinOperator::SOFTMAX => self.softmax(operator),
+            BuiltinOperator::QUANTIZE => self.quantize(operator),
+            BuiltinOperator::DEQUANTIZE => self.dequantize(operator),
+            BuiltinOperator::RESHAPE => self.reshape(operator),
+            BuiltinOperator::SQUEEZE => self.squeeze(operator),
+            BuiltinOperator::EXPAND_DIMS => self.expand_dims(operator),
+            BuiltinOperator::TRANSPOSE => self.transpose(operator),
+            BuiltinOperator::CONCATENATION => self.concatenation(operator),
+            BuiltinOperator::SHAPE => self.shape(operator),
+            BuiltinOperator::STRIDED_SLICE => self.strided_slice(operator),
+            BuiltinOperator::PACK => self.pack(operator),
+            _ => Err("this operator is not translated. Remove it from the model, or compute it before or after".into()),
+        }
+    }
+
+    /// Notes the result of an operator, after comparing it with what the file states.
+    fn finish(&mut self, operator: &Operator, result: Value) -> Result<(), FrontendError> {
+        let &[output] = operator.outputs.as_slice() else {
+            let reason = format!("{} outputs instead of one", operator.outputs.len());
+            return Err(FrontendError::malformed(self.place(operator), reason));
+        };
+        if self.values.contains_key(&output) || self.file.tensors[output].data.is_some() {
+            return Err(FrontendError::malformed(self.place(operator), format!("tensor {output} has a value already")));
+        }
+        if let Value::Tensor(id) = result {
+            self.check_result(operator, &self.file.tensors[output], self.graph.spec(id))?;
+            if let Some(quantization) = self.file.tensors[output].quantization.as_ref().and_then(|q| q.per_tensor()) {
+                self.graph.set_quantization(id, quantization);
+            }
+        }
+        self.values.insert(output, result);
+        Ok(())
+    }
+
+    fn check_result(&self, operator: &Operator, stated: &Tensor, spec: TensorSpec) -> Result<(), FrontendError> {
+        if spec.bytes().is_none_or(|bytes| bytes > MAX_TENSOR_BYTES) {
+            let reason = format!("the result {} {} takes more than {MAX_TENSOR_BYTES} bytes", spec.dtype, spec.shape);
+            return Err(FrontendError::malformed(self.place(operator), reason));
+        }
+        let lengths = spec.shape.factors().iter().map(|&factor| factor as usize);
+        if stated.dtype != Some(spec.dtype) || !lengths.eq(stated.shape.iter().copied()) {
+            let reason = format!("makes {} {}, but the file states {:?}", spec.dtype, spec.shape, stated.shape);
+            return Err(FrontendError::malformed(self.place(operator), reason));
+        }
+        Ok(())
+    }
+
+    /// Marks an operator's results as unknown.
+    fn give_up(&mut self, operator: &Operator) {
+        self.values.extend(operator.outputs.iter().map(|&output| (output, Value::Unknown)));
+    }
+
+    /// An output of the model.
+    fn output(&mut self, tensor: usize) -> Result<NamedTensor, FrontendError> {
+        let malformed = |reason: &str| FrontendError::malformed(self.file.tensors[tensor].place(), reason);
+        let id = match self.values.get(&tensor) {
+            Some(Value::Tensor(id)) => *id,
+            Some(_) => return Err(malformed("an output that is a shape and no tensor")),
+            None => return Err(malformed("an output that no operator makes")),
+        };
+        let shape = self.graph.shape(id);
+        if shape.batch_axis().is_some_and(|axis| axis != 0 || shape.factor(axis) != Some(1)) {
+            return Err(malformed("an output that does not have one row for each row of the batch"));
+        }
+        let name = self.file.public_name(tensor).to_owned();
+        Ok(NamedTensor { name, tensor: id })
+    }
+
+    fn place(&self, operator: &Operator) -> String {
+        format!("operator {} ({})", self.file.node_name(operator), operator.operator)
+    }
+
+    /// The file's tensor at an input, which must be there.
+    fn stated(&self, operator: &Operator, input: usize) -> Result<&'a Tensor, Stop> {
+        self.optional(operator, input).map(|index| &self.file.tensors[index]).ok_or_else(|| {
+            Stop::Malformed(FrontendError::malformed(self.place(operator), format!("input {input} is missing")))
+        })
+    }
+
+    /// The file's index of the tensor at an input.
+    fn optional(&self, operator: &Operator, input: usize) -> Option<usize> {
+        operator.inputs.get(input).copied().flatten()
+    }
+
+    /// The value at an input: one computed before, or a constant of the file.
+    fn value(&mut self, operator: &'a Operator, input: usize) -> Result<Value, Stop> {
+        let stated = self.stated(operator, input)?;
+        let index = self.optional(operator, input).unwrap_or_default();
+        match self.values.get(&index) {
+            Some(Value::Unknown) => return Err(Stop::Unknown),
+            Some(value) => return Ok(value.clone()),
+            None => {}
+        }
+        let Some(data) = &stated.data else {
+            let reason = format!("input {input}, {}, is read before anything makes it", stated.place());
+            return Err(Stop::Malformed(FrontendError::malformed(self.place(operator), reason)));
+        };
+        let shape = Shape::fixed(&stated.shape).map_err(|error| FrontendError::malformed(stated.place(), error))?;
+        let spec = TensorSpec::new(stated.known_dtype().map_err(|error| Stop::Unsupported(error.to_string()))?, shape);
+        self.charge(data.len())?;
+        let id = self.graph.add_constant_bytes(&stated.name, spec, data)?;
+        self.values.insert(index, Value::Tensor(id));
+        Ok(Value::Tensor(id))
+    }
+
+    /// The tensor of the graph at an input.
+    fn tensor(&mut self, operator: &'a Operator, input: usize) -> Result<TensorId, Stop> {
+        match self.value(operator, input)? {
+            Value::Tensor(id) => Ok(id),
+            Value::Numbers(_) | Value::Unknown => Err(format!("input {input} is computed from shapes").into()),
+        }
+    }
+
+    /// As [`Self::tensor`], for an input that may be absent.
+    fn optional_tensor(&mut self, operator: &'a Operator, input: usize) -> Result<Option<TensorId>, Stop> {
+        self.optional(operator, input).map(|_| self.tensor(operator, input)).transpose()
+    }
+
+    /// The whole numbers at an input: worked out from shapes, or constants of the file.
+    fn numbers(&mut self, operator: &'a Operator, input: usize) -> Result<Vec<Dimension>, Stop> {
+        let index = self.optional(operator, input);
+        if let Some(Value::Numbers(numbers)) = index.and_then(|index| self.values.get(&index)) {
+            return Ok(numbers.clone());
+        }
+        let stated = self.stated(operator, input)?;
+        let fixed = |factor| Dimension { factor, batched: false };
+        match (&stated.data, stated.dtype) {
+            (Some(data), Some(DType::I32)) => {
+                Ok(data.as_chunks().0.iter().map(|bytes| fixed(i32::from_le_bytes(*bytes).into())).collect())
+            }
+            (Some(data), Some(DType::I64)) => {
+                Ok(data.as_chunks().0.iter().map(|bytes| fixed(i64::from_le_bytes(*bytes))).collect())
+            }
+            _ if index.is_some_and(|index| matches!(self.values.get(&index), Some(Value::Unknown))) => {
+                Err(Stop::Unknown)
+            }
+            _ => Err(format!("input {input} is not a list of whole numbers known at compile time").into()),
+        }
+    }
+
+    /// As [`Self::numbers`], for numbers that do not depend on the batch.
+    fn fixed_numbers(&mut self, operator: &'a Operator, input: usize) -> Result<Vec<i64>, Stop> {
+        let numbers = self.numbers(operator, input)?;
+        if numbers.iter().any(|number| number.batched) {
+            return Err(format!("input {input} depends on the batch").into());
+        }
+        Ok(numbers.into_iter().map(|number| number.factor).collect())
+    }
+
+    /// Scale and zero point of the int8 tensor at an input.
+    fn input_quantization(&self, operator: &Operator, input: usize) -> Result<(f32, i8), Stop> {
+        int8_quantization(self.stated(operator, input)?)
+    }
+
+    /// Scale and zero point of the operator's result.
+    fn output_quantization(&self, operator: &Operator) -> Result<Quantization, Stop> {
+        let output = operator.outputs.first().map(|&output| &self.file.tensors[output]);
+        let output = output.ok_or("the operator has no output")?;
+        let (scale, zero) = int8_quantization(output)?;
+        Ok(Quantization { scale, zero_point: zero.into() })
+    }
+
+    fn charge(&mut self, bytes: usize) -> Result<(), Stop> {
+        let left = self.budget.checked_sub(bytes as u64);
+        self.budget = left.ok_or_else(|| {
+            let reason =
+                format!("constants take more than {CONSTANT_FACTOR} times the file: its tensors share too few buffers");
+            Stop::Malformed(FrontendError::malformed("tensors", reason))
+        })?;
+        Ok(())
+    }
+
+    /// Adds a constant list that the file does not hold.
+    fn list<T: Element>(
+        &mut self,
+        operator: &Operator,
+        dtype: DType,
+        dims: &[usize],
+        list: &[T],
+    ) -> Result<TensorId, Stop> {
+        self.charge(size_of_val(list))?;
+        Ok(self.graph.add_constant(self.file.node_name(operator), dtype, dims, list)?)
+    }
+
+    /// Adds multipliers and shifts.
+    fn factors(&mut self, operator: &Operator, factors: &[Factor]) -> Result<[TensorId; 2], Stop> {
+        let multipliers: Vec<i32> = factors.iter().map(|factor| factor.multiplier).collect();
+        let shifts: Vec<i32> = factors.iter().map(|factor| factor.shift).collect();
+        let dims = [factors.len()];
+        Ok([self.list(operator, DType::I32, &dims, &multipliers)?, self.list(operator, DType::I32, &dims, &shifts)?])
+    }
+
+    /// Adds a node of one output, named as the tensor that it makes.
+    fn add(&mut self, operator: &Operator, op: impl Into<Op>, inputs: &[Option<TensorId>]) -> Result<TensorId, Stop> {
+        let outputs = self.graph.add_node(self.file.node_name(operator), op, inputs, &[])?;
+        outputs.first().copied().ok_or_else(|| Stop::from("the operator has no output"))
+    }
+
+    /// Applies a fused activation to a float tensor.
+    fn clamp(&mut self, operator: &Operator, clamp: Clamp, id: TensorId) -> Result<TensorId, Stop> {
+        let unary = match clamp {
+            Clamp::NONE => return Ok(id),
+            Clamp::RELU => Unary::of(UnaryKind::Relu),
+            Clamp { low, high } => Unary { kind: UnaryKind::Clip, alpha: low.into(), beta: high.into() },
+        };
+        self.add(operator, unary, &[Some(id)])
+    }
+}
+
+/// Scale and zero point of an int8 tensor.
+fn int8_quantization(tensor: &Tensor) -> Result<(f32, i8), Stop> {
+    let place = tensor.place();
+    let quantized = tensor.quantization.as_ref();
+    let quantized = quantized.ok_or_else(|| FrontendError::malformed(&place, "an int8 tensor without a scale"))?;
+    let one = quantized.per_tensor().ok_or_else(|| format!("{place} has more than one scale"))?;
+    let zero = i8::try_from(one.zero_point);
+    let zero = zero.map_err(|_| FrontendError::malformed(&place, format!("a zero point of {}", one.zero_point)))?;
+    Ok((one.scale, zero))
+}
+
+/// The factor nearest to a real number.
+fn factor(value: f64) -> Result<Factor, Stop> {
+    quantization::factor(value).ok_or_else(|| format!("scales whose ratio is {value}").into())
+}
