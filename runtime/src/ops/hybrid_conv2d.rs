@@ -1,8 +1,8 @@
 //! Convolution of float32 images `[B, H, W, C]` with int8 filters `[O, KH, KW, C / groups]`, summed in integers.
 //!
 //! Inputs: images, filters, an optional float32 bias `[O]`, and the filters' float32 scales, `[O]` or `[1]`. Attributes: as
-//! [`super::conv2d`]. Each image is quantized to int8 with a scale and zero point of its own: [`hybrid::conv2d`]. Scratch: one int8
-//! image.
+//! [`super::conv2d`], then `asymmetric: bool`. Each image is quantized to int8 with a scale of its own, and with a zero point where
+//! `asymmetric`: [`hybrid::conv2d`]. Scratch: one int8 image.
 
 use super::fixed_point::{check_rescale, rescale, scratch_i8};
 use super::window::{check_groups, emit_clamp, emit_window, filters, images, parse_clamp, parse_window, put_images, sliding};
@@ -22,6 +22,8 @@ pub struct HybridConv2d {
     pub groups: u32,
     /// Bounds of the result.
     pub clamp: Clamp,
+    /// Images are quantized with a zero point.
+    pub asymmetric: bool,
 }
 
 impl Operator for HybridConv2d {
@@ -29,13 +31,19 @@ impl Operator for HybridConv2d {
     const NAME: &'static str = Self::ASSIGNED_NAME;
 
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
-        Ok(Self { window: parse_window(reader)?, groups: reader.u32()?, clamp: parse_clamp(reader)? })
+        Ok(Self {
+            window: parse_window(reader)?,
+            groups: reader.u32()?,
+            clamp: parse_clamp(reader)?,
+            asymmetric: reader.bool("asymmetric")?,
+        })
     }
 
     fn emit(&self, writer: &mut Writer<'_>) -> Result<(), BytesError> {
         emit_window(&self.window, writer)?;
         writer.u32(self.groups)?;
-        emit_clamp(self.clamp, writer)
+        emit_clamp(self.clamp, writer)?;
+        writer.bool(self.asymmetric)
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
@@ -58,7 +66,7 @@ impl Operator for HybridConv2d {
         let scratch = operands.scratch()?;
         hybrid::conv2d(
             &sliding,
-            self.groups as usize,
+            (self.groups as usize, self.asymmetric),
             operands.slice(0)?,
             operands.slice(1)?,
             rescale(operands, self.clamp)?,

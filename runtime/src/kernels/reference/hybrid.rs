@@ -34,6 +34,7 @@ fn for_each_image(
     input: &[f32],
     out: &mut [f32],
     scratch: &mut [i8],
+    asymmetric: bool,
     mut convolve: impl FnMut(&[i8], Affine, &mut [f32]),
 ) {
     let (elements, outputs) = (sliding.input.elements(), sliding.output.elements());
@@ -42,24 +43,33 @@ fn for_each_image(
     }
     let (scratch, _) = scratch.split_at_mut(elements);
     for (image, out) in input.chunks_exact(elements).zip(out.chunks_exact_mut(outputs)) {
-        let affine = quantize_asymmetric(image, scratch);
+        let affine = quantize(asymmetric, image, scratch);
         convolve(scratch, affine, out);
     }
 }
 
-/// Convolution as [`quantized_conv2d::conv2d`]: `clamp(sum * scale[o] * image scale + bias[o])`, each image quantized asymmetrically.
+/// Quantizes with or without a zero point.
+fn quantize(asymmetric: bool, input: &[f32], out: &mut [i8]) -> Affine {
+    if asymmetric { quantize_asymmetric(input, out) } else { quantize_symmetric(input, out) }
+}
+
+/// Convolution as [`quantized_conv2d::conv2d`].
+///
+/// With `asymmetric` each image is quantized with a zero point and gives `clamp(sum * scale[o] * image scale + bias[o])`, multiplied from
+/// the left; without, the scales are multiplied first.
 pub fn conv2d(
     sliding: &Sliding,
-    groups: usize,
+    (groups, asymmetric): (usize, bool),
     input: &[f32],
     filters: &[i8],
     rescale: Rescale<'_>,
     out: &mut [f32],
     scratch: &mut [i8],
 ) {
-    for_each_image(sliding, input, out, scratch, |image, affine, out| {
+    for_each_image(sliding, input, out, scratch, asymmetric, |image, affine, out| {
         quantized_conv2d::conv2d(sliding, groups, (image, affine.zero), filters, out, |channel, sum| {
-            let value = sum as f32 * rescale.scale(channel) * affine.scale;
+            let (sum, scale) = (sum as f32, rescale.scale(channel));
+            let value = if asymmetric { sum * scale * affine.scale } else { sum * (affine.scale * scale) };
             rescale.clamp.apply(value + rescale.bias(channel))
         });
     });
@@ -75,7 +85,7 @@ pub fn depthwise_conv2d(
     out: &mut [f32],
     scratch: &mut [i8],
 ) {
-    for_each_image(sliding, input, out, scratch, |image, affine, out| {
+    for_each_image(sliding, input, out, scratch, true, |image, affine, out| {
         quantized_conv2d::depthwise_conv2d(sliding, (image, affine.zero), filters, out, |channel, sum| {
             let value = sum as f32 * (rescale.scale(channel) * affine.scale);
             rescale.clamp.apply(value + rescale.bias(channel))
@@ -100,7 +110,7 @@ pub fn fully_connected(
     }
     let (scratch, _) = scratch.split_at_mut(columns);
     for (row, out) in input.chunks_exact(columns).zip(out.chunks_exact_mut(units)) {
-        let affine = if asymmetric { quantize_asymmetric(row, scratch) } else { quantize_symmetric(row, scratch) };
+        let affine = quantize(asymmetric, row, scratch);
         for (unit, (out, weights)) in out.iter_mut().zip(weights.chunks_exact(columns)).enumerate() {
             let sum = dot(0, scratch, affine.zero, weights);
             let value = sum as f32 * (affine.scale * rescale.scale(unit));

@@ -39,7 +39,10 @@ impl<'a> Lowering<'a> {
             }
             Arithmetic::Hybrid => {
                 let inputs = self.hybrid_inputs(operator, [input, filters], (0, count))?;
-                self.add(operator, HybridConv2d { window, groups, clamp: activation.clamp()? }, &inputs)?
+                // LiteRT quantizes images with a zero point where the filters have a scale for each channel.
+                let asymmetric = self.weight_scales(operator, (0, count))?.len() > 1;
+                let op = HybridConv2d { window, groups, clamp: activation.clamp()?, asymmetric };
+                self.add(operator, op, &inputs)?
             }
             Arithmetic::Int8 => {
                 let (_, input_zero) = self.input_quantization(operator, 0)?;
