@@ -1,6 +1,7 @@
 //! Front-ends: each reads one model format and lowers it to the [graph](crate::graph).
 
 pub mod forest;
+pub mod onnx;
 pub mod pickle;
 pub mod sklearn;
 pub mod tflite;
@@ -35,7 +36,7 @@ type Open = fn(&[u8]) -> Result<Box<dyn Model>, FrontendError>;
 /// The front-end for a format, with the name that a manifest gives the format.
 fn frontend(format: ModelFormat) -> (&'static str, Option<Open>) {
     match format {
-        ModelFormat::Onnx => ("onnx", None),
+        ModelFormat::Onnx => ("onnx", Some(onnx::open)),
         ModelFormat::Tflite => ("tflite", Some(tflite::open)),
         ModelFormat::Pickle | ModelFormat::Compressed => ("sklearn", Some(sklearn::open)),
         ModelFormat::XgboostBinary | ModelFormat::Ubjson | ModelFormat::Json => ("xgboost", None),
@@ -76,7 +77,7 @@ pub fn open(format: ModelFormat, bytes: &[u8]) -> Result<Box<dyn Model>, Fronten
 pub struct ModelInput {
     /// Name in the model.
     pub name: String,
-    /// Type and shape.
+    /// Type and shape. A category has no table yet: [`Model::call`] gives the tensor the one of the texts that the model knows.
     pub spec: TensorSpec,
 }
 

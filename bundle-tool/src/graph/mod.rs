@@ -127,6 +127,11 @@ impl Graph {
         self.tensors[id.0].spec.quantization = Some(quantization);
     }
 
+    /// States which list of strings a category tensor's values index.
+    pub fn set_table(&mut self, id: TensorId, table: u32) {
+        self.tensors[id.0].spec.table = Some(table);
+    }
+
     fn push(&mut self, name: &str, spec: TensorSpec, constant: Option<Rc<AlignedBytes>>) -> TensorId {
         self.tensors.push(Tensor { name: name.to_owned(), spec, constant });
         TensorId(self.tensors.len() - 1)

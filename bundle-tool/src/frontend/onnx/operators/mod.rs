@@ -1,0 +1,124 @@
+//! What each operator is lowered to, one file per family.
+
+mod convolution;
+mod dense;
+mod elementwise;
+mod indexing;
+mod labels;
+mod layout;
+mod linear;
+mod logic;
+mod normalization;
+mod pool;
+mod post_transform;
+mod reduce;
+mod scale;
+mod shape;
+mod sources;
+mod trees;
+mod window;
+
+use tract_onnx::pb::NodeProto;
+
+use super::call::{Call, Lowered, Refusal};
+use crate::frontend::Blocker;
+
+/// Lowers one node.
+pub(super) type Lower = fn(&mut Call<'_>) -> Lowered;
+
+/// True for operators of `ai.onnx.ml`.
+pub(super) fn is_ml(node: &NodeProto) -> bool {
+    node.domain == "ai.onnx.ml"
+}
+
+/// Name of a node's operator, with its domain unless it is the default one.
+pub(super) fn qualified(node: &NodeProto) -> String {
+    match node.domain.as_str() {
+        "" | "ai.onnx" => node.op_type.clone(),
+        domain => format!("{domain}::{}", node.op_type),
+    }
+}
+
+/// How a node's operator is lowered.
+pub(super) fn find(node: &NodeProto) -> Result<Lower, Refusal> {
+    let found = match node.domain.as_str() {
+        "" | "ai.onnx" => default_domain(&node.op_type),
+        "ai.onnx.ml" => ml_domain(&node.op_type),
+        domain => return Err(Refusal(format!("operators of the domain {domain:?} are not supported"))),
+    };
+    found.ok_or_else(|| Refusal("this operator is not supported".to_owned()))
+}
+
+/// Every node whose operator is unknown.
+pub(super) fn unknown(nodes: &[NodeProto]) -> Vec<Blocker> {
+    let blocker = |(position, node): (usize, &NodeProto)| {
+        let Refusal(reason) = find(node).err()?;
+        let name = if node.name.is_empty() { format!("node {position}") } else { node.name.clone() };
+        Some(Blocker { node: name, operator: qualified(node), reason })
+    };
+    nodes.iter().enumerate().filter_map(blocker).collect()
+}
+
+fn default_domain(name: &str) -> Option<Lower> {
+    if let Some(lower) = elementwise::find(name) {
+        return Some(lower);
+    }
+    Some(match name {
+        "And" | "Or" | "Xor" | "Not" | "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "IsNaN"
+        | "Where" => {
+            return logic::find(name);
+        }
+        "ArgMax" => reduce::arg_max,
+        "ArgMin" => reduce::arg_min,
+        "AveragePool" => pool::average,
+        "BatchNormalization" => normalization::batch,
+        "Concat" => layout::concat,
+        "Constant" => sources::constant,
+        "ConstantOfShape" => sources::constant_of_shape,
+        "Conv" => convolution::conv,
+        "DepthToSpace" => layout::depth_to_space,
+        "Expand" => layout::expand,
+        "Flatten" => shape::flatten,
+        "Gather" => indexing::gather,
+        "Gemm" => dense::gemm,
+        "GlobalAveragePool" => pool::global_average,
+        "GlobalMaxPool" => pool::global_max,
+        "InstanceNormalization" => normalization::instance,
+        "LayerNormalization" => normalization::layer,
+        "LogSoftmax" => normalization::log_softmax,
+        "LpNormalization" => normalization::lp,
+        "MatMul" => dense::mat_mul,
+        "MaxPool" => pool::max,
+        "Pad" => layout::pad,
+        "Range" => sources::range,
+        "Reshape" => shape::reshape,
+        "Shape" => shape::shape,
+        "Size" => shape::size,
+        "Slice" => indexing::slice,
+        "Softmax" => normalization::softmax,
+        "SpaceToDepth" => layout::space_to_depth,
+        "Split" => indexing::split,
+        "Squeeze" => shape::squeeze,
+        "Tile" => layout::tile,
+        "Transpose" => layout::transpose,
+        "Unsqueeze" => shape::unsqueeze,
+        _ => return reduce::find(name),
+    })
+}
+
+fn ml_domain(name: &str) -> Option<Lower> {
+    Some(match name {
+        "ArrayFeatureExtractor" => indexing::array_feature_extractor,
+        "Binarizer" => scale::binarizer,
+        "Imputer" => scale::imputer,
+        "LabelEncoder" => labels::encoder,
+        "LinearClassifier" => linear::classifier,
+        "LinearRegressor" => linear::regressor,
+        "Normalizer" => scale::normalizer,
+        "Scaler" => scale::scaler,
+        "TreeEnsembleClassifier" => trees::classifier,
+        "TreeEnsembleRegressor" => trees::regressor,
+        "ZipMap" => labels::zip_map,
+        _ => return None,
+    })
+}

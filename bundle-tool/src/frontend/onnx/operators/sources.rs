@@ -1,0 +1,81 @@
+//! Constants and what is made of shapes alone.
+
+use ekiben_runtime::ops::expand::Expand;
+use ekiben_runtime::{DType, TensorSpec};
+
+use super::super::call::{Call, Lowered, Refusal, one};
+use super::super::tensor;
+use super::shape::shape_of_counts;
+
+/// The largest number of elements that a constant made from a few numbers may have.
+const MAX_ELEMENTS: u64 = 1 << 24;
+
+pub(super) fn constant(call: &mut Call<'_>) -> Lowered {
+    if let Some(value) = call.attributes.tensor("value")? {
+        let constant = tensor::read(value)?;
+        let name = call.name.clone();
+        return one(call.graph.add_constant_bytes(&name, constant.spec, &constant.bytes)?);
+    }
+    if let Some(value) = call.attributes.float("value_float")? {
+        return one(call.constant(DType::F32, &[], &[value])?);
+    }
+    if let Some(values) = call.attributes.floats("value_floats")? {
+        return one(call.constant(DType::F32, &[values.len()], values)?);
+    }
+    if let Some(value) = call.attributes.int("value_int")? {
+        return one(call.constant(DType::I64, &[], &[value])?);
+    }
+    if let Some(values) = call.attributes.ints("value_ints")? {
+        return one(call.constant(DType::I64, &[values.len()], values)?);
+    }
+    call.attributes.finish()?;
+    Err("it has no value".into())
+}
+
+pub(super) fn constant_of_shape(call: &mut Call<'_>) -> Lowered {
+    let counts = call.counts(0)?;
+    let scalar = match call.attributes.tensor("value")? {
+        Some(value) => tensor::read(value)?,
+        None => tensor::Constant {
+            spec: TensorSpec::new(DType::F32, ekiben_runtime::Shape::scalar()),
+            bytes: 0f32.to_le_bytes().to_vec(),
+        },
+    };
+    if scalar.spec.shape.elements() != Some(1) {
+        return Err("attribute value must have one element".into());
+    }
+    let shape = shape_of_counts(&counts.values)?;
+    if shape.elements().is_none_or(|elements| elements > MAX_ELEMENTS) {
+        return Err(Refusal(format!("the shape {shape} is too large")));
+    }
+    let name = call.name.clone();
+    let dtype = scalar.spec.dtype;
+    let spec = TensorSpec::new(dtype, ekiben_runtime::Shape::scalar());
+    let value = call.graph.add_constant_bytes(&name, spec, &scalar.bytes)?;
+    if shape.elements() == Some(0) {
+        let empty = TensorSpec::new(dtype, shape);
+        return one(call.graph.add_constant_bytes(&name, empty, &[])?);
+    }
+    one(call.add_declared(Expand, value, TensorSpec::new(dtype, shape))?)
+}
+
+pub(super) fn range(call: &mut Call<'_>) -> Lowered {
+    let parts = [call.integers(0)?, call.integers(1)?, call.integers(2)?];
+    let [&[start], &[limit], &[step]] = [&parts[0][..], &parts[1][..], &parts[2][..]] else {
+        return Err("start, limit and delta must be scalars".into());
+    };
+    let first = call.tensor(0)?;
+    let dtype = call.dtype(first);
+    let span = limit.checked_sub(start).filter(|_| step != 0).ok_or("delta is 0 or the range too large")?;
+    let count = (i128::from(span) + i128::from(step) - i128::from(step.signum())) / i128::from(step);
+    let count =
+        u64::try_from(count.max(0)).ok().filter(|&count| count <= MAX_ELEMENTS).ok_or("the range is too large")?;
+    let values: Vec<i64> = (0..count as i64).map(|index| start.wrapping_add(index.wrapping_mul(step))).collect();
+    match dtype {
+        DType::I32 => {
+            let values: Vec<i32> = values.iter().map(|&value| value as i32).collect();
+            one(call.constant(dtype, &[values.len()], &values)?)
+        }
+        _ => one(call.constant(DType::I64, &[values.len()], &values)?),
+    }
+}
