@@ -189,55 +189,111 @@ impl Recorded {
             bytes: marks.as_slice(),
         });
         let places = Answer::of(marked.collect(), scorer.artifact.strings(), executor.rows());
-        let mut outputs: Vec<Vec<u8>> = views.iter().map(|view| view.bytes.to_vec()).collect();
-        let mut put = |mark: u64, value: &Value| {
-            let (output, element) = ((mark & !MARK) >> OUTPUT_SHIFT, mark & ((1 << OUTPUT_SHIFT) - 1));
-            put(scorer, &mut outputs, output as usize, element as usize, value)
-        };
+        let outputs = views.iter().map(|view| view.bytes.to_vec()).collect();
+        let mut reader = AnswerReader { scorer, places, rows: executor.rows(), outputs };
         let bytes = read(&self.expected)?;
         match form(&self.expected) {
-            Form::Json => {
-                let answer = serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
-                let mut text = JsonText::default();
-                places.whole(&scorer.api.returns, &mut text)?;
-                pair(&parsed(&text), &answer, &mut put).map_err(failed)?;
+            Form::Json => reader.whole(&bytes),
+            Form::JsonLines => reader.lines(&bytes),
+            Form::Csv => reader.table(&bytes),
+        }
+        .map_err(failed)?;
+        Ok(reader.outputs)
+    }
+}
+
+/// Puts recorded answers into outputs.
+struct AnswerReader<'a> {
+    scorer: &'a Scorer<'a>,
+    /// The outputs with marks for elements.
+    places: Answer<'a>,
+    rows: usize,
+    outputs: Vec<Vec<u8>>,
+}
+
+impl AnswerReader<'_> {
+    /// One JSON value, the answer to a request.
+    fn whole(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let answer = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let mut text = JsonText::default();
+        self.places.whole(&self.scorer.api.returns, &mut text).map_err(|error| error.to_string())?;
+        self.pair(&parsed(&text), &answer)
+    }
+
+    /// One JSON value per row.
+    fn lines(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let mut lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        for row in 0..self.rows {
+            let line = lines.next().ok_or_else(|| format!("no answer for row {}", row + 1))?;
+            let answer = serde_json::from_slice(line).map_err(|error| format!("answer {}: {error}", row + 1))?;
+            let mut text = JsonText::default();
+            self.places.row(&self.scorer.api.returns, row, &mut text).map_err(|error| error.to_string())?;
+            self.pair(&parsed(&text), &answer).map_err(|reason| format!("answer {}: {reason}", row + 1))?;
+        }
+        Ok(())
+    }
+
+    /// One CSV row per row, under the columns that `score` gives them.
+    fn table(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let mut table = csv::Reader::from_reader(bytes);
+        let header = table.headers().map_err(|error| error.to_string())?.clone();
+        let mut cells = CsvCells::default();
+        let mut records = table.records();
+        for row in 0..self.rows {
+            cells.begin_row(row == 0);
+            self.places.row(&self.scorer.api.returns, row, &mut cells).map_err(|error| error.to_string())?;
+            if !header.iter().eq(cells.names()) {
+                return Err(format!("the columns must be {}", cells.names().join(",")));
             }
-            Form::JsonLines => {
-                let mut lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-                for row in 0..executor.rows() {
-                    let line = lines.next().ok_or_else(|| failed(format!("no answer for row {}", row + 1)))?;
-                    let answer = serde_json::from_slice(line);
-                    let answer = answer.map_err(|error| failed(format!("answer {}: {error}", row + 1)))?;
-                    let mut text = JsonText::default();
-                    places.row(&scorer.api.returns, row, &mut text)?;
-                    let paired = pair(&parsed(&text), &answer, &mut put);
-                    paired.map_err(|reason| failed(format!("answer {}: {reason}", row + 1)))?;
-                }
-            }
-            Form::Csv => {
-                let mut table = csv::Reader::from_reader(bytes.as_slice());
-                let header = table.headers().map_err(|error| failed(error.to_string()))?.clone();
-                let mut cells = CsvCells::default();
-                let mut records = table.records();
-                for row in 0..executor.rows() {
-                    cells.begin_row(row == 0);
-                    places.row(&scorer.api.returns, row, &mut cells)?;
-                    let record = records.next().ok_or_else(|| failed(format!("no answer for row {}", row + 1)))?;
-                    let record = record.map_err(|error| failed(error.to_string()))?;
-                    if !header.iter().eq(cells.names()) {
-                        return Err(failed(format!("the columns must be {}", cells.names().join(","))));
-                    }
-                    for (place, field) in cells.cells().iter().zip(&record) {
-                        let place = std::str::from_utf8(place).ok().and_then(|text| text.parse().ok());
-                        let value = serde_json::from_str(field).unwrap_or_else(|_| Value::from(field));
-                        let place = place.map_or(Value::Null, |mark: u64| Value::from(mark));
-                        let paired = pair(&place, &value, &mut put);
-                        paired.map_err(|reason| failed(format!("answer {}: {reason}", row + 1)))?;
-                    }
-                }
+            let record = records.next().ok_or_else(|| format!("no answer for row {}", row + 1))?;
+            let record = record.map_err(|error| error.to_string())?;
+            for (place, field) in cells.cells().iter().zip(&record) {
+                let place = std::str::from_utf8(place).ok().and_then(|text| text.parse::<u64>().ok());
+                let value = serde_json::from_str(field).unwrap_or_else(|_| Value::from(field));
+                let paired = self.pair(&place.map_or(Value::Null, Value::from), &value);
+                paired.map_err(|reason| format!("answer {}: {reason}", row + 1))?;
             }
         }
-        Ok(outputs)
+        Ok(())
+    }
+
+    /// Puts every value of the answer at the element whose mark has its place.
+    fn pair(&mut self, places: &Value, answer: &Value) -> Result<(), String> {
+        match (places, answer) {
+            (Value::Array(places), Value::Array(items)) if places.len() == items.len() => {
+                places.iter().zip(items).try_for_each(|(place, item)| self.pair(place, item))
+            }
+            (Value::Object(places), Value::Object(members)) if places.len() == members.len() => {
+                places.iter().try_for_each(|(key, place)| {
+                    self.pair(place, members.get(key).ok_or_else(|| format!("the answer lacks {key:?}"))?)
+                })
+            }
+            (place, answer) => match place.as_u64().filter(|&place| place >= MARK) {
+                Some(mark) => self.put(mark, answer),
+                // A constant of the answer: nothing is computed there.
+                None if !place.is_array() && !place.is_object() => Ok(()),
+                None => Err(format!("{answer} does not have the form that the API returns")),
+            },
+        }
+    }
+
+    /// Replaces the marked element by a recorded value.
+    fn put(&mut self, mark: u64, value: &Value) -> Result<(), String> {
+        let output = ((mark & !MARK) >> OUTPUT_SHIFT) as usize;
+        let element = (mark & ((1 << OUTPUT_SHIFT) - 1)) as usize;
+        let record = self.scorer.artifact.api_output(&self.scorer.record, output).ok_or("no such output")?;
+        let mut buffer = InputBuffer::new(self.scorer.artifact, &record);
+        match (value, record.spec.dtype) {
+            (Value::String(text), dtype) if dtype.is_float() && text.eq_ignore_ascii_case("nan") => {
+                buffer.push_float(f64::NAN)?;
+            }
+            (Value::Null, dtype) if dtype.is_float() => buffer.push_float(f64::NAN)?,
+            (value, _) => buffer.push_element(value, false)?,
+        }
+        let width = buffer.bytes.len();
+        let slot = self.outputs.get_mut(output).and_then(|bytes| bytes.get_mut(element * width..(element + 1) * width));
+        slot.ok_or("no such element")?.copy_from_slice(&buffer.bytes);
+        Ok(())
     }
 }
 
@@ -252,50 +308,6 @@ fn marks(output: usize, view: &View<'_>) -> AlignedBytes {
         slot.copy_from_slice(&(MARK | (output as u64) << OUTPUT_SHIFT | element as u64).to_le_bytes());
     }
     bytes
-}
-
-/// Calls `put` for every mark with the value at its place in the answer.
-fn pair(places: &Value, answer: &Value, put: &mut dyn FnMut(u64, &Value) -> Result<(), String>) -> Result<(), String> {
-    match (places, answer) {
-        (Value::Array(places), Value::Array(items)) if places.len() == items.len() => {
-            places.iter().zip(items).try_for_each(|(place, item)| pair(place, item, put))
-        }
-        (Value::Object(places), Value::Object(members)) if places.len() == members.len() => {
-            places.iter().try_for_each(|(key, place)| {
-                let member = members.get(key).ok_or_else(|| format!("the answer lacks {key:?}"))?;
-                pair(place, member, put)
-            })
-        }
-        (place, answer) => match place.as_u64().filter(|&place| place >= MARK) {
-            Some(mark) => put(mark, answer),
-            // A constant of the answer: nothing is computed there.
-            None if !place.is_array() && !place.is_object() => Ok(()),
-            None => Err(format!("{answer} does not have the form that the API returns")),
-        },
-    }
-}
-
-/// Replaces an element of an output by a recorded value.
-fn put(
-    scorer: &Scorer<'_>,
-    outputs: &mut [Vec<u8>],
-    output: usize,
-    element: usize,
-    value: &Value,
-) -> Result<(), String> {
-    let record = scorer.artifact.api_output(&scorer.record, output).ok_or("no such output")?;
-    let mut buffer = InputBuffer::new(scorer.artifact, &record);
-    match (value, record.spec.dtype) {
-        (Value::String(text), dtype) if dtype.is_float() && text.eq_ignore_ascii_case("nan") => {
-            buffer.push_float(f64::NAN)?;
-        }
-        (Value::Null, dtype) if dtype.is_float() => buffer.push_float(f64::NAN)?,
-        (value, _) => buffer.push_element(value, false)?,
-    }
-    let width = buffer.bytes.len();
-    let slot = outputs.get_mut(output).and_then(|bytes| bytes.get_mut(element * width..(element + 1) * width));
-    slot.ok_or("no such element")?.copy_from_slice(&buffer.bytes);
-    Ok(())
 }
 
 /// The first rows of a vector, as many as fit.
