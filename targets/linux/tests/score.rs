@@ -217,6 +217,16 @@ fn rows_stream_in_batches_and_give_the_same_answers() {
 }
 
 #[test]
+fn json_decimals_are_read_exactly() {
+    // Readers that round digits and power of ten apart give another float for each of these.
+    for decimal in ["3.9634806967355276", "2.3182529167238846", "0.9671196784464513"] {
+        let value: f64 = decimal.parse().unwrap();
+        let parsed: serde_json::Value = serde_json::from_str(decimal).unwrap();
+        assert_eq!(parsed.as_f64().map(f64::to_bits), Some(value.to_bits()), "{decimal}");
+    }
+}
+
+#[test]
 fn a_batch_too_large_for_memory_is_an_error() {
     let mut fixture = Fixture::new(array(None), Returns::output(1));
     for batch in [usize::MAX, usize::MAX / 64] {
