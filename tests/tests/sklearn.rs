@@ -152,3 +152,18 @@ fn a_method_or_an_input_that_does_not_fit_is_refused_by_name() {
     let error = model.call(&mut graph, "predict", &[]).unwrap_err().to_string();
     assert_eq!(error, "model: 0 inputs, it takes one: X");
 }
+
+#[test]
+fn bare_model_files_compile_and_prove_themselves() {
+    let mut files = 0;
+    for case in &group("sklearn") {
+        for (place, path) in models(case) {
+            let compiled = ekiben::compile::compile_path(&path, None).unwrap_or_else(|e| panic!("{place}: {e}"));
+            assert_eq!(compiled.manifest.apis.len(), 1, "{place}");
+            assert_eq!(compiled.manifest.provenance.models[0].format, "sklearn", "{place}");
+            assert!(compiled.golden.total() > 0, "{place}: golden vectors");
+            files += 1;
+        }
+    }
+    assert!(files >= 400, "{files}");
+}

@@ -6,8 +6,12 @@
 //!
 //! A model takes one tensor `X` of shape `[N, features]`, float64 unless the caller has another type, and computes as
 //! scikit-learn does on one thread: in float64, each operation rounded as numpy rounds it, sums of trees in the order of the
-//! trees. scikit-learn refuses infinities, and NaN except where the estimator says that it takes it; a compiled model
-//! computes with them (see [`tree`](DecisionTree) for where NaN goes).
+//! trees. (Trained or asked with several threads, scikit-learn itself adds trees in any order.)
+//!
+//! scikit-learn refuses infinities, and NaN except where an estimator takes it. A compiled model computes with both: scalers and
+//! logistic regression by IEEE 754, trees as follows. NaN goes where the node's `missing_go_to_left` says, which scikit-learn
+//! writes from 1.3 on: where NaN went in training or, if there was none, with the larger part of the samples. In trees of older
+//! releases, which refuse NaN, it goes right, as `x <= threshold` does not hold.
 
 mod forest;
 mod labels;

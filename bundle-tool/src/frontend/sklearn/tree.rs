@@ -1,8 +1,7 @@
 //! Decision trees.
 //!
-//! A sample goes left where `x[feature] <= threshold`, with `x` rounded to float32 first and the threshold in float64. NaN goes
-//! where the node's `missing_go_to_left` says, which scikit-learn writes from 1.3 on: where NaN went in training or, if there was
-//! none, with the larger part of the samples. Trees of older releases, which refuse NaN, send it right, as the comparison does.
+//! A sample goes left where `x[feature] <= threshold`, with `x` rounded to float32 first and the threshold in float64.
+//! Files of releases before 1.3 do not say where NaN goes.
 
 use ekiben_runtime::DType;
 use ekiben_runtime::ops::arg_reduce::ArgReduce;
@@ -36,7 +35,7 @@ pub struct Split {
     pub feature: usize,
     /// Float32 values up to this one go left.
     pub threshold: f64,
-    /// Whether NaN goes left.
+    /// Whether NaN goes left; false where the file does not say.
     pub missing_left: bool,
     /// Node for samples that go left.
     pub left: usize,
