@@ -141,6 +141,50 @@ fn committed_models_agree_with_litert() {
 }
 
 #[test]
+fn unsupported_operators_are_listed_all_at_once() {
+    for case in group("tflite").iter().filter(|case| case.json.get("unsupported").is_some()) {
+        let error = lower(&case.path("model").expect("a model")).err();
+        let Some(FrontendError::Unsupported(blockers)) = error else { panic!("{}: {error:?}", case.name()) };
+        let mut named: Vec<_> = blockers.iter().map(|blocker| blocker.operator.as_str()).collect();
+        named.sort_unstable();
+        let expected: Vec<_> =
+            case.json["unsupported"].as_array().expect("a list").iter().flat_map(|n| n.as_str()).collect();
+        assert_eq!(named, expected, "{}", case.name());
+        assert!(blockers.iter().all(|blocker| !blocker.node.is_empty() && !blocker.reason.is_empty()));
+    }
+}
+
+#[test]
+fn hostile_models_are_refused() {
+    let hostile = group("hostile");
+    let hostile: Vec<_> = hostile.iter().filter(|case| case.text("input").ends_with(".tflite")).collect();
+    assert!(hostile.len() >= 18, "{}", hostile.len());
+    for case in hostile {
+        let error = lower(&case.path("input").expect("a model")).err();
+        let error = error.unwrap_or_else(|| panic!("{}: {} was accepted", case.name(), case.text("note")));
+        println!("{}: {error}", case.name());
+        assert!(matches!(error, FrontendError::Malformed { .. } | FrontendError::Unsupported(_)), "{error}");
+    }
+}
+
+/// Bytes alive at once where a network of int8 tensors needs most: what its arena is measured against.
+const LIVE_PEAKS: [(&str, u64); 2] = [("kws_int8", 16_000), ("resnet8_int8", 49_152)];
+
+#[test]
+fn arenas_are_as_small_as_what_is_alive() {
+    let Some(folder) = mlperf_models() else { return };
+    for (name, peak) in LIVE_PEAKS {
+        let case = group("mlperf").into_iter().find(|case| case.name() == name).expect("a case");
+        let lowered = lower(&folder.join(case.text("model"))).expect("a model");
+        let (bytes, extent) = artifact(&lowered);
+        let artifact = Artifact::parse(bytes.as_slice()).expect("a sound artifact");
+        println!("{name}: {extent:?}, {:?} bytes for one row", artifact.arena_bytes(0, 1));
+        assert_eq!(extent, Extent { fixed: 0, per_row: peak }, "{name}");
+        assert_eq!(artifact.arena_bytes(0, 1), Some(peak as usize), "{name}");
+    }
+}
+
+#[test]
 fn mlperf_tiny_models_agree_with_litert() {
     let Some(folder) = mlperf_models() else { return };
     for case in group("mlperf") {

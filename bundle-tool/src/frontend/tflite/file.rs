@@ -76,8 +76,9 @@ impl File {
         if bytes.get(4..8) != Some(b"TFL3") {
             return Err(FrontendError::malformed("file", "not a TFLite model: bytes 4 to 7 are not TFL3"));
         }
-        let model = tflite::root_as_model(bytes)
-            .map_err(|error| FrontendError::malformed("file", format!("not a whole TFLite model: {error}")))?;
+        let model = tflite::root_as_model(bytes).map_err(|error| {
+            FrontendError::malformed("file", one_line(&format!("not a whole TFLite model: {error}")))
+        })?;
         let graph = model.subgraphs().filter(|graphs| !graphs.is_empty()).map(|graphs| graphs.get(0));
         let graph = graph.ok_or_else(|| FrontendError::malformed("file", "the model has no subgraph"))?;
         let buffers: Vec<Rc<[u8]>> = model
@@ -112,6 +113,11 @@ impl File {
     pub(super) fn node_name(&self, operator: &Operator) -> &str {
         operator.outputs.first().map_or("", |&output| &self.tensors[output].name)
     }
+}
+
+/// A message without line breaks.
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The names that the model's only signature gives to tensors.
