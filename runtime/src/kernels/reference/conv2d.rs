@@ -1,6 +1,9 @@
 //! Convolutions in f32.
 
-use super::window::Sliding;
+use super::window::{Patch, Sliding};
+
+/// Filters that are summed side by side, so that one sum need not wait for another.
+const BLOCK: usize = 4;
 
 /// Bounds of a fused activation: values outside are replaced by the nearer bound, NaN stays.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,20 +54,46 @@ pub fn conv2d(
     }
     sliding.for_each_pixel(input, out, |pixel, patch| {
         let mut filters = weights.chunks_exact(filter_elements);
-        for (group, pixel) in pixel.chunks_exact_mut(per_group).enumerate() {
-            for (out, filter) in pixel.iter_mut().zip(&mut filters) {
-                *out = if groups == 1 {
-                    let weights = |tap: usize| filter.get(tap * channels..).unwrap_or_default();
-                    patch.runs().fold(0.0, |sum, (tap, run)| dot(sum, run, weights(tap)))
-                } else {
+        if groups == 1 {
+            let mut blocks = pixel.chunks_exact_mut(BLOCK);
+            for (out, filters) in (&mut blocks).zip(weights.chunks_exact(filter_elements.saturating_mul(BLOCK))) {
+                out.copy_from_slice(&sums_of_block(&patch, filters, filter_elements, channels));
+            }
+            let rest = blocks.into_remainder();
+            let done = sliding.output.channels - rest.len();
+            for (out, filter) in rest.iter_mut().zip(filters.skip(done)) {
+                let weights = |tap: usize| filter.get(tap * channels..).unwrap_or_default();
+                *out = patch.runs().fold(0.0, |sum, (tap, run)| dot(sum, run, weights(tap)));
+            }
+        } else {
+            for (group, pixel) in pixel.chunks_exact_mut(per_group).enumerate() {
+                for (out, filter) in pixel.iter_mut().zip(&mut filters) {
                     let taps = patch.weighted(filter, channels);
                     let skipped = group * channels;
-                    taps.fold(0.0, |sum, (run, filter)| dot(sum, run.get(skipped..).unwrap_or_default(), filter))
-                };
+                    *out =
+                        taps.fold(0.0, |sum, (run, filter)| dot(sum, run.get(skipped..).unwrap_or_default(), filter));
+                }
             }
         }
         finish(pixel, bias, clamp);
     });
+}
+
+/// The sums of [`BLOCK`] filters side by side, each in its own order.
+fn sums_of_block(patch: &Patch<'_, f32>, filters: &[f32], filter_elements: usize, channels: usize) -> [f32; BLOCK] {
+    let mut sums = [0.0; BLOCK];
+    let (a, rest) = filters.split_at(filter_elements.min(filters.len()));
+    let (b, rest) = rest.split_at(filter_elements.min(rest.len()));
+    let (c, d) = rest.split_at(filter_elements.min(rest.len()));
+    for (tap, run) in patch.runs() {
+        let at = |filter| <[f32]>::get(filter, tap * channels..).unwrap_or_default();
+        for ((((&x, a), b), c), d) in run.iter().zip(at(a)).zip(at(b)).zip(at(c)).zip(at(d)) {
+            for (sum, weight) in sums.iter_mut().zip([a, b, c, d]) {
+                *sum += x * weight;
+            }
+        }
+    }
+    sums
 }
 
 /// As [`conv2d`] with a group for each input channel. Weights are `[kernel height, kernel width, channels * multiplier]`; output

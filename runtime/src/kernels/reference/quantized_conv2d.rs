@@ -4,10 +4,13 @@
 //! adds nothing. What becomes of the sums is the caller's to say: see [`Requantize`] and the hybrid operators.
 
 use super::fixed_point::{Factors, Target};
-use super::window::Sliding;
+use super::window::{Patch, Sliding};
 
 /// Channels that a depthwise convolution sums at a time.
 const BLOCK: usize = 16;
+
+/// Longest filter whose window is gathered on the stack, in two bytes for each weight.
+const GATHERED: usize = 640;
 
 /// Turns sums into int8: `clip(factor[channel] * (sum + bias[channel]) + zero)`, the product rounded by [`Factor::apply`] in
 /// convolutions and by [`Factor::apply_exactly`] in matrix products, as TFLite does.
@@ -49,6 +52,35 @@ pub fn dot(sum: i32, a: &[i8], zero: i8, b: &[i8]) -> i32 {
     })
 }
 
+/// `a[0] * b[0] + a[1] * b[1] + …`, as long as the shorter; wraps.
+fn dot_i16(a: &[i16], b: &[i8]) -> i32 {
+    a.iter().zip(b).fold(0, |sum, (&a, &b)| sum.wrapping_add(i32::from(a).wrapping_mul(b.into())))
+}
+
+/// What a pixel sees, in the order of a filter's weights: `input - zero`, and 0 for padding.
+fn gather(patch: &Patch<'_, i8>, zero: i8, channels: usize, window: &mut [i16]) {
+    window.fill(0);
+    for (tap, run) in patch.runs() {
+        let places = window.get_mut(tap * channels..).unwrap_or_default();
+        for (place, &x) in places.iter_mut().zip(run) {
+            *place = i16::from(x).wrapping_sub(zero.into());
+        }
+    }
+}
+
+/// The sum of a filter that sees all channels.
+fn sum_of_runs(patch: &Patch<'_, i8>, zero: i8, filter: &[i8], channels: usize) -> i32 {
+    let weights = |tap: usize| filter.get(tap * channels..).unwrap_or_default();
+    patch.runs().fold(0, |sum, (tap, run)| dot(sum, run, zero, weights(tap)))
+}
+
+/// The sum of a filter that sees `channels` channels, those of `group`.
+fn sum_of_group(patch: &Patch<'_, i8>, zero: i8, filter: &[i8], channels: usize, group: usize) -> i32 {
+    let skipped = group * channels;
+    let taps = patch.weighted(filter, channels);
+    taps.fold(0, |sum, (seen, filter)| dot(sum, seen.get(skipped..).unwrap_or_default(), zero, filter))
+}
+
 /// Convolves with filters `[outputs, kernel height, kernel width, channels / groups]`; `store` gets each output's channel and sum.
 pub fn conv2d<O>(
     sliding: &Sliding,
@@ -65,18 +97,28 @@ pub fn conv2d<O>(
     if filter_elements == 0 || per_group == 0 {
         return;
     }
+    let filters = filters.chunks_exact(filter_elements).enumerate();
+    let mut gathered = [0; GATHERED];
     sliding.for_each_pixel(input, out, |pixel, patch| {
-        let filters = filters.chunks_exact(filter_elements).enumerate();
-        for (out, (channel, filter)) in pixel.iter_mut().zip(filters) {
-            let sum = if groups == 1 {
-                let weights = |tap: usize| filter.get(tap * channels..).unwrap_or_default();
-                patch.runs().fold(0, |sum, (tap, run)| dot(sum, run, zero, weights(tap)))
-            } else {
-                let skipped = channel / per_group * channels;
-                let taps = patch.weighted(filter, channels);
-                taps.fold(0, |sum, (seen, filter)| dot(sum, seen.get(skipped..).unwrap_or_default(), zero, filter))
-            };
-            *out = store(channel, sum);
+        let outputs = pixel.iter_mut().zip(filters.clone());
+        match gathered.get_mut(..filter_elements) {
+            Some(window) if groups == 1 => {
+                gather(&patch, zero, channels, window);
+                for (out, (channel, filter)) in outputs {
+                    *out = store(channel, dot_i16(window, filter));
+                }
+            }
+            _ => {
+                for (out, (channel, filter)) in outputs {
+                    *out = store(
+                        channel,
+                        match groups {
+                            1 => sum_of_runs(&patch, zero, filter, channels),
+                            _ => sum_of_group(&patch, zero, filter, channels, channel / per_group),
+                        },
+                    );
+                }
+            }
         }
     });
 }
@@ -122,4 +164,66 @@ pub fn depthwise_conv2d<O>(
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::kernels::reference::conv2d::{self as float, Clamp};
+    use crate::kernels::reference::window::{Image, Window, WindowAxis};
+
+    fn bytes(count: usize, step: usize) -> Vec<i8> {
+        (0..count).map(|i| (i.wrapping_mul(step) % 251) as u8 as i8).collect()
+    }
+
+    /// Values less the zero point; sums of their products are below 2^24 and exact in floats.
+    fn floats(bytes: &[i8], zero: i8) -> Vec<f32> {
+        bytes.iter().map(|&byte| f32::from(byte) - f32::from(zero)).collect()
+    }
+
+    fn sliding(channels: usize, outputs: usize, dilation: u32) -> Sliding {
+        let rows = WindowAxis { stride: 2, dilation: 1, before: 1, after: 1 };
+        let columns = WindowAxis { stride: 1, dilation, before: 2, after: 1 };
+        let (height, width) = (rows.output_length(5, 3).unwrap(), columns.output_length(7, 2).unwrap());
+        let input = Image { height: 5, width: 7, channels };
+        let output = Image { height, width, channels: outputs };
+        Sliding { window: Window { rows, columns }, kernel: [3, 2], input, output }
+    }
+
+    #[test]
+    fn sums_are_those_of_floats_on_every_path() {
+        // Gathered, too long to gather, and in groups.
+        for (channels, groups, dilation) in [(4, 1, 1), (4, 1, 3), (110, 1, 1), (110, 1, 3), (6, 3, 1)] {
+            let s = sliding(channels, 9, dilation);
+            assert_eq!(6 * channels > GATHERED, channels == 110);
+            let (input, filters) = (bytes(2 * s.input.elements(), 7), bytes(9 * 6 * channels / groups, 13));
+            let mut expected = vec![0.0; 2 * s.output.elements()];
+            float::conv2d(&s, groups, &floats(&input, 83), &floats(&filters, 0), None, Clamp::NONE, &mut expected);
+            let mut sums = vec![0; expected.len()];
+            conv2d(&s, groups, (&input, 83), &filters, &mut sums, |_, sum| sum);
+            assert!(sums.iter().zip(&expected).all(|(&sum, &expected)| sum as f32 == expected), "{channels} {groups}");
+        }
+    }
+
+    #[test]
+    fn depthwise_sums_are_those_of_floats() {
+        for (channels, multiplier) in [(3, 1), (40, 1), (3, 2), (20, 3)] {
+            let outputs = channels * multiplier;
+            let s = sliding(channels, outputs, 2);
+            let (input, filters) = (bytes(2 * s.input.elements(), 7), bytes(6 * outputs, 13));
+            let mut expected = vec![0.0; 2 * s.output.elements()];
+            float::depthwise_conv2d(&s, &floats(&input, -9), &floats(&filters, 0), None, Clamp::NONE, &mut expected);
+            let mut sums = vec![0; expected.len()];
+            depthwise_conv2d(&s, (&input, -9), &filters, &mut sums, |_, sum| sum);
+            assert!(
+                sums.iter().zip(&expected).all(|(&sum, &expected)| sum as f32 == expected),
+                "{channels} {multiplier}"
+            );
+        }
+    }
 }
