@@ -9,6 +9,9 @@ use ekiben_runtime::artifact::plans::ApiRecord;
 use ekiben_runtime::{Artifact, Op};
 use serde::Serialize;
 
+/// Strings of a category that are shown to people; `--json` has all.
+const SHOWN_CATEGORIES: usize = 10;
+
 /// What an artifact holds, for people and programs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Inspection {
@@ -151,7 +154,7 @@ impl std::fmt::Display for Inspection {
             let parts: Vec<_> = map.iter().filter(|(_, count)| **count > 0).map(|(k, v)| format!("{k} {v}")).collect();
             if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
         };
-        writeln!(f, "{} {}", self.name, self.version)?;
+        writeln!(f, "{}", format!("{} {}", self.name, self.version).trim_end())?;
         writeln!(f, "  made by        {} for target {}", self.provenance.tool, self.provenance.target)?;
         if !self.provenance.bentoml_version.is_empty() {
             writeln!(f, "  bento          BentoML {}", self.provenance.bentoml_version)?;
@@ -173,7 +176,10 @@ impl std::fmt::Display for Inspection {
                         write!(f, " scale {scale} zero point {zero}")?;
                     }
                     if !tensor.categories.is_empty() {
-                        write!(f, " of {}", tensor.categories.join(", "))?;
+                        let shown: Vec<_> = tensor.categories.iter().take(SHOWN_CATEGORIES).cloned().collect();
+                        let more = tensor.categories.len() - shown.len();
+                        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+                        write!(f, " of {}{rest}", shown.join(", "))?;
                     }
                     writeln!(f)?;
                 }

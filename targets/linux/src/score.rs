@@ -71,10 +71,13 @@ impl<'a> Scorer<'a> {
         Ok(Self { artifact, api, record: artifact.api(index).ok_or(missing)?, index })
     }
 
-    /// Rows of a batch: what is asked for, or the number that the model was compiled for.
+    /// Rows of a batch: what is asked for, or the number that the model was compiled for. Records that have a value of their
+    /// own for an input which a batch shares run one by one.
     pub fn batch_rows(&self, asked: usize) -> usize {
+        let inputs = (0..self.record.inputs.into()).filter_map(|index| self.artifact.api_input(&self.record, index));
         match self.record.fixed_rows as usize {
-            0 => asked.max(1),
+            0 if inputs.map(|input| input.spec.shape).all(|shape| shape.is_batched()) => asked.max(1),
+            0 => 1,
             fixed => fixed,
         }
     }
