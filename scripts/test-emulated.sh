@@ -9,12 +9,13 @@ linux() { # TARGET: the runtime's own tests, on that instruction set
   scripts/cargo-cross.sh "$1" test --locked -p ekiben-runtime --features std
 }
 
-cortex_m4() { # the board support that programs for the emulated board stand on
+cortex_m4() { # the board support that programs for the emulated board stand on, and the examples
   local scratch
   scratch=$(mktemp)
   scripts/cargo-cross.sh thumbv7em-none-eabihf run --locked --release --manifest-path targets/firmware/Cargo.toml \
     -p ekiben-qemu --bin board-check -- "$scratch"
   rm "$scratch"
+  examples/firmware/run.sh
 }
 
 conformance() { # BACKEND: artifacts give there what they give here
