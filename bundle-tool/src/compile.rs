@@ -20,6 +20,7 @@ use crate::planner::{self, PlanError};
 use crate::service::ServiceError;
 use crate::writer::{PlannedApi, artifact_parts};
 
+pub(crate) use bare::lower as lower_model;
 pub use recorded::{Recorded, RecordedError};
 
 /// Models that a service can call, by [`ModelFile::tag`].

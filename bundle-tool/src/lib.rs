@@ -9,4 +9,5 @@ pub mod lowered;
 pub mod package;
 pub mod planner;
 pub mod service;
+pub mod verify;
 pub mod writer;

@@ -10,7 +10,7 @@ use crate::lowered::LoweredApi;
 const NAME: &str = "predict";
 
 /// Lowers the model's `predict`, or else its usual method. One output is returned as it is, several as an object by name.
-pub(super) fn lower(model: &dyn Model) -> Result<LoweredApi, FrontendError> {
+pub(crate) fn lower(model: &dyn Model) -> Result<LoweredApi, FrontendError> {
     let methods = model.methods();
     let method = methods.iter().find(|&&method| method == NAME).or(methods.first());
     let method = method.ok_or_else(|| FrontendError::unsupported("model", "", "it has no method to call"))?;
