@@ -18,6 +18,8 @@ pub struct OutputDifference {
     pub compared: usize,
     /// Elements outside of the tolerance; integers, booleans and strings have none.
     pub differing: usize,
+    /// Labels that differ in rows whose two largest scores are equal within the tolerance ([`tied_rows`]): not counted as differing.
+    pub undecided: usize,
     /// Largest difference; of strings 0 or 1.
     pub absolute: f64,
     /// Largest difference per unit of the largest magnitude that the oracle gives in the same call.
@@ -46,7 +48,8 @@ pub struct Worst {
 impl OutputDifference {
     /// An output of which nothing is compared yet.
     pub fn new(output: &str) -> Self {
-        Self { output: output.to_owned(), compared: 0, differing: 0, absolute: 0.0, relative: 0.0, worst: None }
+        let output = output.to_owned();
+        Self { output, compared: 0, differing: 0, undecided: 0, absolute: 0.0, relative: 0.0, worst: None }
     }
 
     /// True when no element is outside of the tolerance.
@@ -54,52 +57,100 @@ impl OutputDifference {
         self.differing == 0
     }
 
-    /// Compares the output of one call of `rows` rows.
-    pub fn add(&mut self, call: usize, rows: usize, ours: &Output, oracle: &Output) {
-        let per_row = (ours.values.len() / rows.max(1)).max(1);
-        let mut note = |index: usize, difference: f64, scale: f64, ratio: f64, values: (String, String)| {
-            self.absolute = self.absolute.max(difference);
-            self.relative = self.relative.max(if scale > 0.0 { difference / scale } else { 0.0 });
-            self.differing += usize::from(ratio > 1.0);
-            if ratio > 0.0 && self.worst.as_ref().is_none_or(|worst| ratio > worst.ratio) {
-                let (row, element) = (index / per_row, index % per_row);
-                self.worst = Some(Worst { call, row, element, ours: values.0, oracle: values.1, ratio });
-            }
-        };
+    /// Compares the output of one call of as many rows as `tied` has: those that [`tied_rows`] finds in the oracle's outputs.
+    pub fn add(&mut self, call: usize, tied: &[bool], ours: &Output, oracle: &Output) {
+        self.compared += ours.values.len();
+        if ours.dims != oracle.dims {
+            let shapes = (format!("shape {:?}", ours.dims), format!("shape {:?}", oracle.dims));
+            return self.note(Worst::at(call, 0, 1, shapes, f64::INFINITY), f64::INFINITY, 1.0);
+        }
+        let per_row = (ours.values.len() / tied.len().max(1)).max(1);
+        let decided = |index: usize| per_row > 1 || !tied.get(index).copied().unwrap_or(false);
         match (&ours.values, &oracle.values) {
-            _ if ours.dims != oracle.dims => {
-                let shapes = (format!("shape {:?}", ours.dims), format!("shape {:?}", oracle.dims));
-                note(0, f64::INFINITY, 1.0, f64::INFINITY, shapes);
-            }
             (Values::Floats(ours), Values::Floats(oracle)) => {
-                let finite = oracle.iter().filter(|value| value.is_finite());
-                let scale = finite.fold(0.0, |scale: f64, value| scale.max(value.abs()));
+                let scale = magnitude(oracle);
                 for (index, (ours, oracle)) in ours.iter().zip(oracle).enumerate() {
                     let difference = distance(*ours, *oracle);
-                    let ratio = difference / (ABSOLUTE + RELATIVE * scale);
-                    note(index, difference, scale, ratio, (ours.to_string(), oracle.to_string()));
+                    let values = (ours.to_string(), oracle.to_string());
+                    self.note(
+                        Worst::at(call, index, per_row, values, difference / tolerance(scale)),
+                        difference,
+                        scale,
+                    );
                 }
             }
             (Values::Integers(ours), Values::Integers(oracle)) => {
                 let scale = oracle.iter().fold(0.0, |scale: f64, value| scale.max(value.unsigned_abs() as f64));
-                for (index, (ours, oracle)) in ours.iter().zip(oracle).enumerate() {
-                    let difference = ours.abs_diff(*oracle) as f64;
-                    let ratio = if ours == oracle { 0.0 } else { f64::INFINITY };
-                    note(index, difference, scale, ratio, (ours.to_string(), oracle.to_string()));
+                for (index, (ours, oracle)) in ours.iter().zip(oracle).enumerate().filter(|(_, (a, b))| a != b) {
+                    let values = (ours.to_string(), oracle.to_string());
+                    let worst = Worst::at(call, index, per_row, values, f64::INFINITY);
+                    self.note_exact(worst, decided(index), ours.abs_diff(*oracle) as f64, scale);
                 }
             }
             (Values::Texts(ours), Values::Texts(oracle)) => {
-                for (index, (ours, oracle)) in ours.iter().zip(oracle).enumerate() {
-                    let (difference, ratio) = if ours == oracle { (0.0, 0.0) } else { (1.0, f64::INFINITY) };
-                    note(index, difference, 1.0, ratio, (format!("{ours:?}"), format!("{oracle:?}")));
+                for (index, (ours, oracle)) in ours.iter().zip(oracle).enumerate().filter(|(_, (a, b))| a != b) {
+                    let values = (format!("{ours:?}"), format!("{oracle:?}"));
+                    let worst = Worst::at(call, index, per_row, values, f64::INFINITY);
+                    self.note_exact(worst, decided(index), 1.0, 1.0);
                 }
             }
             (ours, oracle) => {
-                note(0, f64::INFINITY, 1.0, f64::INFINITY, (ours.kind().to_owned(), oracle.kind().to_owned()));
+                let kinds = (ours.kind().to_owned(), oracle.kind().to_owned());
+                self.note(Worst::at(call, 0, 1, kinds, f64::INFINITY), f64::INFINITY, 1.0);
             }
         }
-        self.compared += ours.values.len();
     }
+
+    fn note_exact(&mut self, at: Worst, decided: bool, difference: f64, scale: f64) {
+        if decided { self.note(at, difference, scale) } else { self.undecided += 1 }
+    }
+
+    fn note(&mut self, at: Worst, difference: f64, scale: f64) {
+        self.absolute = self.absolute.max(difference);
+        self.relative = self.relative.max(if scale > 0.0 { difference / scale } else { 0.0 });
+        self.differing += usize::from(at.ratio > 1.0);
+        if at.ratio > 0.0 && self.worst.as_ref().is_none_or(|worst| at.ratio > worst.ratio) {
+            self.worst = Some(at);
+        }
+    }
+}
+
+impl Worst {
+    fn at(call: usize, index: usize, per_row: usize, (ours, oracle): (String, String), ratio: f64) -> Self {
+        Self { call, row: index / per_row, element: index % per_row, ours, oracle, ratio }
+    }
+}
+
+/// Which of `rows` rows have scores that leave their label open: in an output of the shape `[rows, classes]`, the two largest are as
+/// near to each other as the tolerance. Rounding then decides, and classifiers that saturate often come to this.
+pub(super) fn tied_rows(rows: usize, outputs: &[Output]) -> Vec<bool> {
+    let mut tied = vec![false; rows];
+    for output in outputs {
+        let (Values::Floats(values), &[count, classes]) = (&output.values, output.dims.as_slice()) else { continue };
+        if count != rows || classes < 2 {
+            continue;
+        }
+        let near = tolerance(magnitude(values));
+        for (tied, scores) in tied.iter_mut().zip(values.chunks(classes)) {
+            let (mut first, mut second) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+            for &score in scores {
+                second = second.max(score.min(first));
+                first = first.max(score);
+            }
+            *tied |= first - second <= near;
+        }
+    }
+    tied
+}
+
+/// Difference that is allowed in an output whose largest magnitude is `scale`.
+fn tolerance(scale: f64) -> f64 {
+    ABSOLUTE + RELATIVE * scale
+}
+
+/// The largest magnitude among finite values.
+fn magnitude(values: &[f64]) -> f64 {
+    values.iter().filter(|value| value.is_finite()).fold(0.0, |scale: f64, value| scale.max(value.abs()))
 }
 
 /// How far apart two floats are: NaN equals NaN and infinities equal themselves; both are infinitely far from all else.
@@ -195,7 +246,7 @@ mod tests {
     fn compare(ours: Values, oracle: Values) -> OutputDifference {
         let output = |values: Values| Output { dims: vec![2, values.len() / 2], values };
         let mut difference = OutputDifference::new("y");
-        difference.add(3, 2, &output(ours), &output(oracle));
+        difference.add(3, &[false; 2], &output(ours), &output(oracle));
         difference
     }
 
@@ -237,10 +288,24 @@ mod tests {
     }
 
     #[test]
+    fn labels_are_open_where_the_scores_tie() {
+        let scores =
+            |dims: &[usize], values: &[f64]| Output { dims: dims.to_vec(), values: Values::Floats(values.to_vec()) };
+        let table = scores(&[3, 3], &[0.2, 1.0, 0.99999, 0.5, 0.1, 0.49, f64::NAN, 1.0, 0.5]);
+        assert_eq!(tied_rows(3, &[table.clone()]), [true, false, false]);
+        assert_eq!(tied_rows(3, &[scores(&[9], &[1.0; 9]), scores(&[3, 1], &[1.0; 3])]), [false; 3]);
+        let labels = |labels: [i128; 3]| Output { dims: vec![3], values: Values::Integers(labels.to_vec()) };
+        let mut difference = OutputDifference::new("label");
+        difference.add(0, &tied_rows(3, &[table]), &labels([1, 0, 2]), &labels([2, 0, 1]));
+        assert_eq!((difference.undecided, difference.differing), (1, 1));
+        assert_eq!(difference.worst.map(|worst| worst.row), Some(2));
+    }
+
+    #[test]
     fn other_shapes_differ() {
         let mut difference = OutputDifference::new("y");
         let output = |dims: &[usize]| Output { dims: dims.to_vec(), values: Values::Integers(vec![0; 4]) };
-        difference.add(0, 1, &output(&[4]), &output(&[1, 4]));
+        difference.add(0, &[false], &output(&[4]), &output(&[1, 4]));
         assert_eq!((difference.agrees(), difference.absolute), (false, f64::INFINITY));
     }
 

@@ -137,7 +137,8 @@ fn golden(session: &mut Session) -> Result<GoldenReport, VerifyError> {
         Err(error) => GoldenReport { failure: Some(error.to_string()), ..GoldenReport::default() },
     };
     let artifact = session.artifact();
-    let covered = covered_apis(&artifact);
+    // A vector that was skipped proves nothing, and the report does not say whose it was.
+    let covered = if report.passed.skipped > 0 { Vec::new() } else { covered_apis(&artifact) };
     let apis = (0..artifact.api_count()).filter(|index| !covered.contains(index));
     report.uncovered = apis.map(|index| artifact.api_name(index).unwrap_or_default().to_owned()).collect();
     Ok(report)
@@ -213,8 +214,9 @@ fn compare_answers(candidate: &Candidate<'_>, calls: Vec<Call>, answers: Vec<ora
         };
         match candidate.run(&call) {
             Ok(ours) if ours.len() == answer.len() => {
+                let tied = compare::tied_rows(call.rows, &answer);
                 for ((difference, ours), oracle) in outputs.iter_mut().zip(&ours).zip(&answer) {
-                    difference.add(origins.len(), call.rows, ours, oracle);
+                    difference.add(origins.len(), &tied, ours, oracle);
                 }
             }
             Ok(ours) => count(&mut refused, format!("{} outputs instead of {}", ours.len(), answer.len())),

@@ -52,6 +52,9 @@ fn onnx_node(node: &NodeProto) -> Option<&'static str> {
         "RNN" | "LSTM" | "GRU" if text(node, "direction") == b"reverse" => {
             Some("tract runs reverse recurrent layers forwards")
         }
+        "Normalizer" if [&b""[..], b"MAX"].contains(&text(node, "norm")) => {
+            Some("tract divides by the largest magnitude, not by the largest value")
+        }
         "TreeEnsembleClassifier" => tree_classifier(node),
         _ => None,
     }
@@ -128,6 +131,9 @@ mod tests {
             assert_eq!(reason(node(operator, vec![string("direction", "forward")])), None);
             assert_eq!(reason(node(operator, Vec::new())), None);
         }
+        assert!(reason(node("Normalizer", vec![string("norm", "MAX")])).is_some());
+        assert!(reason(node("Normalizer", Vec::new())).is_some(), "MAX is the default");
+        assert_eq!(reason(node("Normalizer", vec![string("norm", "L2")])), None);
         assert_eq!(reason(node("Conv", Vec::new())), None);
     }
 

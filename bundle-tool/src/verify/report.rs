@@ -162,6 +162,9 @@ impl fmt::Display for ModelReport {
 
 /// The last column of an output's line.
 fn difference(f: &mut fmt::Formatter<'_>, output: &OutputDifference, calls: &[String]) -> fmt::Result {
+    if output.undecided > 0 {
+        write!(f, "{} labels open, the scores tie; ", output.undecided)?;
+    }
     let Some(worst) = &output.worst else { return writeln!(f, "equal") };
     if !output.agrees() {
         write!(f, "{} DIFFER; ", output.differing)?;
@@ -181,13 +184,17 @@ impl fmt::Display for GoldenReport {
         if let Some(failure) = &self.failure {
             return writeln!(f, "golden vectors: DIFFER: {failure}");
         }
-        let SelfTestReport { framework, oracle, reference } = self.passed;
+        let SelfTestReport { framework, oracle, reference, skipped } = self.passed;
         let total = self.passed.total();
         write!(
             f,
             "golden vectors: {total} pass, of which {framework} computed by the framework, {oracle} by an oracle"
         )?;
-        writeln!(f, " and {reference} by ekiben itself (not independent)")
+        write!(f, " and {reference} by ekiben itself (not independent)")?;
+        if skipped > 0 {
+            write!(f, "; {skipped} do not fit in this machine's memory")?;
+        }
+        writeln!(f)
     }
 }
 
@@ -199,7 +206,7 @@ mod tests {
     fn compared(model: &str, ours: f64) -> ModelReport {
         let mut output = OutputDifference::new("y");
         let side = |value| Output { dims: vec![1], values: Values::Floats(vec![value]) };
-        output.add(0, 1, &side(ours), &side(1.0));
+        output.add(0, &[false], &side(ours), &side(1.0));
         let calls = vec!["random values, range 1 of each type".to_owned()];
         let comparison =
             Comparison::Compared { calls, rows: 1, unanswered: None, outputs: vec![output], refused: None };
@@ -212,7 +219,7 @@ mod tests {
 
     fn report(models: Vec<ModelReport>, uncovered: &[&str], failure: Option<&str>) -> Report {
         let golden = GoldenReport {
-            passed: SelfTestReport { framework: 0, oracle: 0, reference: 4 },
+            passed: SelfTestReport { reference: 4, ..SelfTestReport::default() },
             failure: failure.map(str::to_owned),
             uncovered: uncovered.iter().map(|&api| api.to_owned()).collect(),
         };
