@@ -67,7 +67,8 @@ fn tree_classifier(node: &NodeProto) -> Option<&'static str> {
     }
     let modes = attribute(node, "nodes_modes").map_or(&[][..], |modes| &modes.strings);
     let read = |mode: &Vec<u8>| [&b"BRANCH_LEQ"[..], b"BRANCH_LT", b"LEAF"].contains(&mode.as_slice());
-    (!modes.iter().all(read)).then_some("tract gets tree branches other than BRANCH_LEQ and BRANCH_LT wrong")
+    (!modes.iter().all(read))
+        .then_some("tract reads BRANCH_GTE branches as leaves; only BRANCH_LEQ and BRANCH_LT are relied on")
 }
 
 fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
