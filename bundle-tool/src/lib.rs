@@ -7,6 +7,7 @@ pub mod frontend;
 pub mod graph;
 pub mod lowered;
 pub mod package;
+pub mod passes;
 pub mod planner;
 pub mod service;
 pub mod verify;

@@ -2,6 +2,7 @@
 
 use ekiben::frontend::{FrontendError, Model, onnx};
 use ekiben::graph::{AlignedBytes, Graph};
+use ekiben::passes::optimise;
 use ekiben::planner::plan;
 use ekiben::writer::{PlannedApi, artifact_parts};
 use ekiben_runtime::artifact::emit;
@@ -74,7 +75,14 @@ fn check(case: &Case) -> Result<(), String> {
     let bytes = std::fs::read(case.path("model").expect("a model")).expect("a file");
     let model = onnx::open(&bytes).map_err(|error| error.to_string())?;
     let graph = lower(model.as_ref()).map_err(|error| error.to_string())?;
-    let artifact = compile(&graph);
+    let optimised = optimise(&graph).map_err(|error| error.to_string())?;
+    check_graph(case, &graph).map_err(|reason| format!("before the passes: {reason}"))?;
+    check_graph(case, &optimised).map_err(|reason| format!("after the passes: {reason}"))
+}
+
+/// As [`check`], for the artifact of one graph.
+fn check_graph(case: &Case, graph: &Graph) -> Result<(), String> {
+    let artifact = compile(graph);
     for (position, run) in case.runs().iter().enumerate() {
         let outputs = execute(&artifact, run);
         for (expected, got) in run.outputs.iter().zip(&outputs) {

@@ -12,6 +12,7 @@ use ekiben_runtime::ops::{Inputs, Op, OpError, OperandSpec, Outputs};
 use ekiben_runtime::tensor::Element;
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
+pub(crate) use evaluate::run_node;
 pub use evaluate::{AlignedBytes, EvaluateError, evaluate};
 
 /// A tensor of a graph.
@@ -159,6 +160,24 @@ impl Graph {
             return Err(ConstantError { name: name.to_owned(), shape: spec.shape, given: bytes.len() });
         }
         Ok(self.push(name, spec, Some(Rc::new(AlignedBytes::from(bytes)))))
+    }
+
+    /// Adds a constant whose bytes another graph may share.
+    ///
+    /// # Errors
+    /// As [`Graph::add_constant_bytes`].
+    pub fn add_shared_constant(
+        &mut self,
+        name: &str,
+        spec: TensorSpec,
+        bytes: Rc<AlignedBytes>,
+    ) -> Result<TensorId, ConstantError> {
+        let needed = spec.bytes().filter(|_| !spec.shape.is_batched());
+        let given = bytes.as_slice().len();
+        if needed != Some(given as u64) {
+            return Err(ConstantError { name: name.to_owned(), shape: spec.shape, given });
+        }
+        Ok(self.push(name, spec, Some(bytes)))
     }
 
     /// Adds a constant of type `dtype`, whose elements are stored as `T`.

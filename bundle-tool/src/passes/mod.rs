@@ -1,0 +1,38 @@
+//! Rewrites of the graph. Each keeps inputs, outputs and what is computed, and is tested by running the graph before and after it.
+
+mod cancel_transposes;
+mod fold_constants;
+mod remove_dead_nodes;
+mod rewrite;
+#[cfg(test)]
+mod tests;
+
+pub use cancel_transposes::cancel_transposes;
+pub use fold_constants::fold_constants;
+pub use remove_dead_nodes::remove_dead_nodes;
+
+use crate::graph::{ConstantError, EvaluateError, Graph, GraphError};
+
+/// A pass that failed. A sound graph gives none.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// An operator refused operands that it had taken in the graph before the pass.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A constant does not fit its shape.
+    #[error(transparent)]
+    Constant(#[from] ConstantError),
+    /// A node over constants cannot be computed.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+}
+
+/// All passes, in the order in which they help each other.
+///
+/// # Errors
+/// [`PassError`] names the node.
+pub fn optimise(graph: &Graph) -> Result<Graph, PassError> {
+    let graph = fold_constants(graph)?;
+    let graph = cancel_transposes(&graph)?;
+    remove_dead_nodes(&graph)
+}
