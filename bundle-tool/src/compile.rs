@@ -16,6 +16,7 @@ use crate::bundle::{self, Bundle, BundleError, ModelFile};
 use crate::frontend::{self, FrontendError, Model};
 use crate::graph::{AlignedBytes, EvaluateError};
 use crate::lowered::LoweredApi;
+use crate::passes::{self, PassError};
 use crate::planner::{self, PlanError};
 use crate::service::ServiceError;
 use crate::writer::{PlannedApi, artifact_parts};
@@ -61,6 +62,14 @@ pub enum CompileError {
     /// The bare model cannot be lowered.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// An API's graph cannot be rewritten: a defect of this program.
+    #[error("internal error: API {api}: {error}")]
+    Pass {
+        /// The API.
+        api: String,
+        /// Why.
+        error: PassError,
+    },
     /// An API's tensors have no place.
     #[error("API {api}: {error}")]
     Plan {
@@ -192,18 +201,24 @@ fn manifest(bundle: &Bundle, apis: &[LoweredApi], models: Vec<ModelProvenance>) 
     }
 }
 
-/// Plans and writes the APIs' graphs, adds golden vectors, and loads and tests the result.
+/// Optimises, plans and writes the APIs' graphs, adds golden vectors, and loads and tests the result.
 fn assemble(
     manifest: Manifest,
     apis: &[LoweredApi],
     recorded: Option<&Recorded>,
 ) -> Result<CompiledArtifact, CompileError> {
-    let plans = apis.iter().map(|api| {
-        planner::plan(&api.graph).map_err(|error| CompileError::Plan { api: api.manifest.name.clone(), error })
-    });
+    let name = |api: &LoweredApi| api.manifest.name.clone();
+    let graphs = apis
+        .iter()
+        .map(|api| passes::optimise(&api.graph).map_err(|error| CompileError::Pass { api: name(api), error }));
+    let graphs = graphs.collect::<Result<Vec<_>, _>>()?;
+    let plans = apis
+        .iter()
+        .zip(&graphs)
+        .map(|(api, graph)| planner::plan(graph).map_err(|error| CompileError::Plan { api: name(api), error }));
     let plans = plans.collect::<Result<Vec<_>, _>>()?;
-    let planned = apis.iter().zip(&plans);
-    let planned = planned.map(|(api, plan)| PlannedApi { name: &api.manifest.name, graph: &api.graph, plan });
+    let planned = apis.iter().zip(&graphs).zip(&plans);
+    let planned = planned.map(|((api, graph), plan)| PlannedApi { name: &api.manifest.name, graph, plan });
     let mut parts = artifact_parts(&planned.collect::<Vec<_>>());
     parts.manifest = manifest.to_cbor()?;
     let untested = AlignedBytes::from(emit(&parts)?.as_slice());

@@ -129,6 +129,12 @@ impl Pass<'_> {
             }
             Op::Reduce(mut op) => {
                 let reduced: Vec<bool> = (0..order.len()).map(|axis| op.axes >> axis & 1 == 1).collect();
+                // Sums depend on the order of their elements.
+                let bases: Vec<usize> =
+                    (0..order.len()).filter(|&axis| reduced[axis]).map(|axis| order[axis]).collect();
+                if !bases.is_sorted() {
+                    return Ok(false);
+                }
                 op.axes =
                     (0..order.len()).filter(|&axis| reduced[axis]).fold(0, |axes, axis| axes | 1u8 << order[axis]);
                 let kept = if op.keep { order.to_vec() } else { order_of_kept(order, &reduced) };
