@@ -7,7 +7,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use ekiben_edge::adapter::{
-    Answer, AnswerError, Batch, CsvCells, CsvRows, DataError, InputBuffer, JsonLines, JsonText, Layout, RowSource,
+    Answer, Batch, CsvCells, CsvRows, DataError, InputBuffer, JsonLines, JsonText, Layout, RowSource,
     read_request,
 };
 use ekiben_edge::score::Scorer;
@@ -69,9 +69,6 @@ pub enum RecordedError {
         /// What does not fit.
         error: DataError,
     },
-    /// The API's answers cannot be led back to its outputs.
-    #[error(transparent)]
-    Answer(#[from] AnswerError),
     /// The API cannot run.
     #[error("the recorded examples cannot be run: {0}")]
     Run(#[from] ekiben_runtime::Error),
