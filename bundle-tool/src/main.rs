@@ -16,6 +16,7 @@ struct Arguments {
 enum Verb {
     Compile(cli::Compile),
     Inspect(device::Inspect),
+    Verify(cli::Verify),
     SelfTest(device::SelfTest),
     Score(device::Score),
     Run(cli::Run),
@@ -27,6 +28,7 @@ fn main() -> std::process::ExitCode {
     device::finish(match Arguments::parse().verb {
         Verb::Compile(compile) => compile.run(),
         Verb::Inspect(inspect) => inspect.run(),
+        Verb::Verify(verify) => verify.run(),
         Verb::SelfTest(self_test) => self_test.run(),
         Verb::Score(score) => score.run(),
         Verb::Run(run) => run.run(),

@@ -234,6 +234,28 @@ fn a_firmware_package_is_listed_file_by_file() {
 }
 
 #[test]
+fn verify_never_says_ok_without_an_oracle() {
+    let place = Place::new();
+    let artifact = place.compiled();
+    let told = place.run(&[&"verify", &artifact, &"--against", &model()]);
+    assert_eq!(told.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&told.stdout).contains("oracle: none"));
+    let onnx = fixtures().join("onnx/torch_mlp/model.onnx");
+    let other = place.path("onnx.ekb");
+    place.ok(&[&"compile", &onnx, &"-o", &other]);
+    let agreed = place.ok(&[&"verify", &other, &"--against", &onnx]);
+    assert!(agreed.contains("verdict: agrees"), "{agreed}");
+    assert_eq!(place.fails(&[&"verify", &other, &"--against", &model()]).0, 5, "another model");
+    let answers = place.path("answers.csv");
+    fs::write(&answers, ANSWERS).unwrap();
+    let recorded: [&dyn AsRef<Path>; 8] =
+        [&"compile", &model(), &"-o", &artifact, &"--data", &rows(), &"--expected", &answers];
+    place.ok(&recorded);
+    let covered = place.ok(&[&"verify", &artifact, &"--against", &model()]);
+    assert!(covered.contains("verdict: agrees"), "{covered}");
+}
+
+#[test]
 fn what_is_refused_is_named() {
     let place = Place::new();
     let none = place.path("none");

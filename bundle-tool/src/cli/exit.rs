@@ -7,6 +7,7 @@ use crate::compile::{CompileError, ModelError, RecordedError};
 use crate::frontend::FrontendError;
 use crate::package::PackageError;
 use crate::service::ServiceError;
+use crate::verify::VerifyError;
 
 impl From<CompileError> for Failure {
     fn from(error: CompileError) -> Self {
@@ -33,6 +34,19 @@ impl From<PackageError> for Failure {
     fn from(error: PackageError) -> Self {
         let exit = match &error {
             PackageError::Load { .. } => Exit::Corrupt,
+            _ => Exit::Failure,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        let exit = match error {
+            VerifyError::Open(error) => return error.into(),
+            VerifyError::Corrupt(_) => Exit::Corrupt,
+            VerifyError::OtherModel { .. } | VerifyError::Interface { .. } => Exit::Differs,
+            VerifyError::Model(ref error) if is_unsupported(error) => Exit::Unsupported,
             _ => Exit::Failure,
         };
         Self::new(exit, error)

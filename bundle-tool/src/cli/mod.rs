@@ -4,7 +4,9 @@ mod compile;
 mod exit;
 mod package;
 mod run;
+mod verify;
 
 pub use compile::Compile;
 pub use package::Package;
 pub use run::Run;
+pub use verify::Verify;

@@ -7,8 +7,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use ekiben_edge::adapter::{
-    Answer, Batch, CsvCells, CsvRows, DataError, InputBuffer, JsonLines, JsonText, Layout, RowSource,
-    read_request,
+    Answer, Batch, CsvCells, CsvRows, DataError, InputBuffer, JsonLines, JsonText, Layout, RowSource, read_request,
 };
 use ekiben_edge::score::Scorer;
 use ekiben_runtime::artifact::golden::{Difference, Source, VectorHead, compare};
