@@ -81,17 +81,15 @@ impl File {
         })?;
         let graph = model.subgraphs().filter(|graphs| !graphs.is_empty()).map(|graphs| graphs.get(0));
         let graph = graph.ok_or_else(|| FrontendError::malformed("file", "the model has no subgraph"))?;
-        let buffers: Vec<Rc<[u8]>> = model
-            .buffers()
-            .into_iter()
-            .flatten()
-            .map(|buffer| buffer.data().map(|data| data.bytes()).unwrap_or_default().into())
-            .collect();
+        let mut budget = Budget::new(bytes.len());
+        let buffers = model.buffers().into_iter().flatten().map(|buffer| read_buffer(&buffer, &mut budget));
+        let buffers = buffers.collect::<Result<Vec<_>, _>>()?;
         let tensors = graph.tensors().into_iter().flatten().enumerate();
-        let tensors = tensors.map(|(index, tensor)| read_tensor(index, &tensor, &buffers));
+        let tensors = tensors.map(|(index, tensor)| read_tensor(index, &tensor, &buffers, &mut budget));
         let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
         let operators = graph.operators().into_iter().flatten().enumerate();
-        let operators = operators.map(|(index, operator)| read_operator(index, &operator, &model, tensors.len()));
+        let count = tensors.len();
+        let operators = operators.map(|(index, operator)| read_operator(index, &operator, &model, count, &mut budget));
         let operators = operators.collect::<Result<Vec<_>, _>>()?;
         let inputs = tensor_indices("inputs", graph.inputs(), tensors.len())?;
         let outputs = tensor_indices("outputs", graph.outputs(), tensors.len())?;
@@ -101,7 +99,9 @@ impl File {
         for &input in &inputs {
             check_input(&tensors[input])?;
         }
-        Ok(Self { tensors, operators, inputs, outputs, length: bytes.len(), signature: signature(&model) })
+        check_makers(&tensors, &operators, &inputs)?;
+        let signature = signature(&model, &mut budget)?;
+        Ok(Self { tensors, operators, inputs, outputs, length: bytes.len(), signature })
     }
 
     /// Name of an input or output: the signature's, else the tensor's.
@@ -121,17 +121,20 @@ fn one_line(message: &str) -> String {
 }
 
 /// The names that the model's only signature gives to tensors.
-fn signature(model: &tflite::Model<'_>) -> HashMap<usize, String> {
-    let Some(signatures) = model.signature_defs().filter(|signatures| signatures.len() == 1) else {
-        return HashMap::new();
-    };
+fn signature(model: &tflite::Model<'_>, budget: &mut Budget) -> Result<HashMap<usize, String>, FrontendError> {
+    let mut names = HashMap::new();
+    let Some(signatures) = model.signature_defs().filter(|signatures| signatures.len() == 1) else { return Ok(names) };
     let signature = signatures.get(0);
     if signature.subgraph_index() != 0 {
-        return HashMap::new();
+        return Ok(names);
     }
-    let maps = signature.inputs().into_iter().flatten().chain(signature.outputs().into_iter().flatten());
-    maps.filter_map(|map| Some((map.tensor_index() as usize, map.name().filter(|name| !name.is_empty())?.to_owned())))
-        .collect()
+    for map in signature.inputs().into_iter().flatten().chain(signature.outputs().into_iter().flatten()) {
+        if let Some(name) = map.name().filter(|name| !name.is_empty()) {
+            budget.take(name.len())?;
+            names.insert(map.tensor_index() as usize, name.to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// Indices of tensors that must all be there.
@@ -165,8 +168,56 @@ fn check_input(tensor: &Tensor) -> Result<(), FrontendError> {
     Ok(())
 }
 
-fn read_tensor(index: usize, tensor: &tflite::Tensor<'_>, buffers: &[Rc<[u8]>]) -> Result<Tensor, FrontendError> {
-    let name = tensor.name().unwrap_or_default().to_owned();
+/// Every tensor has one source: the caller, the file, or one operator.
+fn check_makers(tensors: &[Tensor], operators: &[Operator], inputs: &[usize]) -> Result<(), FrontendError> {
+    let mut has_source: Vec<bool> = tensors.iter().map(|tensor| tensor.data.is_some()).collect();
+    for &index in inputs.iter().chain(operators.iter().flat_map(|operator| &operator.outputs)) {
+        if std::mem::replace(&mut has_source[index], true) {
+            return Err(FrontendError::malformed(tensors[index].place(), "it has more than one source"));
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that may still be copied out of a file, whose parts may share what they refer to.
+struct Budget(usize);
+
+impl Budget {
+    /// Times that a byte may be copied, on average.
+    const FACTOR: usize = 4;
+
+    fn new(length: usize) -> Self {
+        Self(length.saturating_mul(Self::FACTOR))
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), FrontendError> {
+        self.0 = self.0.checked_sub(bytes).ok_or_else(|| {
+            let factor = Self::FACTOR;
+            FrontendError::malformed(
+                "file",
+                format!("its parts share so much that they take more than {factor} times the file"),
+            )
+        })?;
+        Ok(())
+    }
+}
+
+fn read_buffer(buffer: &tflite::Buffer<'_>, budget: &mut Budget) -> Result<Rc<[u8]>, FrontendError> {
+    let data = buffer.data().map(|data| data.bytes()).unwrap_or_default();
+    budget.take(data.len())?;
+    Ok(data.into())
+}
+
+fn read_tensor(
+    index: usize,
+    tensor: &tflite::Tensor<'_>,
+    buffers: &[Rc<[u8]>],
+    budget: &mut Budget,
+) -> Result<Tensor, FrontendError> {
+    let scales = tensor.quantization().and_then(|stated| stated.scale()).map_or(0, |scales| scales.len());
+    let name = tensor.name().unwrap_or_default();
+    budget.take(scales.saturating_mul(size_of::<f32>()).saturating_add(name.len()))?;
+    let name = name.to_owned();
     let place = format!("tensor {index} {name:?}");
     let error = |reason: String| FrontendError::malformed(&place, reason);
     let stated: Vec<i32> = tensor.shape().into_iter().flatten().take(MAX_RANK + 1).collect();
@@ -225,6 +276,7 @@ fn read_operator(
     operator: &tflite::Operator<'_>,
     model: &tflite::Model<'_>,
     tensors: usize,
+    budget: &mut Budget,
 ) -> Result<Operator, FrontendError> {
     let place = format!("operator {index}");
     let codes = model.operator_codes();
@@ -234,6 +286,8 @@ fn read_operator(
         let reason = format!("there is no operator code {}", operator.opcode_index());
         FrontendError::malformed(&place, reason)
     })?;
+    let operands = [operator.inputs(), operator.outputs()].into_iter().flatten().map(|list| list.len()).sum::<usize>();
+    budget.take(operands.saturating_mul(size_of::<i32>()).saturating_add(code.custom_code().map_or(0, str::len)))?;
     // Files older than the 32-bit code hold it in the 8-bit field only.
     let builtin = BuiltinOperator(code.builtin_code().0.max(code.deprecated_builtin_code().into()));
     let name = match builtin.variant_name() {

@@ -2,9 +2,9 @@
 //!
 //! Operators are lowered straight to the runtime's, whose integer results equal LiteRT's reference kernels bit for bit. The file is
 //! untrusted: the flatbuffer is verified first (at most a million tables, 64 deep), then everything that the verifier does not know:
-//! indices, shapes against buffers, quantization, options. Constants together may take at most [`lower::CONSTANT_FACTOR`] times the
-//! file's size plus a mebibyte (several tensors can name one buffer), and no tensor may take more than [`lower::MAX_TENSOR_BYTES`] per
-//! row.
+//! indices, shapes against buffers, quantization, options, and that each tensor has one source. What the file's parts refer to, taken
+//! together, may be four times the file (parts can share), the graph's constants [`lower::CONSTANT_FACTOR`] times the file and a
+//! mebibyte; no tensor may take more than [`lower::MAX_TENSOR_BYTES`] per row.
 //!
 //! A model whose inputs all have a leading dimension of 1 (or a free one) is lowered with the batch there, if every operator keeps rows
 //! apart; else with the shapes that it states.

@@ -2,7 +2,7 @@
 
 use ekiben_runtime::ops::conv2d::{Clamp, Window, WindowAxis};
 use ekiben_runtime::ops::quantized_conv2d::Target;
-use ekiben_runtime::tensor::Quantization;
+use ekiben_runtime::tensor::{MAX_RANK, Quantization};
 use tract_tflite::tflite::{self, ActivationFunctionType, BuiltinOperator, Padding};
 
 /// What a file states about an operator besides its inputs.
@@ -20,7 +20,7 @@ pub(super) enum Options {
     Number(f32),
     /// CONCATENATION, PACK.
     Axis { axis: i32, activation: Activation },
-    /// RESHAPE, SQUEEZE: a list that an input may state instead.
+    /// RESHAPE, SQUEEZE: lengths or axes, one more than a tensor can have at most.
     List(Vec<i32>),
     /// STRIDED_SLICE.
     Masks { begin: i32, end: i32, shrink: i32, others: i32 },
@@ -202,11 +202,11 @@ impl Options {
             }
             BuiltinOperator::RESHAPE => {
                 let list = operator.builtin_options_as_reshape_options().and_then(|stated| stated.new_shape());
-                Self::List(list.into_iter().flatten().collect())
+                Self::List(list.into_iter().flatten().take(MAX_RANK + 1).collect())
             }
             BuiltinOperator::SQUEEZE => {
                 let list = operator.builtin_options_as_squeeze_options().and_then(|stated| stated.squeeze_dims());
-                Self::List(list.into_iter().flatten().collect())
+                Self::List(list.into_iter().flatten().take(MAX_RANK + 1).collect())
             }
             BuiltinOperator::STRIDED_SLICE => match operator.builtin_options_as_strided_slice_options() {
                 None => Self::Masks { begin: 0, end: 0, shrink: 0, others: 0 },

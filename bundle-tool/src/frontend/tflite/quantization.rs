@@ -9,8 +9,10 @@ use tract_tflite::tflite;
 pub(super) struct Quantized {
     /// Positive and finite; at least one.
     pub(super) scales: Vec<f32>,
-    /// Stored value of real zero: as many as scales.
-    pub(super) zero_points: Vec<i64>,
+    /// Stored value of real zero: the first.
+    zero_point: i64,
+    /// All zero points are 0.
+    pub(super) is_symmetric: bool,
     /// The axis, where there are several scales.
     pub(super) axis: usize,
 }
@@ -27,20 +29,19 @@ impl Quantized {
         if let Some(scale) = scales.iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {
             return Err(format!("a scale of {scale}"));
         }
-        let zero_points = match stated.zero_point() {
-            Some(zero_points) if zero_points.len() == scales.len() => zero_points.into_iter().collect(),
-            Some(zero_points) if !zero_points.is_empty() => {
-                return Err(format!("{} zero points for {} scales", zero_points.len(), scales.len()));
-            }
-            _ => vec![0; scales.len()],
-        };
-        Ok(Some(Self { scales, zero_points, axis }))
+        let zero_points = stated.zero_point().filter(|zero_points| !zero_points.is_empty());
+        if let Some(zero_points) = zero_points.filter(|zero_points| zero_points.len() != scales.len()) {
+            return Err(format!("{} zero points for {} scales", zero_points.len(), scales.len()));
+        }
+        let zero_point = zero_points.map_or(0, |zero_points| zero_points.get(0));
+        let is_symmetric = zero_points.into_iter().flatten().all(|zero_point| zero_point == 0);
+        Ok(Some(Self { scales, zero_point, is_symmetric, axis }))
     }
 
     /// The parameters, when one pair holds for the whole tensor and the zero point is an int32.
     pub(super) fn per_tensor(&self) -> Option<Quantization> {
-        match (self.scales.as_slice(), self.zero_points.as_slice()) {
-            (&[scale], &[zero_point]) => Some(Quantization { scale, zero_point: i32::try_from(zero_point).ok()? }),
+        match self.scales.as_slice() {
+            &[scale] => Some(Quantization { scale, zero_point: i32::try_from(self.zero_point).ok()? }),
             _ => None,
         }
     }

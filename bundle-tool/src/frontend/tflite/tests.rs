@@ -1,5 +1,10 @@
 //! Damaged files.
 
+use std::time::{Duration, Instant};
+
+use flatbuffers::FlatBufferBuilder;
+use tract_tflite::tflite;
+
 use super::*;
 
 const MODEL: &[u8] = include_bytes!("../../../../tests/fixtures/tflite/odd_shapes_int8/model.tflite");
@@ -35,12 +40,25 @@ fn damaged_files_are_refused_or_read_but_never_panic() {
                 }
             }
         }
-        if let Err(error) = TfliteModel::open(&bytes) {
-            refused += 1;
-            assert!(!error.to_string().is_empty());
+        match TfliteModel::open(&bytes) {
+            Ok(model) => drop(lowered(&model)),
+            Err(error) => {
+                refused += 1;
+                assert!(!error.to_string().is_empty());
+            }
         }
     }
     assert!(refused > 1000, "{refused}");
+}
+
+/// A model that opened can be lowered and planned.
+fn lowered(model: &TfliteModel) -> Result<crate::planner::ArenaPlan, crate::planner::PlanError> {
+    let mut graph = Graph::new();
+    let inputs: Vec<_> = model.inputs().iter().map(|input| graph.add_input(&input.name, input.spec)).collect();
+    for output in model.call(&mut graph, "run", &inputs).expect("it was lowered when it was opened") {
+        graph.add_output(output.tensor);
+    }
+    crate::planner::plan(&graph)
 }
 
 #[test]
@@ -48,4 +66,41 @@ fn every_truncation_is_refused() {
     for length in (0..MODEL.len()).step_by(7) {
         assert!(TfliteModel::open(&MODEL[..length]).is_err(), "{length}");
     }
+}
+
+/// A model of `count` tensors and buffers that all share one name and one array of `length` bytes.
+fn sharing(count: usize, length: usize) -> Vec<u8> {
+    let mut builder = FlatBufferBuilder::new();
+    let data = builder.create_vector(&vec![7u8; length]);
+    let name = builder.create_string(&"n".repeat(length));
+    let shape = builder.create_vector(&[length as i32]);
+    let buffer = tflite::Buffer::create(&mut builder, &tflite::BufferArgs { data: Some(data), ..Default::default() });
+    let buffers = builder.create_vector(&vec![buffer; count]);
+    let args = tflite::TensorArgs {
+        shape: Some(shape),
+        type_: tflite::TensorType::INT8,
+        name: Some(name),
+        ..Default::default()
+    };
+    let tensor = tflite::Tensor::create(&mut builder, &args);
+    let tensors = builder.create_vector(&vec![tensor; count]);
+    let args = tflite::SubGraphArgs { tensors: Some(tensors), ..Default::default() };
+    let graph = tflite::SubGraph::create(&mut builder, &args);
+    let subgraphs = builder.create_vector(&[graph]);
+    let args = tflite::ModelArgs { subgraphs: Some(subgraphs), buffers: Some(buffers), ..Default::default() };
+    let model = tflite::Model::create(&mut builder, &args);
+    builder.finish(model, Some("TFL3"));
+    builder.finished_data().to_vec()
+}
+
+#[test]
+fn parts_that_share_cannot_make_a_small_file_take_much_memory() {
+    let file = sharing(1000, 100_000);
+    assert!(file.len() < 250_000);
+    let start = Instant::now();
+    let error = TfliteModel::open(&file).unwrap_err().to_string();
+    assert!(error.contains("share so much"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(20));
+    let error = TfliteModel::open(&sharing(2, 100)).unwrap_err().to_string();
+    assert!(error.contains("no output"), "{error}");
 }

@@ -160,7 +160,7 @@ impl<'a> Lowering<'a> {
         let place = weights.place();
         let quantized = weights.quantization.as_ref();
         let quantized = quantized.ok_or_else(|| FrontendError::malformed(&place, "int8 weights without a scale"))?;
-        if quantized.zero_points.iter().any(|&zero| zero != 0) {
+        if !quantized.is_symmetric {
             return Err(format!("{place} has zero points other than 0").into());
         }
         match quantized.scales.len() {

@@ -11,7 +11,7 @@ use ekiben_runtime::ops::Op;
 use ekiben_runtime::ops::conv2d::Clamp;
 use ekiben_runtime::ops::quantized_conv2d::Factor;
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
-use ekiben_runtime::tensor::{Element, Quantization};
+use ekiben_runtime::tensor::{Element, MAX_RANK, Quantization};
 use ekiben_runtime::{DType, Shape, TensorSpec};
 use tract_tflite::tflite::BuiltinOperator;
 
@@ -25,6 +25,9 @@ pub(super) const CONSTANT_FACTOR: u64 = 8;
 
 /// The most bytes of a tensor, for one row of the batch.
 pub(super) const MAX_TENSOR_BYTES: u64 = i32::MAX as u64;
+
+/// The most numbers of a list that is worked out at compile time: two for each axis.
+const MAX_NUMBERS: usize = 2 * MAX_RANK;
 
 /// A dimension worked out from shapes: `factor`, times the batch where `batched`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,9 +166,6 @@ impl<'a> Lowering<'a> {
             let reason = format!("{} outputs instead of one", operator.outputs.len());
             return Err(FrontendError::malformed(self.place(operator), reason));
         };
-        if self.values.contains_key(&output) || self.file.tensors[output].data.is_some() {
-            return Err(FrontendError::malformed(self.place(operator), format!("tensor {output} has a value already")));
-        }
         if let Value::Tensor(id) = result {
             self.check_result(operator, &self.file.tensors[output], self.graph.spec(id))?;
             if let Some(quantization) = self.file.tensors[output].quantization.as_ref().and_then(|q| q.per_tensor()) {
@@ -268,6 +268,9 @@ impl<'a> Lowering<'a> {
         }
         let stated = self.stated(operator, input)?;
         let fixed = |factor| Dimension { factor, batched: false };
+        if stated.data.as_ref().is_some_and(|data| data.len() > MAX_NUMBERS * size_of::<i64>()) {
+            return Err(format!("input {input} lists more numbers than a tensor has axes").into());
+        }
         match (&stated.data, stated.dtype) {
             (Some(data), Some(DType::I32)) => {
                 Ok(data.as_chunks().0.iter().map(|bytes| fixed(i32::from_le_bytes(*bytes).into())).collect())
