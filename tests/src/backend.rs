@@ -13,6 +13,15 @@ use std::{env, fs};
 /// Names the backends to use.
 pub const VARIABLE: &str = "EKIBEN_BACKENDS";
 
+/// What a run gave.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The bytes of all outputs, one after the other.
+    pub outputs: Vec<u8>,
+    /// What the program said about the run: on the microcontroller what it took.
+    pub figures: String,
+}
+
 /// An emulated device that runs artifacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Backend {
@@ -60,15 +69,14 @@ impl Backend {
             .collect()
     }
 
-    /// Runs API number `api` of `artifact` on `rows` rows. `inputs` are the bytes of all inputs, one after the other; those of all
-    /// outputs come back.
+    /// Runs API number `api` of `artifact` on `rows` rows. `inputs` are the bytes of all inputs, one after the other.
     ///
     /// # Errors
     /// What the program said, when it did not end well.
     ///
     /// # Panics
     /// When the program cannot be built, or its files not be written.
-    pub fn run(self, artifact: &[u8], api: usize, rows: usize, inputs: &[u8]) -> Result<Vec<u8>, String> {
+    pub fn run(self, artifact: &[u8], api: usize, rows: usize, inputs: &[u8]) -> Result<Outcome, String> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = |name: &str| folder.path().join(name);
         fs::write(path("artifact"), artifact).expect("a temporary file");
@@ -80,7 +88,8 @@ impl Backend {
         if !output.status.success() {
             return Err(messages(&output));
         }
-        Ok(fs::read(path("output")).expect("the program has written its output"))
+        let figures = String::from_utf8_lossy(&output.stdout).trim_end().replace('\n', ", ");
+        Ok(Outcome { outputs: fs::read(path("output")).expect("the program has written its output"), figures })
     }
 
     /// The program, built at the first call.

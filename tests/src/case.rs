@@ -73,6 +73,20 @@ pub fn group(name: &str) -> Vec<Case> {
     folders.into_iter().map(Case::read).collect()
 }
 
+/// The folder of the MLPerf Tiny models, if it is there: `../shared/models/mlperf-tiny` beside the repository, or
+/// what `EKIBEN_MLPERF_TINY` names.
+pub fn mlperf_models() -> Option<PathBuf> {
+    let folder = match std::env::var_os("EKIBEN_MLPERF_TINY") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/models/mlperf-tiny"),
+    };
+    let found = folder.is_dir();
+    if !found {
+        eprintln!("skipped: no MLPerf Tiny models in {}; EKIBEN_MLPERF_TINY names another folder", folder.display());
+    }
+    found.then_some(folder)
+}
+
 impl Case {
     /// Reads `folder/case.json`.
     pub fn read(folder: PathBuf) -> Self {

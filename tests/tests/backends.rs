@@ -1,53 +1,158 @@
-//! The same artifact gives the same result on this machine and on every backend that `EKIBEN_BACKENDS` names;
-//! `scripts/test-emulated.sh` sets it.
+//! The same artifact gives the same bits on this machine and on every backend that `EKIBEN_BACKENDS` names;
+//! `scripts/test-emulated.sh` sets it. Cases are written once: every model of the fixtures, and the MLPerf Tiny models where they are.
 
+use std::path::Path;
+
+use ekiben::compile::compile_path;
+use ekiben_runtime::artifact::golden::{fill, sample_ranges};
 use ekiben_runtime::session::ArenaBuffer;
-use ekiben_runtime::{Artifact, Executor};
+use ekiben_runtime::tensor::TensorSpec;
+use ekiben_runtime::{Artifact, DType, Executor};
 use ekiben_tests::backend::Backend;
+use ekiben_tests::case::{group, mlperf_models};
 use ekiben_tests::small_artifacts;
 
-/// Relative tolerance: instruction sets may round the last bits of a float differently.
-const TOLERANCE: f32 = 1e-6;
+/// Rows of the runs of a model that can be batched. Three differ from one in every offset and stride.
+const ROWS: [usize; 2] = [1, 3];
 
-/// Inputs of API 0 for `rows` rows, all different, and the outputs on this machine.
-fn reference(bytes: &[u8], rows: usize) -> (Vec<u8>, Vec<u8>) {
-    let (mut model, mut arena) = (ArenaBuffer::default(), ArenaBuffer::default());
-    let model = &mut model.get(bytes.len())[..bytes.len()];
-    model.copy_from_slice(bytes);
-    let artifact = Artifact::parse(model).expect("a valid artifact");
-    let arena = arena.get(artifact.arena_bytes(0, rows).expect("an API"));
-    let mut executor = Executor::new(&artifact, 0, rows, arena).expect("an executor");
-    let mut inputs = Vec::new();
-    for (index, value) in executor.input_mut::<f32>(0).expect("a float input").iter_mut().enumerate() {
-        *value = index as f32 * 0.25 - 1.0;
-        inputs.extend(value.to_le_bytes());
+/// Seed of the first input; each further one adds one.
+const SEED: u64 = 0xBAC0;
+
+/// A run on this machine: an API's inputs and outputs for a number of rows.
+struct Reference {
+    api: usize,
+    rows: usize,
+    inputs: Vec<u8>,
+    outputs: Vec<u8>,
+    specs: Vec<TensorSpec>,
+}
+
+fn aligned<'a>(bytes: &[u8], memory: &'a mut ArenaBuffer) -> &'a [u8] {
+    let copy = &mut memory.get(bytes.len())[..bytes.len()];
+    copy.copy_from_slice(bytes);
+    copy
+}
+
+/// Runs every API on this machine, on synthetic inputs.
+fn references(bytes: &[u8], batches: &[usize]) -> Vec<Reference> {
+    let mut memory = ArenaBuffer::default();
+    let artifact = Artifact::parse(aligned(bytes, &mut memory)).expect("a sound artifact");
+    let mut all = Vec::new();
+    for api in 0..artifact.api_count() {
+        let fixed = [artifact.api(api).expect("an API").fixed_rows as usize];
+        let batches = if fixed == [0] { batches } else { &fixed };
+        all.extend(batches.iter().map(|&rows| reference(&artifact, api, rows)));
+    }
+    all
+}
+
+fn reference(artifact: &Artifact<'_>, api: usize, rows: usize) -> Reference {
+    let mut arena = ArenaBuffer::default();
+    let arena = arena.get(artifact.arena_bytes(api, rows).expect("an arena"));
+    let mut executor = Executor::new(artifact, api, rows, arena).expect("an executor");
+    let (mut inputs, mut outputs, mut specs) = (Vec::new(), Vec::new(), Vec::new());
+    for index in 0..executor.api().inputs.into() {
+        let view = executor.input_view(index).expect("an input");
+        let categories = view.spec.table.and_then(|table| artifact.strings().list_len(table)).unwrap_or(0);
+        let ranges = sample_ranges(view.spec.dtype, categories as usize);
+        // Batches differ in their values too.
+        let (low, high) = ranges[rows % ranges.len()];
+        fill(SEED + index as u64, low, high, view.spec.dtype, view.bytes);
+        inputs.extend_from_slice(view.bytes);
     }
     executor.run().expect("a run");
-    (inputs, executor.output_view(0).expect("an output").bytes.to_vec())
+    for index in 0..executor.api().outputs.into() {
+        let view = executor.output_view(index).expect("an output");
+        outputs.extend_from_slice(view.bytes);
+        specs.push(view.spec);
+    }
+    Reference { api, rows, inputs, outputs, specs }
 }
 
-fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
-    bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes))
+/// The bytes of outputs with every NaN made the same: instruction sets differ in the sign and payload of those that they make.
+fn canonical(reference: &Reference, outputs: &[u8]) -> Vec<u8> {
+    let mut bytes = outputs.to_vec();
+    let mut start = 0;
+    for spec in &reference.specs {
+        let rows = if spec.shape.is_batched() { reference.rows } else { 1 };
+        let length = spec.bytes().expect("a size") as usize * rows;
+        let part = &mut bytes[start..start + length];
+        start += length;
+        match spec.dtype {
+            DType::F32 => {
+                let nan = |element: &&mut [u8; 4]| f32::from_le_bytes(**element).is_nan();
+                part.as_chunks_mut().0.iter_mut().filter(nan).for_each(|element| *element = f32::NAN.to_le_bytes());
+            }
+            DType::F64 => {
+                let nan = |element: &&mut [u8; 8]| f64::from_le_bytes(**element).is_nan();
+                part.as_chunks_mut().0.iter_mut().filter(nan).for_each(|element| *element = f64::NAN.to_le_bytes());
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(start, bytes.len());
+    bytes
 }
 
-fn check(backend: Backend, name: &str, artifact: &[u8], rows: usize) {
-    let (inputs, expected) = reference(artifact, rows);
-    let place = format!("{name} on {}, {rows} rows", backend.name());
-    let actual = backend.run(artifact, 0, rows, &inputs).unwrap_or_else(|error| panic!("{place}: {error}"));
-    assert_eq!(actual.len(), expected.len(), "{place}");
-    for (actual, expected) in floats(&actual).zip(floats(&expected)) {
-        let close = (actual - expected).abs() <= TOLERANCE * expected.abs().max(1.0);
-        assert!(close, "{place}: {actual} where {expected} is expected");
+/// Compares every run on every selected backend with this machine's. Returns the number of comparisons.
+fn check(name: &str, artifact: &[u8], batches: &[usize]) -> usize {
+    let backends = Backend::selected();
+    let references = references(artifact, batches);
+    assert!(!references.is_empty(), "{name} has no API");
+    for reference in &references {
+        assert!(!reference.outputs.is_empty(), "{name} has no output");
+        for backend in &backends {
+            let place = format!("{name} on {}, API {}, {} rows", backend.name(), reference.api, reference.rows);
+            let outcome = backend.run(artifact, reference.api, reference.rows, &reference.inputs);
+            let outcome = outcome.unwrap_or_else(|error| panic!("{place}: {error}"));
+            println!("{place}: {}", outcome.figures);
+            assert_eq!(outcome.outputs.len(), reference.outputs.len(), "{place}");
+            let (expected, actual) = (canonical(reference, &reference.outputs), canonical(reference, &outcome.outputs));
+            let differs = expected.iter().zip(&actual).position(|(expected, actual)| expected != actual);
+            assert_eq!(differs, None, "{place}: first byte that differs");
+        }
+    }
+    references.len() * backends.len()
+}
+
+fn check_model(name: &str, model: &Path, batches: &[usize]) -> usize {
+    let compiled = compile_path(model, None).unwrap_or_else(|error| panic!("{name}: {error}"));
+    check(name, compiled.bytes(), batches)
+}
+
+/// Every model of a group of fixtures.
+fn check_group(name: &str) {
+    let mut compared = 0;
+    for case in group(name) {
+        if case.json.get("unsupported").is_none() {
+            compared += check_model(&case.name(), &case.path("model").expect("a model"), &ROWS);
+        }
+    }
+    println!("{name}: {compared} runs compared");
+}
+
+#[test]
+fn small_artifacts_give_the_same_bits_everywhere() {
+    for (name, artifact) in small_artifacts() {
+        check(&name, &artifact, &ROWS);
     }
 }
 
 #[test]
-fn small_artifacts_give_the_same_results_everywhere() {
-    for (name, artifact) in small_artifacts() {
-        for rows in [1, 3] {
-            assert!(!reference(&artifact, rows).1.is_empty(), "{name} has an output");
-            Backend::selected().into_iter().for_each(|backend| check(backend, &name, &artifact, rows));
-        }
+fn tflite_models_give_the_same_bits_everywhere() {
+    check_group("tflite");
+}
+
+#[test]
+fn onnx_models_give_the_same_bits_everywhere() {
+    check_group("onnx");
+}
+
+#[test]
+fn mlperf_tiny_models_give_the_same_bits_everywhere() {
+    let Some(folder) = mlperf_models() else { return };
+    for case in group("mlperf") {
+        check_model(&case.name(), &folder.join(case.text("model")), &ROWS[..1]);
     }
 }
 

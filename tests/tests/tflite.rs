@@ -1,7 +1,7 @@
 //! TFLite models against LiteRT's reference kernels: every intermediate tensor of the graph, and the answers of the artifact.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ekiben::frontend::tflite::TfliteModel;
 use ekiben::frontend::{FrontendError, Model};
@@ -10,7 +10,7 @@ use ekiben::planner::plan;
 use ekiben::writer::{PlannedApi, artifact_parts};
 use ekiben_runtime::artifact::{Extent, emit};
 use ekiben_runtime::{Artifact, Executor};
-use ekiben_tests::case::{Case, Elements, Run, Tensor, group};
+use ekiben_tests::case::{Case, Elements, Run, Tensor, group, mlperf_models};
 
 /// A model lowered to a graph of its own.
 struct Lowered {
@@ -27,19 +27,6 @@ fn lower(path: &Path) -> Result<Lowered, FrontendError> {
     let outputs = model.call(&mut graph, "run", &inputs)?;
     assert_eq!(outputs.len(), 1, "{}", path.display());
     Ok(Lowered { graph, output: outputs[0].tensor })
-}
-
-/// The folder of the MLPerf Tiny models, if it is there.
-fn mlperf_models() -> Option<PathBuf> {
-    let folder = match std::env::var_os("EKIBEN_MLPERF_TINY") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/models/mlperf-tiny"),
-    };
-    let found = folder.is_dir();
-    if !found {
-        eprintln!("skipped: no MLPerf Tiny models in {}; EKIBEN_MLPERF_TINY names another folder", folder.display());
-    }
-    found.then_some(folder)
 }
 
 /// A tensor of the graph as a tensor of a case.
