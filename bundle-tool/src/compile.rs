@@ -18,7 +18,7 @@ use crate::graph::{AlignedBytes, EvaluateError};
 use crate::lowered::LoweredApi;
 use crate::passes::{self, PassError};
 use crate::planner::{self, PlanError};
-use crate::service::ServiceError;
+use crate::service::{self, ServiceError};
 use crate::writer::{PlannedApi, artifact_parts};
 
 pub(crate) use bare::lower as lower_model;
@@ -142,9 +142,8 @@ pub fn compile(bundle: &Bundle, recorded: Option<&Recorded>) -> Result<CompiledA
 /// # Errors
 /// [`CompileError::Service`] and [`CompileError::Model`].
 pub fn lower_apis(bundle: &Bundle, models: &Models) -> Result<Vec<LoweredApi>, CompileError> {
-    if let Some(entry) = &bundle.entry {
-        let problem = "services are not evaluated by this version. Give the bare model file".to_owned();
-        return Err(ServiceError::File { file: entry.file.clone(), problem }.into());
+    if bundle.entry.is_some() {
+        return Ok(service::lower_apis(bundle, models)?);
     }
     let file = &bundle.models[0];
     let lowered = bare::lower(models[&file.tag()].as_ref());

@@ -59,6 +59,22 @@ pub struct Run {
     pub json: Value,
 }
 
+/// A request to a bento's server and its answer.
+pub struct Exchange {
+    /// The API.
+    pub api: String,
+    /// Its path on the server.
+    pub route: String,
+    /// The file that holds the request's body.
+    pub request: PathBuf,
+    /// The request's media type.
+    pub content_type: String,
+    /// The answer's status.
+    pub status: u64,
+    /// The answer's JSON, where it matters.
+    pub response: Option<Value>,
+}
+
 /// The folder of all groups.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
@@ -135,6 +151,26 @@ impl Case {
             json: json.clone(),
         };
         runs.iter().map(run).collect()
+    }
+
+    /// The exchanges of a bento's server.
+    pub fn exchanges(&self) -> Vec<Exchange> {
+        let runs = self.json["runs"].as_array().unwrap_or_else(|| panic!("{}: no runs", self.folder.display()));
+        let exchange = |json: &Value| {
+            let text = |json: &Value| {
+                let text = json.as_str().unwrap_or_else(|| panic!("{}: a run without a text", self.folder.display()));
+                text.to_owned()
+            };
+            Exchange {
+                api: text(&json["api"]),
+                route: text(&json["route"]),
+                request: self.folder.join(text(&json["request"]["file"])),
+                content_type: text(&json["request"]["content_type"]),
+                status: json["status"].as_u64().unwrap_or_else(|| panic!("{}: no status", self.folder.display())),
+                response: json.get("response").cloned(),
+            }
+        };
+        runs.iter().map(exchange).collect()
     }
 
     /// The bento at `key` as one folder: a copy with the files of `overlay` over it. The copy goes with the returned guard.

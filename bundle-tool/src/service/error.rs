@@ -1,6 +1,7 @@
 //! What in a service's Python was not understood, and where.
 
 use crate::bundle::BundleError;
+use crate::frontend::FrontendError;
 
 /// Why a service was refused.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,34 @@ pub enum ServiceError {
     /// One place in the source.
     #[error(transparent)]
     At(#[from] Box<NotUnderstood>),
+    /// A model that the source calls cannot be compiled.
+    #[error("{place}\n{source}")]
+    Model {
+        /// The call.
+        place: Box<NotUnderstood>,
+        /// Why.
+        source: Box<FrontendError>,
+    },
+    /// Several APIs, or several places: everything that stands in the way.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<ServiceError>),
+}
+
+impl ServiceError {
+    /// One error of all in `errors`, each named once.
+    pub(super) fn several(errors: Vec<ServiceError>) -> ServiceError {
+        let mut different: Vec<ServiceError> = Vec::new();
+        for error in errors {
+            let text = error.to_string();
+            if different.iter().all(|known| known.to_string() != text) {
+                different.push(error);
+            }
+        }
+        match different.len() {
+            1 => different.remove(0),
+            _ => ServiceError::Several(different),
+        }
+    }
 }
 
 /// A place in a Python source and why it cannot be compiled.

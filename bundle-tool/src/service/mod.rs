@@ -2,18 +2,24 @@
 //!
 //! [`Program::load`] parses the entry file and the modules of its own that it imports. [`ServiceClass::read`] finds the service
 //! class in it and what it declares: artifacts and model references, helpers, and the API methods with their adapters or typed
-//! parameters. What it does not understand is refused with file, line, column and source text ([`NotUnderstood`]).
+//! parameters. [`lower_apis`] evaluates every API symbolically and gives its graph. What it does not understand is refused with file, line, column and source text ([`NotUnderstood`]).
 
 mod annotation;
 mod class;
 mod error;
+mod evaluate;
+mod input;
+mod library;
 mod literal;
+mod lower;
 mod modules;
 mod nesting;
+mod returns;
 mod scope;
 mod source;
 
 pub use class::{AdapterDecl, ApiMethod, ArtifactDecl, ParameterDecl, ServiceClass};
 pub use error::{NotUnderstood, ServiceError};
 pub use literal::Literal;
+pub use lower::lower_apis;
 pub use modules::Program;

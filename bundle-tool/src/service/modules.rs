@@ -206,6 +206,35 @@ impl<'a> Modules<'a> {
         })
     }
 
+    /// What a name means in a module.
+    ///
+    /// # Errors
+    /// Says why a name is not defined, or has no single meaning.
+    pub(super) fn named(&self, module: ModuleId, name: &str) -> Result<Meaning<'a>, String> {
+        self.name(module, name, 0)
+    }
+
+    /// The names that an import inside of a function of `module` binds, and what they mean.
+    ///
+    /// # Errors
+    /// `from … import *`, and names that the bento's own modules do not define.
+    pub(super) fn local_imports(
+        &self,
+        module: ModuleId,
+        statement: &'a Stmt,
+    ) -> Result<Vec<(&'a str, Meaning<'a>)>, ServiceError> {
+        let scope = Scope::of(std::slice::from_ref(statement));
+        if let Some((_, range)) = scope.stars.first() {
+            return Err(self.source(module).error(range, "`import *` inside of a function is not read"));
+        }
+        let mut bound = Vec::new();
+        for (name, path) in scope.imports() {
+            let meaning = self.imported(module, path, 0);
+            bound.push((name, meaning.map_err(|problem| self.source(module).error(statement, problem))?));
+        }
+        Ok(bound)
+    }
+
     /// The meaning of a name at the top of a module, builtins included.
     fn name(&self, module: ModuleId, name: &str, steps: usize) -> Result<Meaning<'a>, String> {
         match self.defined(module, name, steps)? {

@@ -63,6 +63,17 @@ impl<'a> Scope<'a> {
         self.names.get(name)
     }
 
+    /// The names that imports bind, sorted.
+    pub(super) fn imports(&self) -> Vec<(&'a str, &ImportPath)> {
+        let imported = self.names.iter().filter_map(|(name, binding)| match binding {
+            Binding::Import(path) => Some((*name, path)),
+            _ => None,
+        });
+        let mut imports: Vec<_> = imported.collect();
+        imports.sort_by_key(|(name, _)| *name);
+        imports
+    }
+
     /// Gives `name` a meaning; a second, different one makes it unclear.
     fn bind(&mut self, name: &'a str, binding: Binding<'a>) {
         let again = match (self.names.get(name), &binding) {

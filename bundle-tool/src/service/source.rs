@@ -45,8 +45,12 @@ impl Source {
 
     /// The error that `problem` is at `node`.
     pub(super) fn error(&self, node: &impl Ranged, problem: impl Into<String>) -> ServiceError {
-        let place = locate(&self.label, &self.text, node.range(), problem.into());
-        ServiceError::At(Box::new(place))
+        ServiceError::At(Box::new(self.place(node, problem)))
+    }
+
+    /// The place of `node`, with what is wrong there.
+    pub(super) fn place(&self, node: &impl Ranged, problem: impl Into<String>) -> NotUnderstood {
+        locate(&self.label, &self.text, node.range(), problem.into())
     }
 
     /// The error that something is not in the file.

@@ -1,0 +1,283 @@
+//! Arithmetic: of constants at once, of arrays as nodes with numpy's types.
+
+use std::rc::Rc;
+
+use ekiben_runtime::DType;
+use ekiben_runtime::ops::binary::{Binary, BinaryKind};
+use ekiben_runtime::ops::unary::{Unary, UnaryKind};
+use ruff_python_ast::{Operator, UnaryOp};
+
+use super::{Array, Evaluated, Evaluator, Frame, Place, Stop, Value};
+use crate::graph::TensorId;
+
+/// Types that arithmetic is compiled for.
+const COMPUTED: [DType; 4] = [DType::I32, DType::I64, DType::F32, DType::F64];
+
+impl<'a> Evaluator<'_, 'a> {
+    /// `left operator right`.
+    pub(super) fn binary(
+        &mut self,
+        operator: Operator,
+        left: Value<'a>,
+        right: Value<'a>,
+        place: Place,
+    ) -> Evaluated<'a> {
+        if let Some(result) = constants(operator, &left, &right) {
+            return result.or_else(|problem| self.fail(place, problem));
+        }
+        let kind = match operator {
+            Operator::Add => BinaryKind::Add,
+            Operator::Sub => BinaryKind::Sub,
+            Operator::Mult => BinaryKind::Mul,
+            Operator::Div => BinaryKind::Div,
+            Operator::Mod => BinaryKind::Mod,
+            Operator::Pow => BinaryKind::Pow,
+            _ => return self.fail(place, format!("`{}` is compiled only for constants", operator.as_str())),
+        };
+        match (&left, &right) {
+            (Value::Frame(frame), other) => {
+                let frame = frame.clone();
+                self.map_frame(&frame, place, |evaluator, array| {
+                    evaluator.combine(kind, &Value::Array(array), other, place)
+                })
+            }
+            (other, Value::Frame(frame)) => {
+                let frame = frame.clone();
+                self.map_frame(&frame, place, |evaluator, array| {
+                    evaluator.combine(kind, other, &Value::Array(array), place)
+                })
+            }
+            _ => self.combine(kind, &left, &right, place).map(Value::Array),
+        }
+    }
+
+    /// A frame with another array, computed element by element of its own.
+    pub(in crate::service) fn map_frame(
+        &mut self,
+        frame: &Frame,
+        place: Place,
+        map: impl FnOnce(&mut Self, Array) -> Result<Array, Stop>,
+    ) -> Evaluated<'a> {
+        let array = self.frame_array(frame, place)?;
+        let (columns, input) = match frame {
+            Frame::Table { columns, input, .. } => (columns.clone(), *input),
+            Frame::Columns(_) => (None, None),
+        };
+        let rank = self.graph.shape(array.tensor).rank();
+        let array = map(self, array)?;
+        if self.graph.shape(array.tensor).rank() != rank {
+            return self.fail(place, "this changes the axes of a frame");
+        }
+        Ok(Value::Frame(Rc::new(Frame::Table { array, columns, input })))
+    }
+
+    /// Two values, of which at least one is an array, combined element by element.
+    pub(in crate::service) fn combine(
+        &mut self,
+        kind: BinaryKind,
+        left: &Value<'a>,
+        right: &Value<'a>,
+        place: Place,
+    ) -> Result<Array, Stop> {
+        match (left, right) {
+            (Value::Array(a), Value::Array(b)) => {
+                let (mut a, mut b) = (self.computed(a, place)?, self.computed(b, place)?);
+                if a.indices != b.indices {
+                    (a, b) = (self.materialise(&a, place)?, self.materialise(&b, place)?);
+                }
+                if a.indices != b.indices || (!a.is_whole() && self.graph.shape(a.tensor) != self.graph.shape(b.tensor))
+                {
+                    return self.fail(
+                        place,
+                        "two different parts of arrays are not compiled together; compute with whole arrays",
+                    );
+                }
+                let to = promoted(a.dtype(&self.graph), b.dtype(&self.graph));
+                let to = if kind == BinaryKind::Div { floating(to) } else { to };
+                let x = self.cast(a.tensor, to, place)?;
+                let y = self.cast(b.tensor, to, place)?;
+                let result =
+                    Array { assumed: a.assumed || b.assumed, python: a.python && b.python, ..a.with_tensor(x) };
+                self.node(kind, x, y, &result, place)
+            }
+            (Value::Array(array), other) => {
+                let (array, number) = self.with_number(kind, array, other, place)?;
+                self.node(kind, array.tensor, number, &array, place)
+            }
+            (other, Value::Array(array)) => {
+                let (array, number) = self.with_number(kind, array, other, place)?;
+                self.node(kind, number, array.tensor, &array, place)
+            }
+            (left, right) => {
+                let problem = format!("arithmetic of {} and {} is not compiled", left.describe(), right.describe());
+                self.fail(place, problem)
+            }
+        }
+    }
+
+    fn node(&mut self, kind: BinaryKind, x: TensorId, y: TensorId, like: &Array, place: Place) -> Result<Array, Stop> {
+        let dtype = self.graph.spec(x).dtype;
+        if dtype.is_integer() && kind == BinaryKind::Pow {
+            return self.fail(place, "`**` of integers is not compiled. Convert them to floats");
+        }
+        let added = self.graph.add("arithmetic", Binary { kind }, &[x, y]);
+        Ok(like.with_tensor(self.added(added, place)?))
+    }
+
+    /// An array and a constant number, as tensors of the type that numpy gives the result.
+    fn with_number(
+        &mut self,
+        kind: BinaryKind,
+        array: &Array,
+        number: &Value<'a>,
+        place: Place,
+    ) -> Result<(Array, TensorId), Stop> {
+        let array = self.computed(array, place)?;
+        let dtype = array.dtype(&self.graph);
+        let (number, dtype) = match number {
+            Value::Int(value) if dtype.is_integer() && kind != BinaryKind::Div => {
+                if kind == BinaryKind::Mod && *value == 0 {
+                    return self.fail(place, "the remainder of a division by zero is not compiled");
+                }
+                let tensor = if dtype == DType::I64 {
+                    self.graph.add_constant("number", dtype, &[], &[*value])
+                } else {
+                    match i32::try_from(*value) {
+                        Ok(value) => self.graph.add_constant("number", dtype, &[], &[value]),
+                        Err(_) => return self.fail(place, "this number does not fit into the array's type"),
+                    }
+                };
+                return Ok((array, self.constant(tensor, place)?));
+            }
+            Value::Int(value) => (*value as f64, floating(dtype)),
+            Value::Float(value) => (*value, floating(dtype)),
+            other => {
+                let problem = format!("arithmetic of an array and {} is not compiled", other.describe());
+                return self.fail(place, problem);
+            }
+        };
+        let tensor = self.cast(array.tensor, dtype, place)?;
+        let constant = match dtype {
+            DType::F32 => self.graph.add_constant("number", dtype, &[], &[number as f32]),
+            _ => self.graph.add_constant("number", dtype, &[], &[number]),
+        };
+        Ok((array.with_tensor(tensor), self.constant(constant, place)?))
+    }
+
+    /// An array as it is computed with: Python's numbers have 64 bits.
+    pub(in crate::service) fn computed(&mut self, array: &Array, place: Place) -> Result<Array, Stop> {
+        if array.python && !array.axes(&self.graph).is_empty() {
+            return self.fail(place, "arithmetic of lists is not compiled. Compute with arrays");
+        }
+        let array = self.widened(array, place)?;
+        if !COMPUTED.contains(&array.dtype(&self.graph)) {
+            let problem = format!("arithmetic of {} is not compiled. Convert with `astype`", array.dtype(&self.graph));
+            return self.fail(place, problem);
+        }
+        Ok(array)
+    }
+
+    /// A Python list or number with 64 bits, as numpy takes it.
+    pub(in crate::service) fn widened(&mut self, array: &Array, place: Place) -> Result<Array, Stop> {
+        let dtype = array.dtype(&self.graph);
+        let to = match dtype {
+            dtype if !array.python => dtype,
+            DType::F32 | DType::F16 | DType::BF16 => DType::F64,
+            dtype if dtype.is_integer() && dtype != DType::U64 => DType::I64,
+            dtype => dtype,
+        };
+        Ok(array.with_tensor(self.cast(array.tensor, to, place)?))
+    }
+
+    /// `operator operand`.
+    pub(super) fn unary(&mut self, operator: UnaryOp, operand: Value<'a>, place: Place) -> Evaluated<'a> {
+        Ok(match (operator, operand) {
+            (UnaryOp::USub, Value::Int(value)) => match value.checked_neg() {
+                Some(value) => Value::Int(value),
+                None => return self.fail(place, "this integer does not fit into 64 bits"),
+            },
+            (UnaryOp::USub, Value::Float(value)) => Value::Float(-value),
+            (UnaryOp::UAdd, value @ (Value::Int(_) | Value::Float(_))) => value,
+            (UnaryOp::Not, value) => match value.truth() {
+                Some(truth) => Value::Bool(!truth),
+                None => return self.fail(place, "this condition depends on the request"),
+            },
+            (UnaryOp::USub, Value::Array(array)) => {
+                let array = self.computed(&array, place)?;
+                if array.dtype(&self.graph).is_float() {
+                    Value::Array(self.map(&array, UnaryKind::Neg, place)?)
+                } else {
+                    Value::Array(self.combine(BinaryKind::Mul, &Value::Array(array), &Value::Int(-1), place)?)
+                }
+            }
+            (_, other) => {
+                let problem = format!("`{}` of {} is not compiled", operator.as_str(), other.describe());
+                return self.fail(place, problem);
+            }
+        })
+    }
+
+    /// A function of each element of an array of floats.
+    pub(in crate::service) fn map(&mut self, array: &Array, kind: UnaryKind, place: Place) -> Result<Array, Stop> {
+        let added = self.graph.add("function", Unary::of(kind), &[array.tensor]);
+        Ok(array.with_tensor(self.added(added, place)?))
+    }
+}
+
+/// The type that numpy gives results of two arrays.
+fn promoted(a: DType, b: DType) -> DType {
+    match (a, b) {
+        (a, b) if a == b => a,
+        (DType::I32, DType::I64) | (DType::I64, DType::I32) => DType::I64,
+        _ => DType::F64,
+    }
+}
+
+/// The floating-point type that numpy computes in with a float.
+pub(in crate::service) fn floating(dtype: DType) -> DType {
+    if dtype.is_float() { dtype } else { DType::F64 }
+}
+
+/// Arithmetic of two constants; `None` where one of them is none.
+fn constants<'a>(operator: Operator, left: &Value<'a>, right: &Value<'a>) -> Option<Result<Value<'a>, String>> {
+    Some(match (left, right) {
+        (Value::Int(a), Value::Int(b)) => integers(operator, *a, *b),
+        (Value::Int(a), Value::Float(b)) => floats(operator, *a as f64, *b),
+        (Value::Float(a), Value::Int(b)) => floats(operator, *a, *b as f64),
+        (Value::Float(a), Value::Float(b)) => floats(operator, *a, *b),
+        (Value::Text(a), Value::Text(b)) if operator == Operator::Add => Ok(Value::Text(format!("{a}{b}").into())),
+        (Value::List(a), Value::List(b)) if operator == Operator::Add && a.len() + b.len() <= super::MAX_ITEMS => {
+            Ok(Value::List(a.iter().chain(b.iter()).cloned().collect()))
+        }
+        _ => return None,
+    })
+}
+
+fn integers<'a>(operator: Operator, a: i64, b: i64) -> Result<Value<'a>, String> {
+    let value = match operator {
+        Operator::Add => a.checked_add(b),
+        Operator::Sub => a.checked_sub(b),
+        Operator::Mult => a.checked_mul(b),
+        Operator::Div if b != 0 => return Ok(Value::Float(a as f64 / b as f64)),
+        Operator::FloorDiv if b != 0 => {
+            a.checked_div(b).map(|quotient| if (a % b != 0) && ((a < 0) != (b < 0)) { quotient - 1 } else { quotient })
+        }
+        Operator::Mod if b != 0 => {
+            a.checked_rem(b).map(|rest| if rest != 0 && ((rest < 0) != (b < 0)) { rest + b } else { rest })
+        }
+        Operator::Pow => u32::try_from(b).ok().and_then(|power| a.checked_pow(power)),
+        _ => None,
+    };
+    value.map(Value::Int).ok_or_else(|| format!("the result of `{}` is not compiled", operator.as_str()))
+}
+
+fn floats<'a>(operator: Operator, a: f64, b: f64) -> Result<Value<'a>, String> {
+    Ok(Value::Float(match operator {
+        Operator::Add => a + b,
+        Operator::Sub => a - b,
+        Operator::Mult => a * b,
+        Operator::Div if b != 0.0 => a / b,
+        Operator::Pow if a > 0.0 => a.powf(b),
+        _ => return Err(format!("the result of `{}` is not compiled", operator.as_str())),
+    }))
+}

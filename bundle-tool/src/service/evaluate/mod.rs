@@ -1,0 +1,221 @@
+//! The symbolic evaluator: runs a service's Python on values that stand for the data of any request.
+//!
+//! One mechanism for every API: statements and expressions are walked as Python would run them, on [`Value`]s. What does not
+//! depend on the request is computed at once; what does becomes nodes of a [`Graph`]. What functions and methods of libraries
+//! mean is in [`super::library`]. Nothing is skipped: a statement or expression that is not understood is an error with its place.
+//!
+//! The width of an API's input is often not in the source. It is then assumed; the first model that takes the input settles it,
+//! and the evaluation starts again ([`Stop::Settled`]).
+
+mod arithmetic;
+mod call;
+mod comprehension;
+mod expression;
+mod model;
+mod statement;
+mod subscript;
+mod take;
+mod value;
+
+use std::collections::{BTreeMap, HashMap};
+
+use ruff_python_ast::{Expr, StmtFunctionDef};
+use ruff_text_size::{Ranged, TextRange};
+
+pub(super) use arithmetic::floating;
+pub(super) use call::Call;
+pub(super) use value::{Array, Frame, Index, Kind, LoopId, Value};
+
+use super::class::ServiceClass;
+use super::error::ServiceError;
+use super::input::ApiInput;
+use super::modules::{Meaning, ModuleId};
+use crate::bundle::Bundle;
+use crate::frontend::Model;
+use crate::graph::Graph;
+
+/// Statements and expressions that one API may take to evaluate.
+const MAX_STEPS: usize = 200_000;
+/// Functions in functions, and names that lead to other names.
+const MAX_DEPTH: usize = 32;
+/// Items of a list, dict or loop whose length is known.
+pub(super) const MAX_ITEMS: usize = 10_000;
+
+/// Where something stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) module: ModuleId,
+    pub(super) range: TextRange,
+}
+
+/// Why an evaluation ends without a value.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// Something is not understood.
+    Error(ServiceError),
+    /// More is known about the inputs; evaluate again with these.
+    Settled(Vec<ApiInput>),
+}
+
+impl From<ServiceError> for Stop {
+    fn from(error: ServiceError) -> Self {
+        Stop::Error(error)
+    }
+}
+
+/// What evaluating gives.
+pub(super) type Evaluated<'a> = Result<Value<'a>, Stop>;
+
+/// The models of a bento, by tag.
+pub(super) type Models = BTreeMap<String, Box<dyn Model>>;
+
+/// The names that the code of one function sees.
+struct Scope<'a> {
+    module: ModuleId,
+    /// The function's own names; `None` at the top of a module or class.
+    locals: HashMap<&'a str, Value<'a>>,
+    /// Whether attributes of `self` may be assigned: in `__init__`.
+    constructs: bool,
+}
+
+/// The evaluation of one API.
+pub(super) struct Evaluator<'e, 'a> {
+    pub(super) class: &'e ServiceClass<'a>,
+    pub(super) bundle: &'e Bundle,
+    pub(super) models: &'e Models,
+    /// What is computed of the request.
+    pub(super) graph: Graph,
+    /// The API's parameters, with what is known about them.
+    pub(super) inputs: Vec<ApiInput>,
+    /// Attributes of `self` that `__init__` assigned.
+    attributes: HashMap<&'a str, Value<'a>>,
+    /// Length of each loop over rows: the factor, and whether the number of rows multiplies it.
+    pub(super) loops: Vec<(usize, bool)>,
+    /// Names of the outputs of each session.
+    output_names: HashMap<String, Vec<String>>,
+    scopes: Vec<Scope<'a>>,
+    steps: usize,
+    depth: usize,
+}
+
+impl<'e, 'a> Evaluator<'e, 'a> {
+    pub(super) fn new(
+        class: &'e ServiceClass<'a>,
+        bundle: &'e Bundle,
+        models: &'e Models,
+        inputs: Vec<ApiInput>,
+    ) -> Evaluator<'e, 'a> {
+        let scopes = vec![Scope { module: class.module, locals: HashMap::new(), constructs: false }];
+        Evaluator {
+            class,
+            bundle,
+            models,
+            graph: Graph::new(),
+            inputs,
+            attributes: HashMap::new(),
+            loops: Vec::new(),
+            output_names: HashMap::new(),
+            scopes,
+            steps: 0,
+            depth: 0,
+        }
+    }
+
+    /// Evaluates `__init__` and then the API's method on its inputs.
+    pub(super) fn api(&mut self, function: &'a StmtFunctionDef) -> Evaluated<'a> {
+        let module = self.class.module;
+        if let Some(init) = self.class.init {
+            if let Some(parameter) = init.parameters.iter_non_variadic_params().nth(1) {
+                return self.fail_at(parameter, "a parameter of `__init__` has no value here");
+            }
+            let locals = self.with_self(init);
+            self.body(init, module, locals, true)?;
+        }
+        let mut locals = self.with_self(function);
+        let names = function.parameters.iter_non_variadic_params().skip(1);
+        for (index, parameter) in names.enumerate() {
+            let value = self.input_value(index);
+            locals.insert(parameter.parameter.name.as_str(), value);
+        }
+        self.body(function, module, locals, false)
+    }
+
+    /// The names of a method before it runs: its `self`.
+    fn with_self(&self, function: &'a StmtFunctionDef) -> HashMap<&'a str, Value<'a>> {
+        let first = function.parameters.iter_non_variadic_params().next();
+        first.map(|parameter| (parameter.parameter.name.as_str(), Value::Service)).into_iter().collect()
+    }
+
+    fn scope(&mut self) -> &mut Scope<'a> {
+        if self.scopes.is_empty() {
+            self.scopes.push(Scope { module: self.class.module, locals: HashMap::new(), constructs: false });
+        }
+        let last = self.scopes.len() - 1;
+        &mut self.scopes[last]
+    }
+
+    /// The module whose code runs.
+    pub(super) fn module(&self) -> ModuleId {
+        self.scopes.last().map_or(self.class.module, |scope| scope.module)
+    }
+
+    /// The place of `node` in the code that runs.
+    pub(super) fn place(&self, node: &impl Ranged) -> Place {
+        Place { module: self.module(), range: node.range() }
+    }
+
+    /// The end with an error at a place.
+    pub(super) fn fail<T>(&self, place: Place, problem: impl Into<String>) -> Result<T, Stop> {
+        Err(Stop::Error(self.class.modules.source(place.module).error(&place.range, problem)))
+    }
+
+    /// The end with an error at a node of the code that runs.
+    pub(super) fn fail_at<T>(&self, node: &impl Ranged, problem: impl Into<String>) -> Result<T, Stop> {
+        self.fail(self.place(node), problem)
+    }
+
+    /// Counts one step.
+    fn step(&mut self, node: &impl Ranged) -> Result<(), Stop> {
+        self.steps += 1;
+        if self.steps > MAX_STEPS {
+            return self.fail_at(node, format!("this API takes more than {MAX_STEPS} steps to evaluate"));
+        }
+        Ok(())
+    }
+
+    /// Evaluates in another scope, with bounded depth.
+    fn inside<T>(
+        &mut self,
+        place: Place,
+        scope: Scope<'a>,
+        run: impl FnOnce(&mut Self) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        if self.depth >= MAX_DEPTH {
+            return self.fail(place, format!("calls and names lead more than {MAX_DEPTH} levels deep"));
+        }
+        self.depth += 1;
+        self.scopes.push(scope);
+        let result = run(self);
+        self.scopes.pop();
+        self.depth -= 1;
+        result
+    }
+
+    /// The value of an expression at the top of a module or of the service class.
+    fn evaluate_in(&mut self, place: Place, module: ModuleId, expression: &'a Expr) -> Evaluated<'a> {
+        let scope = Scope { module, locals: HashMap::new(), constructs: false };
+        self.inside(place, scope, |evaluator| evaluator.expression(expression))
+    }
+
+    /// The value of what a name means at the top of a module.
+    fn meaning(&mut self, place: Place, meaning: Meaning<'a>) -> Evaluated<'a> {
+        match meaning {
+            Meaning::Outside(path) => Ok(Value::Path(path.into())),
+            Meaning::Module(module) => Ok(Value::Module(module)),
+            Meaning::Function(module, function) => Ok(Value::Function(module, function)),
+            Meaning::Value(module, expression) => self.evaluate_in(place, module, expression),
+            Meaning::Class(_, class) => self
+                .fail(place, format!("`{}` is a class of the service; only its own service class is read", class.name)),
+        }
+    }
+}

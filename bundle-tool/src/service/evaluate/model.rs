@@ -1,0 +1,226 @@
+//! Calls of models, and what they settle about the API's inputs.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use ekiben_runtime::ops::cast::Cast;
+use ekiben_runtime::{DType, Shape};
+
+use super::super::error::ServiceError;
+use super::super::input::{ApiInput, Form};
+use super::{Array, Evaluator, Frame, Place, Stop, Value};
+use crate::frontend::{FrontendError, ModelInput, NamedTensor};
+use crate::graph::{Graph, GraphError, TensorId};
+
+impl<'a> Evaluator<'_, 'a> {
+    /// The value of the API's parameter number `index`: an input of the graph.
+    pub(super) fn input_value(&mut self, index: usize) -> Value<'a> {
+        let Some(input) = self.inputs.get(index) else {
+            return Value::None;
+        };
+        let tensor = self.graph.add_input(&input.name, ekiben_runtime::TensorSpec::new(input.dtype, input.shape));
+        let python = input.form == Form::List;
+        let array = Array { tensor, indices: Vec::new(), python, assumed: input.assumed };
+        match &input.form {
+            Form::Frame { .. } => {
+                let columns = input.columns.clone();
+                Value::Frame(Rc::new(Frame::Table { array, columns, input: Some(index) }))
+            }
+            Form::Array { .. } | Form::List => Value::Array(array),
+        }
+    }
+
+    /// What `method` of a model computes of `given`, one array for each of its inputs.
+    ///
+    /// With `converts`, numbers of another type are converted, as scikit-learn does and ONNX Runtime does not.
+    pub(in crate::service) fn call_model(
+        &mut self,
+        name: &str,
+        method: &str,
+        given: &[(Array, Place)],
+        converts: bool,
+        place: Place,
+    ) -> Result<Vec<NamedTensor>, Stop> {
+        let Some(model) = self.models.get(name) else {
+            return self.fail(place, format!("the bento has no model `{name}` that can be compiled"));
+        };
+        let wanted = model.inputs();
+        if wanted.len() != given.len() {
+            return self
+                .fail(place, format!("the model `{name}` takes {} inputs, {} are given", wanted.len(), given.len()));
+        }
+        let mut tensors = Vec::new();
+        for (input, (array, place)) in wanted.iter().zip(given) {
+            tensors.push(self.fitting(array, input, converts, *place)?);
+        }
+        match model.call(&mut self.graph, method, &tensors) {
+            Ok(outputs) => Ok(outputs),
+            Err(error) => self.model_error(error, place, name),
+        }
+    }
+
+    fn model_error<T>(&self, error: FrontendError, place: Place, name: &str) -> Result<T, Stop> {
+        let source = self.class.modules.source(place.module);
+        let place = Box::new(source.place(&place.range, format!("the model `{name}` cannot be compiled")));
+        Err(Stop::Error(ServiceError::Model { place, source: Box::new(error) }))
+    }
+
+    /// The tensor of `array` as the model's input `wanted`.
+    fn fitting(&mut self, array: &Array, wanted: &ModelInput, converts: bool, place: Place) -> Result<TensorId, Stop> {
+        let array = &self.materialise(array, place)?;
+        let shape = self.graph.shape(array.tensor);
+        if !fits(&shape, &wanted.spec.shape) {
+            return self.settle_shape(array.tensor, wanted, place);
+        }
+        self.note_shape(array.tensor);
+        let dtype = array.dtype(&self.graph);
+        if dtype == wanted.spec.dtype {
+            return Ok(array.tensor);
+        }
+        if !converts || matches!(dtype, DType::Category | DType::Text) {
+            let problem = format!(
+                "`{}` of the model is {}, and this is {dtype}; the framework refuses it. Convert it with `astype`",
+                wanted.name, wanted.spec.dtype
+            );
+            return self.fail(place, problem);
+        }
+        self.cast(array.tensor, wanted.spec.dtype, place)
+    }
+
+    /// `tensor` converted to another type.
+    pub(in crate::service) fn cast(&mut self, tensor: TensorId, to: DType, place: Place) -> Result<TensorId, Stop> {
+        if self.graph.spec(tensor).dtype == to {
+            return Ok(tensor);
+        }
+        let added = self.graph.add("astype", Cast { to }, &[tensor]);
+        self.added(added, place)
+    }
+
+    /// The result of adding a node for the expression at `place`.
+    pub(in crate::service) fn added(
+        &self,
+        added: Result<TensorId, GraphError>,
+        place: Place,
+    ) -> Result<TensorId, Stop> {
+        added.or_else(|error| self.fail(place, format!("this cannot be computed: {}", error.error)))
+    }
+
+    /// The inputs of the API that a tensor is computed of, by index.
+    fn sources(&self, tensor: TensorId) -> Vec<usize> {
+        let mut needed = HashSet::from([tensor]);
+        for node in self.graph.nodes().iter().rev() {
+            if node.outputs.iter().any(|output| needed.contains(output)) {
+                needed.extend(node.inputs.iter().flatten().copied());
+            }
+        }
+        let inputs = self.graph.inputs().iter().enumerate();
+        inputs.filter(|(_, input)| needed.contains(input)).map(|(index, _)| index).collect()
+    }
+
+    /// The one input that a tensor is computed of, while its shape is only assumed.
+    fn unsettled(&self, tensor: TensorId) -> Option<usize> {
+        match self.sources(tensor)[..] {
+            [index] if self.inputs.get(index).is_some_and(|input| !input.settled) => Some(index),
+            _ => None,
+        }
+    }
+
+    /// A model takes a tensor as it is: if it has an input's assumed shape, that is the input's shape.
+    fn note_shape(&mut self, tensor: TensorId) {
+        let shape = self.graph.shape(tensor);
+        if let Some(index) = self.unsettled(tensor)
+            && let Some(input) = self.inputs.get_mut(index)
+            && input.shape == shape
+        {
+            input.settled = true;
+        }
+    }
+
+    /// A model does not take a tensor's shape: the input's shape, if it was assumed, is the one that the model takes.
+    fn settle_shape<T>(&mut self, tensor: TensorId, wanted: &ModelInput, place: Place) -> Result<T, Stop> {
+        let shape = self.graph.shape(tensor);
+        let rank = wanted.spec.shape.rank();
+        let possible = |input: &ApiInput| match &input.form {
+            Form::Frame { .. } => rank == 2,
+            Form::Array { .. } | Form::List => true,
+        };
+        let index = self.unsettled(tensor);
+        if let Some(index) = index.filter(|&index| self.inputs.get(index).is_some_and(possible)) {
+            let mut inputs = self.inputs.clone();
+            if let Some(input) = inputs.get_mut(index)
+                && input.shape == shape
+            {
+                input.shape = wanted.spec.shape;
+                input.settled = true;
+                return Err(Stop::Settled(inputs));
+            }
+        }
+        let problem =
+            format!("`{}` of the model has the shape {}, and this has {shape}", wanted.name, wanted.spec.shape);
+        self.fail(place, problem)
+    }
+
+    /// Adds columns to those of an input whose columns are not declared.
+    pub(super) fn settle_columns<T>(
+        &mut self,
+        input: Option<usize>,
+        known: &[String],
+        names: &[Rc<str>],
+        place: Place,
+    ) -> Result<T, Stop> {
+        let mut inputs = self.inputs.clone();
+        let open = input.and_then(|index| inputs.get_mut(index)).filter(|input| !input.columns_declared);
+        let Some(open) = open else {
+            return self.fail(place, format!("the frame has the columns {}", known.join(", ")));
+        };
+        let columns = open.columns.get_or_insert_default();
+        for name in names {
+            if columns.iter().all(|column| **column != **name) {
+                columns.push(name.to_string());
+            }
+        }
+        let Ok(shape) = Shape::new(&[1, columns.len()], Some(0)) else {
+            return self.fail(place, "these are too many columns");
+        };
+        open.shape = shape;
+        open.settled = true;
+        Err(Stop::Settled(inputs))
+    }
+
+    /// Columns of an input are used by their names.
+    pub(super) fn note_named_use(&mut self, input: Option<usize>, place: Place) {
+        if let Some(input) = input.and_then(|index| self.inputs.get_mut(index)) {
+            input.named_use.get_or_insert(place);
+        }
+    }
+
+    /// The names of a session's outputs, in order.
+    pub(in crate::service) fn output_names(&mut self, model: &str, place: Place) -> Result<Vec<String>, Stop> {
+        if let Some(names) = self.output_names.get(model) {
+            return Ok(names.clone());
+        }
+        let Some(session) = self.models.get(model) else {
+            return self.fail(place, format!("the bento has no model `{model}` that can be compiled"));
+        };
+        let mut graph = Graph::new();
+        let inputs: Vec<TensorId> =
+            session.inputs().iter().map(|input| graph.add_input(&input.name, input.spec)).collect();
+        match session.call(&mut graph, "run", &inputs) {
+            Ok(outputs) => {
+                let names: Vec<String> = outputs.into_iter().map(|output| output.name).collect();
+                self.output_names.insert(model.to_owned(), names.clone());
+                Ok(names)
+            }
+            Err(error) => self.model_error(error, place, model),
+        }
+    }
+}
+
+/// Whether a model whose input has the shape `wanted` takes the shape `given`: the same, or with a fixed number of rows.
+fn fits(given: &Shape, wanted: &Shape) -> bool {
+    let axis = |axis: usize| {
+        let fixed_rows = wanted.is_batch(axis) && !given.is_batched();
+        fixed_rows || (given.factor(axis) == wanted.factor(axis) && given.is_batch(axis) == wanted.is_batch(axis))
+    };
+    given.rank() == wanted.rank() && (0..given.rank()).all(axis)
+}

@@ -1,0 +1,322 @@
+//! What an expression of a service can stand for while the service is evaluated.
+
+use std::rc::Rc;
+
+use ekiben_runtime::DType;
+use ruff_python_ast::StmtFunctionDef;
+
+use super::super::modules::ModuleId;
+use crate::graph::{Graph, TensorId};
+
+/// One loop over the rows of arrays.
+pub(in crate::service) type LoopId = usize;
+
+/// A value. Everything that depends on the request is an [`Array`] or made of them; the rest is known now.
+#[derive(Clone, Debug)]
+pub(in crate::service) enum Value<'a> {
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(Rc<str>),
+    List(Rc<[Value<'a>]>),
+    Tuple(Rc<[Value<'a>]>),
+    /// In the order of the keys; no key stands twice.
+    Dict(Rc<[(Value<'a>, Value<'a>)]>),
+    /// `a:b` in a subscript.
+    Slice(Option<i64>, Option<i64>),
+    /// Integers from a start to an end.
+    Range(i64, i64),
+    Zip(Rc<[Value<'a>]>),
+    Enumerate(Rc<Value<'a>>, i64),
+    /// Numbers or labels that depend on the request, or a constant array.
+    Array(Array),
+    /// A list with one item for each position of a loop.
+    Rows(LoopId, Rc<Value<'a>>),
+    /// A pandas frame.
+    Frame(Rc<Frame>),
+    /// `self`.
+    Service,
+    /// `self.artifacts`.
+    Artifacts,
+    /// A reference to a model of the bento, by its name.
+    Reference(Rc<str>),
+    /// A model with a method for each thing that it computes, by its name.
+    Estimator(Rc<str>),
+    /// An ONNX Runtime session, by the model's name.
+    Session(Rc<str>),
+    /// What a session's `get_inputs` and `get_outputs` list, by its name.
+    Port(Rc<str>),
+    /// Something outside of the bento, by its full path.
+    Path(Rc<str>),
+    /// One of the bento's modules.
+    Module(ModuleId),
+    /// A function of the bento.
+    Function(ModuleId, &'a StmtFunctionDef),
+    /// A method of the service.
+    ServiceMethod(&'a StmtFunctionDef),
+    /// A method of a value.
+    Method(Rc<Value<'a>>, &'a str),
+}
+
+/// What kind of value a method or an attribute belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::service) enum Kind {
+    Constant,
+    Text,
+    List,
+    Dict,
+    Array,
+    Frame,
+    Service,
+    Artifacts,
+    Reference,
+    Estimator,
+    Session,
+    Port,
+    Function,
+    Iterator,
+}
+
+impl Value<'_> {
+    /// What kind of value it is.
+    pub(in crate::service) fn kind(&self) -> Kind {
+        match self {
+            Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Slice(..) => Kind::Constant,
+            Value::Text(_) => Kind::Text,
+            Value::List(_) | Value::Tuple(_) | Value::Rows(..) => Kind::List,
+            Value::Array(array) if array.python => Kind::List,
+            Value::Dict(_) => Kind::Dict,
+            Value::Array(_) => Kind::Array,
+            Value::Range(..) | Value::Zip(_) | Value::Enumerate(..) => Kind::Iterator,
+            Value::Frame(_) => Kind::Frame,
+            Value::Service => Kind::Service,
+            Value::Artifacts => Kind::Artifacts,
+            Value::Reference(_) => Kind::Reference,
+            Value::Estimator(_) => Kind::Estimator,
+            Value::Session(_) => Kind::Session,
+            Value::Port(_) => Kind::Port,
+            Value::Path(_) | Value::Module(_) | Value::Function(..) | Value::ServiceMethod(_) | Value::Method(..) => {
+                Kind::Function
+            }
+        }
+    }
+
+    /// The value as messages call it.
+    pub(in crate::service) fn describe(&self) -> String {
+        match self {
+            Value::None => "None".to_owned(),
+            Value::Bool(_) => "a bool".to_owned(),
+            Value::Int(_) => "an integer".to_owned(),
+            Value::Float(_) => "a float".to_owned(),
+            Value::Slice(..) => "a slice".to_owned(),
+            Value::Tuple(_) => "a tuple".to_owned(),
+            Value::Path(path) => format!("`{path}`"),
+            Value::Module(_) => "a module".to_owned(),
+            Value::Function(_, function) | Value::ServiceMethod(function) => {
+                format!("the function `{}`", function.name)
+            }
+            Value::Method(_, name) => format!("the method `{name}`"),
+            other => other.kind().describe().to_owned(),
+        }
+    }
+
+    /// The items of a list or tuple that is known now.
+    pub(in crate::service) fn items(&self) -> Option<&[Self]> {
+        match self {
+            Value::List(items) | Value::Tuple(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// A list or tuple of texts.
+    pub(in crate::service) fn texts(&self) -> Option<Vec<Rc<str>>> {
+        let text = |item: &Self| match item {
+            Value::Text(text) => Some(text.clone()),
+            _ => None,
+        };
+        self.items()?.iter().map(text).collect()
+    }
+
+    /// Python's `==` between two constants that can be dict keys; `None` where it cannot be told.
+    pub(in crate::service) fn equals(&self, other: &Self) -> Option<bool> {
+        let number = |value: &Self| match value {
+            Value::Bool(value) => Some(f64::from(u8::from(*value))),
+            Value::Int(value) if value.unsigned_abs() < 1 << 53 => Some(*value as f64),
+            Value::Float(value) => Some(*value),
+            _ => None,
+        };
+        match (self, other) {
+            (Value::Int(a), Value::Int(b)) => Some(a == b),
+            (Value::Text(a), Value::Text(b)) => Some(a == b),
+            (Value::None, Value::None) => Some(true),
+            (Value::Tuple(a), Value::Tuple(b)) | (Value::List(a), Value::List(b)) => {
+                let pairs = a.iter().zip(b.iter()).map(|(a, b)| a.equals(b));
+                Some(a.len() == b.len() && pairs.collect::<Option<Vec<_>>>()?.into_iter().all(|equal| equal))
+            }
+            _ => match (number(self), number(other)) {
+                (Some(a), Some(b)) => Some(a == b),
+                (None, None) if self.is_constant() && other.is_constant() => Some(false),
+                (a, b) if a.is_some() != b.is_some() && self.is_constant() && other.is_constant() => Some(false),
+                _ => None,
+            },
+        }
+    }
+
+    /// Whether Python takes the value as true; `None` where it depends on the request.
+    pub(in crate::service) fn truth(&self) -> Option<bool> {
+        Some(match self {
+            Value::None => false,
+            Value::Bool(value) => *value,
+            Value::Int(value) => *value != 0,
+            Value::Float(value) => *value != 0.0,
+            Value::Text(text) => !text.is_empty(),
+            Value::List(items) | Value::Tuple(items) => !items.is_empty(),
+            Value::Dict(items) => !items.is_empty(),
+            _ => return None,
+        })
+    }
+
+    fn is_constant(&self) -> bool {
+        matches!(self, Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_))
+    }
+
+    /// The value with the rows of loop `from` replaced by `to`.
+    pub(in crate::service) fn substitute(&self, from: LoopId, to: Index) -> Self {
+        let all = |items: &Rc<[Self]>| items.iter().map(|item| item.substitute(from, to)).collect();
+        match self {
+            Value::Array(array) => Value::Array(array.substitute(from, to)),
+            Value::List(items) => Value::List(all(items)),
+            Value::Tuple(items) => Value::Tuple(all(items)),
+            Value::Zip(items) => Value::Zip(all(items)),
+            Value::Enumerate(inner, start) => Value::Enumerate(Rc::new(inner.substitute(from, to)), *start),
+            Value::Dict(items) => {
+                Value::Dict(items.iter().map(|(key, value)| (key.clone(), value.substitute(from, to))).collect())
+            }
+            Value::Rows(id, item) => Value::Rows(*id, Rc::new(item.substitute(from, to))),
+            other => other.clone(),
+        }
+    }
+
+    /// Whether the value reads the rows of loop `id`.
+    pub(in crate::service) fn reads(&self, id: LoopId) -> bool {
+        match self {
+            Value::Array(array) => array.indices.contains(&Index::Loop(id)),
+            Value::List(items) | Value::Tuple(items) | Value::Zip(items) => items.iter().any(|item| item.reads(id)),
+            Value::Enumerate(inner, _) | Value::Rows(_, inner) => inner.reads(id),
+            Value::Dict(items) => items.iter().any(|(_, value)| value.reads(id)),
+            _ => false,
+        }
+    }
+}
+
+impl Kind {
+    /// The kind as messages call it.
+    pub(in crate::service) fn describe(self) -> &'static str {
+        match self {
+            Kind::Constant => "a constant",
+            Kind::Text => "a text",
+            Kind::List => "a list",
+            Kind::Dict => "a dict",
+            Kind::Array => "an array",
+            Kind::Frame => "a data frame",
+            Kind::Service => "the service",
+            Kind::Artifacts => "the service's artifacts",
+            Kind::Reference => "a reference to a model",
+            Kind::Estimator => "a model",
+            Kind::Session => "an ONNX Runtime session",
+            Kind::Port => "an input or output of a session",
+            Kind::Function => "a function",
+            Kind::Iterator => "an iterator",
+        }
+    }
+}
+
+/// What a position on an axis is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::service) enum Index {
+    /// Every position: the axis is one of the value's own.
+    All,
+    /// The row of a loop.
+    Loop(LoopId),
+    /// One position.
+    At(u32),
+}
+
+/// A part of a tensor of the graph: the whole, a row of a loop, a column, one element.
+#[derive(Clone, Debug)]
+pub(in crate::service) struct Array {
+    /// The whole tensor.
+    pub(in crate::service) tensor: TensorId,
+    /// What stands on its leading axes; further axes are the value's own.
+    pub(in crate::service) indices: Vec<Index>,
+    /// A Python list or number, not numpy's: of 64 bits where it is computed with.
+    pub(in crate::service) python: bool,
+    /// Whether the element type was assumed, where the request decides in Python.
+    pub(in crate::service) assumed: bool,
+}
+
+impl Array {
+    /// A whole tensor as numpy's array.
+    pub(in crate::service) fn whole(tensor: TensorId) -> Self {
+        Self { tensor, indices: Vec::new(), python: false, assumed: false }
+    }
+
+    /// The same part of another tensor of the same shape.
+    pub(in crate::service) fn with_tensor(&self, tensor: TensorId) -> Self {
+        Self { tensor, ..self.clone() }
+    }
+
+    /// Element type.
+    pub(in crate::service) fn dtype(&self, graph: &Graph) -> DType {
+        graph.spec(self.tensor).dtype
+    }
+
+    /// The tensor's axes that are the value's own.
+    pub(in crate::service) fn axes(&self, graph: &Graph) -> Vec<usize> {
+        let free = |axis: &usize| matches!(self.indices.get(*axis), None | Some(Index::All));
+        (0..graph.shape(self.tensor).rank()).filter(free).collect()
+    }
+
+    /// Length of a tensor's axis: the factor, and whether the number of rows multiplies it.
+    pub(in crate::service) fn extent(&self, graph: &Graph, axis: usize) -> (usize, bool) {
+        let shape = graph.shape(self.tensor);
+        (shape.factor(axis).unwrap_or(1), shape.is_batch(axis))
+    }
+
+    /// The part where `index` stands on the tensor's axis `axis`.
+    pub(in crate::service) fn with_index(&self, axis: usize, index: Index) -> Self {
+        let mut part = self.clone();
+        if part.indices.len() <= axis {
+            part.indices.resize(axis + 1, Index::All);
+        }
+        part.indices[axis] = index;
+        part
+    }
+
+    /// Whether it is the whole tensor.
+    pub(in crate::service) fn is_whole(&self) -> bool {
+        self.indices.iter().all(|index| *index == Index::All)
+    }
+
+    fn substitute(&self, from: LoopId, to: Index) -> Self {
+        let replace = |index: &Index| if *index == Index::Loop(from) { to } else { *index };
+        Self { indices: self.indices.iter().map(replace).collect(), ..self.clone() }
+    }
+}
+
+/// A pandas frame.
+#[derive(Clone, Debug)]
+pub(in crate::service) enum Frame {
+    /// The table of an API's input, or one computed of it element by element.
+    Table {
+        /// Two axes: rows and columns.
+        array: Array,
+        /// Names of the columns, where they are known.
+        columns: Option<Vec<String>>,
+        /// The input that it is, where not only named columns of it were taken.
+        input: Option<usize>,
+    },
+    /// Columns put together, each of one axis.
+    Columns(Vec<(String, Array)>),
+}

@@ -1,0 +1,65 @@
+//! BentoML: references to models, and what loads them.
+
+use super::Function;
+use crate::service::evaluate::{Call, Evaluated, Evaluator, Place, Stop, Value};
+
+pub(super) const FUNCTIONS: &[(&str, Function)] = &[
+    ("bentoml.models.BentoModel", reference),
+    ("bentoml.models.get", reference),
+    ("bentoml.sklearn.get", reference),
+    ("bentoml.onnx.get", reference),
+    ("bentoml.picklable_model.get", reference),
+    ("bentoml.sklearn.load_model", load_estimator),
+    ("bentoml.picklable_model.load_model", load_estimator),
+    ("bentoml.onnx.load_model", load_session),
+];
+
+/// Artifact classes of BentoML 0.13, and whether each gives an ONNX Runtime session.
+const ARTIFACTS: &[(&str, bool)] =
+    &[("SklearnModelArtifact", false), ("PickleArtifact", false), ("OnnxModelArtifact", true)];
+
+/// `self.artifacts.name`.
+pub(in crate::service) fn artifact<'a>(evaluator: &mut Evaluator<'_, 'a>, name: &str, place: Place) -> Evaluated<'a> {
+    let Some(artifact) = evaluator.class.artifacts.iter().find(|artifact| artifact.name == name) else {
+        return evaluator.fail(place, format!("the service declares no artifact `{name}`"));
+    };
+    let Some((_, session)) = ARTIFACTS.iter().find(|(class, _)| *class == artifact.class) else {
+        return evaluator.fail(place, format!("an artifact of the class {} is not compiled", artifact.class));
+    };
+    if *session
+        && artifact.options.iter().any(|(name, value)| name == "backend" && value.as_text() != Some("onnxruntime"))
+    {
+        return evaluator.fail(place, "an ONNX artifact is compiled only with the backend onnxruntime");
+    }
+    Ok(if *session { Value::Session(name.into()) } else { Value::Estimator(name.into()) })
+}
+
+/// The tag of the model that a tag or reference means.
+fn model<'a>(evaluator: &Evaluator<'_, 'a>, value: Option<Value<'a>>, place: Place) -> Result<std::rc::Rc<str>, Stop> {
+    let tag = match value {
+        Some(Value::Reference(name)) => return Ok(name),
+        Some(Value::Text(tag)) => tag,
+        _ => return evaluator.fail(place, "a model is named by a text like \"name:version\", or a reference to one"),
+    };
+    let name = tag.strip_suffix(":latest").unwrap_or(&tag);
+    match evaluator.bundle.model(name) {
+        Some(model) => Ok(model.tag().into()),
+        None => evaluator.fail(place, format!("the bento has no model `{tag}`")),
+    }
+}
+
+fn reference<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [tag] = call.bind(evaluator, ["tag"])?;
+    model(evaluator, tag, call.place).map(Value::Reference)
+}
+
+fn load_estimator<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [tag] = call.bind(evaluator, ["bento_model"])?;
+    model(evaluator, tag, call.place).map(Value::Estimator)
+}
+
+fn load_session<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    // Where ONNX Runtime would run the model does not matter here.
+    let [tag, _] = call.bind(evaluator, ["bento_model", "providers"])?;
+    model(evaluator, tag, call.place).map(Value::Session)
+}

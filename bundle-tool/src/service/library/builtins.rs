@@ -1,0 +1,229 @@
+//! Python's builtin functions, and methods of its lists, dicts and texts.
+
+use std::rc::Rc;
+
+use ekiben_runtime::DType;
+
+use super::{Function, Method};
+use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Kind, Value};
+
+pub(super) const FUNCTIONS: &[(&str, Function)] = &[
+    ("builtins.int", int),
+    ("builtins.float", float),
+    ("builtins.str", text),
+    ("builtins.list", list),
+    ("builtins.tuple", tuple),
+    ("builtins.dict", dict),
+    ("builtins.zip", zip),
+    ("builtins.enumerate", enumerate),
+    ("builtins.range", range),
+    ("builtins.len", len),
+];
+
+pub(super) const METHODS: &[(Kind, &str, Method)] = &[
+    (Kind::Dict, "keys", keys),
+    (Kind::Dict, "values", values),
+    (Kind::Dict, "items", items),
+    (Kind::Dict, "get", get),
+    (Kind::Text, "lower", |evaluator, value, call| case(evaluator, value, call, str::to_lowercase)),
+    (Kind::Text, "upper", |evaluator, value, call| case(evaluator, value, call, str::to_uppercase)),
+];
+
+fn int<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [value] = call.bind(evaluator, ["x"])?;
+    match value {
+        Some(Value::Int(value)) => Ok(Value::Int(value)),
+        Some(Value::Bool(value)) => Ok(Value::Int(value.into())),
+        Some(Value::Float(value)) if value.abs() < 9e15 => Ok(Value::Int(value.trunc() as i64)),
+        Some(Value::Array(array)) => number(evaluator, &array, DType::I64, call),
+        other => refused(evaluator, call, "int", other),
+    }
+}
+
+fn float<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [value] = call.bind(evaluator, ["x"])?;
+    match value {
+        Some(Value::Int(value)) => Ok(Value::Float(value as f64)),
+        Some(Value::Float(value)) => Ok(Value::Float(value)),
+        Some(Value::Array(array)) => number(evaluator, &array, DType::F64, call),
+        other => refused(evaluator, call, "float", other),
+    }
+}
+
+/// An element as a Python number. Floats of fewer bits print and compute as 64-bit ones without a conversion here.
+fn number<'a>(evaluator: &mut Evaluator<'_, 'a>, array: &Array, to: DType, call: &Call<'a>) -> Evaluated<'a> {
+    if !array.axes(&evaluator.graph).is_empty() {
+        return evaluator.fail(call.place, "only one number is converted, not an array. Use `astype`");
+    }
+    let dtype = array.dtype(&evaluator.graph);
+    let same = if to == DType::F64 { dtype.is_float() } else { dtype.is_integer() };
+    if matches!(dtype, DType::Category | DType::Text) {
+        return evaluator.fail(call.place, "texts are not converted to numbers");
+    }
+    let tensor = if same { array.tensor } else { evaluator.cast(array.tensor, to, call.place)? };
+    Ok(Value::Array(Array { python: true, assumed: false, ..array.with_tensor(tensor) }))
+}
+
+fn text<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [value] = call.bind(evaluator, ["object"])?;
+    match value {
+        Some(Value::Text(text)) => Ok(Value::Text(text)),
+        Some(Value::Int(value)) => Ok(Value::Text(value.to_string().into())),
+        Some(Value::Array(array))
+            if array.axes(&evaluator.graph).is_empty()
+                && matches!(array.dtype(&evaluator.graph), DType::Category | DType::Text) =>
+        {
+            Ok(Value::Array(Array { python: true, ..array }))
+        }
+        other => refused(evaluator, call, "str", other),
+    }
+}
+
+fn refused<'a>(evaluator: &Evaluator<'_, 'a>, call: &Call<'a>, name: &str, value: Option<Value<'a>>) -> Evaluated<'a> {
+    let what = value.map_or("nothing".to_owned(), |value| value.describe());
+    evaluator.fail(call.place, format!("`{name}` of {what} is not compiled"))
+}
+
+fn list<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [value] = call.bind(evaluator, ["iterable"])?;
+    match value {
+        None => Ok(Value::List([].into())),
+        Some(rows @ Value::Rows(..)) => Ok(rows),
+        // A list of numpy's rows answers as a list of lists does.
+        Some(Value::Array(array)) => Ok(Value::Array(Array { python: true, ..array })),
+        Some(value) => match evaluator.known_items(&value, false, call.at(0))? {
+            Some(items) => Ok(Value::List(items.into())),
+            None => refused(evaluator, call, "list", Some(value)),
+        },
+    }
+}
+
+fn tuple<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [value] = call.bind(evaluator, ["iterable"])?;
+    let Some(value) = value else {
+        return Ok(Value::Tuple([].into()));
+    };
+    match evaluator.known_items(&value, false, call.at(0))? {
+        Some(items) => Ok(Value::Tuple(items.into())),
+        None => refused(evaluator, call, "tuple", Some(value)),
+    }
+}
+
+fn dict<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let mut pairs = Vec::new();
+    match &call.positional[..] {
+        [] => {}
+        [(Value::Dict(items), _)] => pairs.extend(items.iter().cloned()),
+        [(value, place)] => {
+            let Some(items) = evaluator.known_items(value, true, *place)? else {
+                return evaluator.fail(*place, "the keys of this dict depend on the request");
+            };
+            for item in items {
+                match evaluator.known_items(&item, true, *place)?.as_deref() {
+                    Some([key, value]) => pairs.push((key.clone(), value.clone())),
+                    _ => return evaluator.fail(*place, "a dict is made of pairs"),
+                }
+            }
+        }
+        _ => return evaluator.fail(call.at(1), "`dict` takes one argument by position"),
+    }
+    pairs.extend(call.keywords.iter().map(|(name, value, _)| (Value::Text((*name).into()), value.clone())));
+    evaluator.dict(pairs, call.place)
+}
+
+fn zip<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    if let Some((_, _, place)) = call.keywords.first() {
+        return evaluator.fail(*place, "this argument of `zip` is not compiled");
+    }
+    Ok(Value::Zip(call.positional.iter().map(|(value, _)| value.clone()).collect()))
+}
+
+fn enumerate<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [value, start] = call.bind(evaluator, ["iterable", "start"])?;
+    match (value, start.unwrap_or(Value::Int(0))) {
+        (Some(value), Value::Int(start)) if start.unsigned_abs() < 1 << 53 => {
+            Ok(Value::Enumerate(Rc::new(value), start))
+        }
+        (value, _) => refused(evaluator, call, "enumerate", value),
+    }
+}
+
+fn range<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [start, stop] = call.bind(evaluator, ["start", "stop"])?;
+    match (start, stop) {
+        (Some(Value::Int(stop)), None) => Ok(Value::Range(0, stop.max(0))),
+        (Some(Value::Int(start)), Some(Value::Int(stop))) => Ok(Value::Range(start, stop.max(start))),
+        (start, _) => refused(evaluator, call, "range", start),
+    }
+}
+
+fn len<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [value] = call.bind(evaluator, ["obj"])?;
+    let length = match &value {
+        Some(Value::List(items) | Value::Tuple(items)) => Some(items.len()),
+        Some(Value::Dict(items)) => Some(items.len()),
+        Some(Value::Text(text)) => Some(text.chars().count()),
+        Some(Value::Range(from, to)) => usize::try_from(to - from).ok(),
+        Some(Value::Array(array)) => match array.axes(&evaluator.graph).first() {
+            Some(&axis) => match array.extent(&evaluator.graph, axis) {
+                (length, false) => Some(length),
+                (_, true) => return evaluator.fail(call.place, "the number of rows depends on the request"),
+            },
+            None => None,
+        },
+        Some(Value::Rows(..) | Value::Frame(_)) => {
+            return evaluator.fail(call.place, "the number of rows depends on the request");
+        }
+        _ => None,
+    };
+    match length.and_then(|length| i64::try_from(length).ok()) {
+        Some(length) => Ok(Value::Int(length)),
+        None => refused(evaluator, call, "len", value),
+    }
+}
+
+/// The pairs of a dict.
+fn pairs<'v, 'a>(value: &'v Value<'a>) -> &'v [(Value<'a>, Value<'a>)] {
+    match value {
+        Value::Dict(items) => items,
+        _ => &[],
+    }
+}
+
+fn keys<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
+    call.none(evaluator)?;
+    Ok(Value::List(pairs(value).iter().map(|(key, _)| key.clone()).collect()))
+}
+
+fn values<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
+    call.none(evaluator)?;
+    Ok(Value::List(pairs(value).iter().map(|(_, item)| item.clone()).collect()))
+}
+
+fn items<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
+    call.none(evaluator)?;
+    let tuple = |(key, item): &(Value<'a>, Value<'a>)| Value::Tuple([key.clone(), item.clone()].into());
+    Ok(Value::List(pairs(value).iter().map(tuple).collect()))
+}
+
+fn get<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [key, default] = call.bind(evaluator, ["key", "default"])?;
+    let Some(key) = key.filter(|key| matches!(key.kind(), Kind::Constant | Kind::Text)) else {
+        return evaluator.fail(call.place, "the key depends on the request");
+    };
+    let found = pairs(value).iter().find(|(known, _)| known.equals(&key) == Some(true));
+    Ok(found.map_or(default.unwrap_or(Value::None), |(_, item)| item.clone()))
+}
+
+fn case<'a>(
+    evaluator: &mut Evaluator<'_, 'a>,
+    value: &Value<'a>,
+    call: &Call<'a>,
+    change: fn(&str) -> String,
+) -> Evaluated<'a> {
+    call.none(evaluator)?;
+    match value {
+        Value::Text(text) => Ok(Value::Text(change(text).into())),
+        other => evaluator.fail(call.place, format!("{} has no case", other.describe())),
+    }
+}

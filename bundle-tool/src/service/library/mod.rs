@@ -1,0 +1,66 @@
+//! What functions, methods and attributes of Python's libraries mean: one file per library, one entry per name.
+//!
+//! A function is looked up by its full path, whatever the service calls it; a method or attribute by the kind of value it belongs
+//! to. To support one more, write what it does to [`Value`]s and add the entry.
+
+mod bentoml;
+mod builtins;
+mod model;
+mod numpy;
+mod onnxruntime;
+mod pandas;
+
+use super::evaluate::{Call, Evaluated, Evaluator, Kind, Place, Value};
+
+pub(super) use bentoml::artifact;
+pub(super) use model::model_method;
+pub(super) use pandas::columns;
+
+/// What a function does.
+pub(super) type Function = for<'e, 'a, 'c> fn(&mut Evaluator<'e, 'a>, &'c Call<'a>) -> Evaluated<'a>;
+/// What a method does: the receiver comes before the call.
+pub(super) type Method = for<'e, 'a, 'c> fn(&mut Evaluator<'e, 'a>, &'c Value<'a>, &'c Call<'a>) -> Evaluated<'a>;
+/// What an attribute is of its owner.
+pub(super) type Property = for<'e, 'a, 'c> fn(&mut Evaluator<'e, 'a>, &'c Value<'a>, Place) -> Evaluated<'a>;
+
+const FUNCTIONS: &[&[(&str, Function)]] =
+    &[builtins::FUNCTIONS, numpy::FUNCTIONS, pandas::FUNCTIONS, bentoml::FUNCTIONS];
+
+const METHODS: &[&[(Kind, &str, Method)]] = &[builtins::METHODS, numpy::METHODS, pandas::METHODS, onnxruntime::METHODS];
+
+const PROPERTIES: &[&[(Kind, &str, Property)]] = &[numpy::PROPERTIES, pandas::PROPERTIES, onnxruntime::PROPERTIES];
+
+/// The function with this full path.
+pub(super) fn function(path: &str) -> Option<Function> {
+    FUNCTIONS.iter().copied().flatten().find(|(name, _)| *name == path).map(|(_, function)| *function)
+}
+
+/// The method `name` of a kind of value.
+pub(super) fn method(kind: Kind, name: &str) -> Option<Method> {
+    METHODS
+        .iter()
+        .copied()
+        .flatten()
+        .find(|(owner, known, _)| *owner == kind && *known == name)
+        .map(|(.., method)| *method)
+}
+
+/// The attribute `name` of a kind of value.
+pub(super) fn property(kind: Kind, name: &str) -> Option<Property> {
+    let mut all = PROPERTIES.iter().copied().flatten();
+    all.find(|(owner, known, _)| *owner == kind && *known == name).map(|(.., property)| *property)
+}
+
+/// The constant with this full path.
+pub(super) fn constant<'a>(path: &str) -> Option<Value<'a>> {
+    numpy::CONSTANTS.iter().find(|(name, _)| *name == path).map(|(_, number)| Value::Float(*number))
+}
+
+/// Names of all methods and attributes of a kind of value, for messages.
+pub(super) fn names(kind: Kind) -> String {
+    let methods = METHODS.iter().copied().flatten().map(|(owner, name, _)| (owner, name));
+    let properties = PROPERTIES.iter().copied().flatten().map(|(owner, name, _)| (owner, name));
+    let names: Vec<&str> =
+        methods.chain(properties).filter(|(owner, _)| **owner == kind).map(|(_, name)| *name).collect();
+    names.join(", ")
+}

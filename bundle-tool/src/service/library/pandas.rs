@@ -1,0 +1,208 @@
+//! pandas: frames in and out.
+
+use std::rc::Rc;
+
+use super::numpy::converted;
+use super::{Function, Method, Property};
+use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Frame, Index, Kind, Place, Stop, Value};
+
+pub(super) const FUNCTIONS: &[(&str, Function)] =
+    &[("pandas.DataFrame", data_frame), ("pandas.core.frame.DataFrame", data_frame)];
+
+pub(super) const METHODS: &[(Kind, &str, Method)] = &[
+    (Kind::Frame, "to_numpy", to_numpy),
+    (Kind::Frame, "astype", astype),
+    (Kind::Frame, "copy", copy),
+    (Kind::Frame, "to_dict", to_dict),
+    // A column is an array here.
+    (Kind::Array, "to_numpy", to_numpy),
+    (Kind::Array, "to_list", to_list),
+];
+
+pub(super) const PROPERTIES: &[(Kind, &str, Property)] =
+    &[(Kind::Frame, "values", values), (Kind::Array, "values", values)];
+
+/// The array of a frame or a column.
+fn array(evaluator: &mut Evaluator<'_, '_>, value: &Value<'_>, place: Place) -> Result<Array, Stop> {
+    match value {
+        Value::Frame(frame) => evaluator.frame_array(frame, place),
+        Value::Array(array) => Ok(array.clone()),
+        other => evaluator.fail(place, format!("{} is no frame", other.describe())),
+    }
+}
+
+fn values<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, place: Place) -> Evaluated<'a> {
+    array(evaluator, value, place).map(Value::Array)
+}
+
+fn to_numpy<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
+    // Whether pandas copies does not change the answer.
+    let [dtype, _] = call.bind(evaluator, ["dtype", "copy"])?;
+    let array = array(evaluator, value, call.place)?;
+    match dtype {
+        None | Some(Value::None) => Ok(Value::Array(array)),
+        Some(dtype) => converted(evaluator, &array, &dtype, call.place).map(Value::Array),
+    }
+}
+
+fn to_list<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
+    call.none(evaluator)?;
+    let array = array(evaluator, value, call.place)?;
+    Ok(Value::Array(Array { python: true, ..array }))
+}
+
+fn astype<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [dtype, _] = call.bind(evaluator, ["dtype", "copy"])?;
+    match (value, dtype) {
+        (Value::Frame(frame), Some(dtype)) => {
+            let frame = frame.clone();
+            evaluator.map_frame(&frame, call.place, |evaluator, array| converted(evaluator, &array, &dtype, call.place))
+        }
+        _ => evaluator.fail(call.place, "`astype` needs a type"),
+    }
+}
+
+fn copy<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
+    call.bind(evaluator, ["deep"])?;
+    Ok(value.clone())
+}
+
+/// `frame.to_dict("records")` and `frame.to_dict("list")`.
+fn to_dict<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [orient] = call.bind(evaluator, ["orient"])?;
+    let Value::Frame(frame) = value else {
+        return evaluator.fail(call.place, "only a frame is compiled here");
+    };
+    let columns = columns(evaluator, frame, call.place)?;
+    let list = |array: Array| Value::Array(Array { python: true, ..array });
+    match orient {
+        Some(Value::Text(orient)) if &*orient == "list" => {
+            let items = columns.into_iter().map(|(name, array)| (Value::Text(name.into()), list(array)));
+            evaluator.dict(items.collect(), call.place)
+        }
+        Some(Value::Text(orient)) if &*orient == "records" => {
+            let Some(axis) = columns.first().and_then(|(_, array)| array.axes(&evaluator.graph).first().copied())
+            else {
+                return evaluator.fail(call.place, "a frame without columns is not compiled");
+            };
+            evaluator.loops.push(columns[0].1.extent(&evaluator.graph, axis));
+            let id = evaluator.loops.len() - 1;
+            let mut items = Vec::new();
+            for (name, array) in columns {
+                let axis = array.axes(&evaluator.graph).first().copied().unwrap_or(0);
+                items.push((Value::Text(name.into()), list(array.with_index(axis, Index::Loop(id)))));
+            }
+            Ok(Value::Rows(id, Rc::new(evaluator.dict(items, call.place)?)))
+        }
+        _ => evaluator.fail(call.place, "`to_dict` is compiled with \"records\" or \"list\""),
+    }
+}
+
+/// The columns of a frame by name.
+pub(in crate::service) fn columns(
+    evaluator: &mut Evaluator<'_, '_>,
+    frame: &Frame,
+    place: Place,
+) -> Result<Vec<(String, Array)>, Stop> {
+    match frame {
+        Frame::Columns(columns) => Ok(columns.clone()),
+        Frame::Table { array, columns, .. } => match columns {
+            Some(columns) => Ok(named(array, columns)),
+            None => evaluator.fail(place, "the columns of this frame depend on the request"),
+        },
+    }
+}
+
+/// The columns of an array of two axes.
+fn named(array: &Array, names: &[String]) -> Vec<(String, Array)> {
+    let column = |(at, name): (usize, &String)| (name.clone(), array.with_index(1, Index::At(at as u32)));
+    names.iter().enumerate().map(column).collect()
+}
+
+fn data_frame<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [data, index, columns] = call.bind(evaluator, ["data", "index", "columns"])?;
+    if !matches!(index, None | Some(Value::None)) {
+        return evaluator.fail(call.place, "a frame with an index is not compiled");
+    }
+    let names = match &columns {
+        None | Some(Value::None) => None,
+        Some(columns) => match columns.texts() {
+            Some(names) => Some(names.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            None => return evaluator.fail(call.place, "`columns` is compiled only as a list of names"),
+        },
+    };
+    let frame = match (data, names) {
+        (Some(Value::Dict(items)), names) => by_name(evaluator, &items, names, call)?,
+        (Some(Value::Array(array)), names) => by_position(evaluator, &array, names, call)?,
+        (Some(Value::Rows(id, item)), None) => match &*item {
+            Value::Dict(items) => {
+                let free: Vec<_> =
+                    items.iter().map(|(key, value)| (key.clone(), value.substitute(id, Index::All))).collect();
+                by_name(evaluator, &free, None, call)?
+            }
+            _ => return evaluator.fail(call.at(0), "a frame is compiled of rows that are dicts"),
+        },
+        (Some(Value::Frame(frame)), None) => (*frame).clone(),
+        _ => {
+            return evaluator
+                .fail(call.place, "a frame is compiled of a dict of columns, an array, or rows that are dicts");
+        }
+    };
+    Ok(Value::Frame(Rc::new(frame)))
+}
+
+/// A frame of a dict of columns, of those in `names` where it is given.
+fn by_name<'a>(
+    evaluator: &mut Evaluator<'_, 'a>,
+    items: &[(Value<'a>, Value<'a>)],
+    names: Option<Vec<String>>,
+    call: &Call<'a>,
+) -> Result<Frame, Stop> {
+    let mut found: Vec<(String, Array)> = Vec::new();
+    for (key, value) in items {
+        let (Value::Text(name), Value::Array(array)) = (key, value) else {
+            let problem = format!("a column called by {}, of {}, is not compiled", key.describe(), value.describe());
+            return evaluator.fail(call.at(0), problem);
+        };
+        let [axis] = array.axes(&evaluator.graph)[..] else {
+            return evaluator
+                .fail(call.at(0), format!("the column `{name}` is not compiled: it has not one element per row"));
+        };
+        if let Some((_, first)) = found.first() {
+            let other = first.axes(&evaluator.graph).first().map(|&axis| first.extent(&evaluator.graph, axis));
+            if other != Some(array.extent(&evaluator.graph, axis)) {
+                return evaluator.fail(call.at(0), format!("the column `{name}` has another number of rows"));
+            }
+        }
+        found.push((name.to_string(), array.clone()));
+    }
+    let Some(names) = names else {
+        return Ok(Frame::Columns(found));
+    };
+    let chosen = names.iter().map(|name| found.iter().find(|(known, _)| known == name).cloned());
+    match chosen.collect() {
+        Some(columns) => Ok(Frame::Columns(columns)),
+        None => evaluator.fail(call.place, "`columns` names a column that is not there"),
+    }
+}
+
+/// A frame of an array: `names` are those of the columns, else their numbers.
+fn by_position(
+    evaluator: &mut Evaluator<'_, '_>,
+    array: &Array,
+    names: Option<Vec<String>>,
+    call: &Call<'_>,
+) -> Result<Frame, Stop> {
+    let axes = array.axes(&evaluator.graph);
+    let width = match axes[..] {
+        [_] => 1,
+        [_, axis] => array.extent(&evaluator.graph, axis).0,
+        _ => return evaluator.fail(call.at(0), "a frame is compiled of an array of one or two axes"),
+    };
+    let names = names.unwrap_or_else(|| (0..width).map(|at| at.to_string()).collect());
+    if names.len() != width {
+        return evaluator.fail(call.place, format!("{} names for {width} columns", names.len()));
+    }
+    let column = |at: usize| axes.get(1).map_or(array.clone(), |&axis| array.with_index(axis, Index::At(at as u32)));
+    Ok(Frame::Columns(names.into_iter().enumerate().map(|(at, name)| (name, column(at))).collect()))
+}

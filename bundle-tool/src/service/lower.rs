@@ -1,0 +1,116 @@
+//! From the APIs of a service to graphs, adapters and templates.
+
+use ekiben_runtime::artifact::manifest;
+use ruff_text_size::Ranged;
+
+use super::class::{ApiMethod, ServiceClass};
+use super::error::ServiceError;
+use super::evaluate::{Evaluator, Models, Place, Stop};
+use super::input::{self, ApiInput};
+use super::modules::Program;
+use super::returns;
+use crate::bundle::{ApiDecl, Bundle, Interface};
+use crate::lowered::LoweredApi;
+
+/// Evaluations of one API, each of which knows more about the inputs than the one before.
+const MAX_ATTEMPTS: usize = 64;
+
+/// Lowers every API of a bento, calling `models` by [`crate::bundle::ModelFile::tag`].
+///
+/// # Errors
+/// Everything that stands in the way, of all APIs at once: each with file, line, column and source text.
+pub fn lower_apis(bundle: &Bundle, models: &Models) -> Result<Vec<LoweredApi>, ServiceError> {
+    let program = Program::load(bundle)?;
+    let name = bundle.entry.as_ref().map_or("", |entry| entry.attribute.as_str());
+    let class = ServiceClass::read(&program, bundle.generation, name)?;
+    let mut lowered = Vec::new();
+    let mut errors = Vec::new();
+    for api in &bundle.apis {
+        match lower(bundle, models, &class, api) {
+            Ok(api) => lowered.push(api),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(lowered) } else { Err(ServiceError::several(errors)) }
+}
+
+fn lower(
+    bundle: &Bundle,
+    models: &Models,
+    class: &ServiceClass<'_>,
+    api: &ApiDecl,
+) -> Result<LoweredApi, ServiceError> {
+    let Some(method) = class.apis.iter().find(|method| method.name == api.name) else {
+        let source = class.modules.source(class.module);
+        return Err(
+            source.missing(format!("`{}` has no API called `{}`, which the manifest lists", class.name, api.name))
+        );
+    };
+    let mut inputs = input::declared(class, api, method)?;
+    for _ in 0..MAX_ATTEMPTS {
+        match attempt(bundle, models, class, api, method, inputs) {
+            Ok(lowered) => return Ok(lowered),
+            Err(Stop::Error(error)) => return Err(error),
+            Err(Stop::Settled(known)) => inputs = known,
+        }
+    }
+    let problem = "the shapes of this API's inputs cannot be told. Declare them";
+    Err(class.modules.source(class.module).error(&method.function.name, problem))
+}
+
+/// One evaluation with what is known about the inputs.
+fn attempt(
+    bundle: &Bundle,
+    models: &Models,
+    class: &ServiceClass<'_>,
+    api: &ApiDecl,
+    method: &ApiMethod<'_>,
+    inputs: Vec<ApiInput>,
+) -> Result<LoweredApi, Stop> {
+    let mut evaluator = Evaluator::new(class, bundle, models, inputs);
+    let value = evaluator.api(method.function)?;
+    let place = Place { module: class.module, range: method.function.name.range() };
+    let returns = returns::template(&mut evaluator, api, &value, place)?;
+    for input in &evaluator.inputs {
+        settled(&evaluator, input)?;
+    }
+    let manifest = manifest_api(api, input::adapter(&evaluator.inputs, api), returns);
+    Ok(LoweredApi { manifest, graph: evaluator.graph })
+}
+
+/// That everything about an input is known.
+fn settled(evaluator: &Evaluator<'_, '_>, input: &ApiInput) -> Result<(), Stop> {
+    if !input.settled {
+        let problem = format!(
+            "the shape of `{}` is neither declared nor told by a model that takes it. Declare it (`Shape((-1, 4))`, `columns=[…]`)",
+            input.name
+        );
+        return evaluator.fail(input.place, problem);
+    }
+    match input.whole_use {
+        Some(place) if input.columns.is_some() && !input.columns_declared => evaluator.fail(
+            place,
+            "all columns are used here and some are used by name elsewhere, but the columns are not declared. Declare `columns=[…]`",
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn manifest_api(api: &ApiDecl, input: manifest::InputAdapter, returns: manifest::Returns) -> manifest::Api {
+    let (batch, max_batch_size, max_latency_ms) = match &api.interface {
+        Interface::V0_13 { batch, max_batch_size, max_latency_ms, .. } => {
+            (*batch, Some(*max_batch_size), Some(*max_latency_ms))
+        }
+        Interface::V1 { batchable, .. } => (*batchable, None, None),
+    };
+    manifest::Api {
+        name: api.name.clone(),
+        route: api.route.clone(),
+        description: api.docs.clone().unwrap_or_default(),
+        batch,
+        input,
+        returns,
+        max_batch_size,
+        max_latency_ms,
+    }
+}

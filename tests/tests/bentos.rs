@@ -1,0 +1,195 @@
+//! Whole bentos: compiled, run through the adapters of their APIs, and compared with what BentoML's own server answers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ekiben::bundle::Bundle;
+use ekiben::compile::{CompileError, CompiledArtifact, compile, compile_path};
+use ekiben::service::{NotUnderstood, ServiceError};
+use ekiben_edge::adapter::Table;
+use ekiben_edge::score::Scorer;
+use ekiben_runtime::Artifact;
+use ekiben_tests::case::{Case, Tolerance, group, near};
+use serde_json::Value;
+
+/// The case's bento, compiled: a directory with the overlay on it, or an archive as it is.
+fn compiled(case: &Case) -> Result<CompiledArtifact, String> {
+    let bento = case.path("bento").expect("a bento");
+    let result =
+        if bento.is_file() { compile_path(&bento, None) } else { compile_path(case.assemble("bento").path(), None) };
+    result.map_err(|error| error.to_string())
+}
+
+/// What the API called `name` answers to a request.
+fn answer(compiled: &CompiledArtifact, name: &str, body: &[u8], content_type: &str) -> Result<Value, String> {
+    let artifact = Artifact::parse(compiled.bytes()).map_err(|error| error.to_string())?;
+    let (index, _) = compiled.manifest.api(name).ok_or(format!("no API {name}"))?;
+    let scorer = Scorer::new(&artifact, &compiled.manifest.apis, index).map_err(|error| error.to_string())?;
+    let mut out = Vec::new();
+    if content_type == "text/csv" {
+        scorer.score_rows(body, Table::Csv, &mut out, Table::JsonLines, 3).map_err(|error| error.to_string())?;
+        let rows = out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let rows: Result<Vec<Value>, _> = rows.map(serde_json::from_slice).collect();
+        return rows.map(Value::Array).map_err(|error| error.to_string());
+    }
+    scorer.score_request(body, &mut out, None).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&out).map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&out)))
+}
+
+/// The first place where two answers differ. Integers and texts are exact; a float may stand for an expected float only.
+fn difference(place: &str, got: &Value, expected: &Value, tolerance: Tolerance) -> Option<String> {
+    let report = || Some(format!("{place}: got {got}, expected {expected}"));
+    match (got, expected) {
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            let mut items = a.iter().zip(b).enumerate();
+            items.find_map(|(at, (a, b))| difference(&format!("{place}[{at}]"), a, b, tolerance))
+        }
+        (Value::Object(a), Value::Object(b)) if a.keys().eq(b.keys()) => {
+            a.iter().find_map(|(key, item)| difference(&format!("{place}.{key}"), item, &b[key], tolerance))
+        }
+        (Value::Number(a), Value::Number(b)) if a.is_f64() == b.is_f64() => {
+            let same = if a.is_f64() {
+                near(b.as_f64().expect("a float"), a.as_f64().expect("a float"), tolerance)
+            } else {
+                a == b
+            };
+            if same { None } else { report() }
+        }
+        _ if got == expected => None,
+        _ => report(),
+    }
+}
+
+/// Runs every exchange of a case and returns how many answers were compared.
+fn check(case: &Case) -> Result<usize, String> {
+    let compiled = compiled(case)?;
+    let mut compared = 0;
+    for run in case.exchanges() {
+        let place = format!("{} {}", run.api, run.request.display());
+        let body = fs::read(&run.request).map_err(|error| format!("{place}: {error}"))?;
+        let (_, api) = compiled.manifest.api(&run.api).ok_or(format!("{place}: no such API"))?;
+        if format!("/{}", api.route) != run.route {
+            return Err(format!("{place}: the route is {}", api.route));
+        }
+        match (answer(&compiled, &run.api, &body, &run.content_type), run.status, &run.response) {
+            (got, 200, Some(expected)) => {
+                let got = got.map_err(|error| format!("{place}: {error}"))?;
+                if let Some(difference) = difference(&place, &got, expected, case.tolerance()) {
+                    return Err(difference);
+                }
+                compared += 1;
+            }
+            (Ok(_), 400.., _) => return Err(format!("{place}: answered, where status {} is expected", run.status)),
+            _ => {}
+        }
+    }
+    Ok(compared)
+}
+
+/// Runs every case of a group and returns how many answers were compared.
+fn check_group(name: &str) -> usize {
+    let cases = group(name);
+    let (mut compared, mut failures) = (0, Vec::new());
+    for case in &cases {
+        match check(case) {
+            Ok(count) => compared += count,
+            Err(error) => failures.push(format!("{}: {error}", case.name())),
+        }
+    }
+    println!("{name}: {} cases, {compared} answers", cases.len());
+    assert!(failures.is_empty(), "{} of {} cases fail:\n{}", failures.len(), cases.len(), failures.join("\n"));
+    compared
+}
+
+#[test]
+fn bentos_answer_as_their_own_server() {
+    assert!(check_group("bentos") >= 15);
+}
+
+#[test]
+fn services_written_differently_answer_the_same() {
+    assert!(check_group("services") >= 35);
+}
+
+/// Every place that an error names.
+fn places(error: &ServiceError) -> Vec<&NotUnderstood> {
+    match error {
+        ServiceError::At(place) => vec![place],
+        ServiceError::Model { place, .. } => vec![place],
+        ServiceError::Several(errors) => errors.iter().flat_map(places).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn refused_services_name_the_place() {
+    let cases = group("refused");
+    for case in &cases {
+        let folder = case.assemble("bento");
+        let bundle = Bundle::open(folder.path(), None).expect("a bento");
+        let error = match compile(&bundle, None) {
+            Err(CompileError::Service(error)) => error,
+            Err(other) => panic!("{}: {other}", case.name()),
+            Ok(_) => panic!("{} is compiled", case.name()),
+        };
+        let refused = &case.json["refused"];
+        let number = |key: &str| refused[key].as_u64().expect("a line") as usize;
+        let file = refused["file"].as_str().expect("a file");
+        let lines = number("line")..=number("end_line");
+        let found = places(&error).into_iter().any(|place| place.file.ends_with(file) && lines.contains(&place.line));
+        assert!(found, "{}: line {lines:?} of {file} expected in: {error}", case.name());
+    }
+    assert!(cases.len() >= 15);
+}
+
+/// Sample bentos outside of the repository, where they are there.
+fn samples() -> Option<PathBuf> {
+    let folder = match std::env::var_os("EKIBEN_SAMPLE_BENTOS") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/bentos"),
+    };
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: {} is not there (EKIBEN_SAMPLE_BENTOS names another place)", folder.display());
+    None
+}
+
+#[test]
+fn sample_bentos_answer_as_expected() {
+    let Some(samples) = samples() else {
+        return;
+    };
+    let tolerance = Tolerance { absolute: 1e-6, relative: 1e-5 };
+    let cases = [
+        ("v0.13.1/sklearn_iris_rf", "bundle"),
+        ("v0.13.1/onnx_iris_gb", "bundle"),
+        ("v1.4.39/sklearn_iris_rf", "bundle"),
+        ("v1.4.39/sklearn_iris_rf", "iris_classifier.bento"),
+        ("v1.4.39/onnx_iris", "bundle"),
+    ];
+    for (case, bento) in cases {
+        let folder = samples.join(case);
+        let compiled =
+            compile_path(&folder.join(bento), None).unwrap_or_else(|error| panic!("{case}/{bento}: {error}"));
+        let text = fs::read_to_string(folder.join("expected.json")).expect("expected.json");
+        let expected: Value = serde_json::from_str(&text).expect("JSON");
+        let mut compared = 0;
+        for run in expected["cases"].as_array().expect("cases") {
+            if run["expected"].is_null() {
+                continue;
+            }
+            let text = |key: &str| run[key].as_str().unwrap_or_else(|| panic!("{case}: no {key}"));
+            let place = format!("{case}/{bento} {} {}", text("api"), text("input"));
+            let body = fs::read(folder.join(text("input"))).unwrap_or_else(|error| panic!("{place}: {error}"));
+            let got = answer(&compiled, text("api"), &body, text("content_type"));
+            let got = got.unwrap_or_else(|error| panic!("{place}: {error}"));
+            if let Some(difference) = difference(&place, &got, &run["expected"], tolerance) {
+                panic!("{difference}");
+            }
+            compared += 1;
+        }
+        println!("{case}/{bento}: {compared} answers");
+        assert!(compared > 0, "{case}");
+    }
+}
