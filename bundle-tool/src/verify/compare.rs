@@ -292,7 +292,7 @@ mod tests {
         let scores =
             |dims: &[usize], values: &[f64]| Output { dims: dims.to_vec(), values: Values::Floats(values.to_vec()) };
         let table = scores(&[3, 3], &[0.2, 1.0, 0.99999, 0.5, 0.1, 0.49, f64::NAN, 1.0, 0.5]);
-        assert_eq!(tied_rows(3, &[table.clone()]), [true, false, false]);
+        assert_eq!(tied_rows(3, std::slice::from_ref(&table)), [true, false, false]);
         assert_eq!(tied_rows(3, &[scores(&[9], &[1.0; 9]), scores(&[3, 1], &[1.0; 3])]), [false; 3]);
         let labels = |labels: [i128; 3]| Output { dims: vec![3], values: Values::Integers(labels.to_vec()) };
         let mut difference = OutputDifference::new("label");
