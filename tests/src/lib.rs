@@ -20,10 +20,14 @@ use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
 /// Model files of the fixtures that [`small_artifacts`] compiles, relative to the fixtures' folder.
-const SMALL_MODELS: [&str; 3] = [
+const SMALL_MODELS: [&str; 7] = [
     "sklearn/v19_forest_classifier_text_labels/model.joblib",
     "sklearn/v19_tree_classifier_missing/model.joblib",
     "sklearn/v024_pipeline_scaler_logistic/model.joblib",
+    "tflite/autoencoder_hybrid/model.tflite",
+    "tflite/dilated_int8/model.tflite",
+    "tflite/ds_cnn_hybrid/model.tflite",
+    "tflite/odd_shapes_float/model.tflite",
 ];
 
 /// Artifacts of a few kilobytes that together use every kind of section and many operators.

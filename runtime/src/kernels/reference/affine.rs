@@ -67,3 +67,42 @@ pub fn quantize_asymmetric(input: &[f32], out: &mut [i8]) -> Affine {
     }
     Affine { scale, zero }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_round_away_from_zero_and_are_clipped() {
+        let target = Target { zero: 10, low: -100, high: 127 };
+        let x = [0.0, 0.25, -0.25, 1.2, -1.2, 1e9, -1e9, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+        let mut out = [0; 10];
+        quantize(0.5, target, &x, &mut out);
+        assert_eq!(out, [10, 11, 9, 12, 8, 127, -100, 10, 127, -100]);
+        let mut back = [0.0; 10];
+        dequantize(0.5, 10, &out, &mut back);
+        assert_eq!(back[..5], [0.0, 0.5, -0.5, 1.0, -1.0]);
+    }
+
+    #[test]
+    fn a_range_is_used_in_full() {
+        let mut out = [0; 4];
+        assert_eq!(quantize_symmetric(&[-2.54, 1.27, 0.0, 0.01], &mut out).zero, 0);
+        assert_eq!(out, [-127, 64, 0, 1]);
+        let affine = quantize_asymmetric(&[0.0, 2.55, 1.0, 0.0], &mut out);
+        assert_eq!((affine.zero, out), (-128, [-128, 127, -28, -128]));
+        let affine = quantize_asymmetric(&[-3.0, -1.0, -2.0, -3.0], &mut out);
+        assert_eq!((affine.zero, out), (127, [-128, 42, -43, -128]));
+        assert_eq!(quantize_asymmetric(&[0.0; 4], &mut out), Affine { scale: 1.0, zero: 0 });
+        assert_eq!(out, [0; 4]);
+    }
+
+    #[test]
+    fn any_numbers_are_quantized_without_harm() {
+        let mut out = [0; 3];
+        for x in [[f32::NAN, 1.0, -1.0], [f32::INFINITY, 0.0, 1.0], [f32::MAX, f32::MIN, 1.0], [1e-45, 0.0, -1e-45]] {
+            quantize_symmetric(&x, &mut out);
+            quantize_asymmetric(&x, &mut out);
+        }
+    }
+}
