@@ -256,6 +256,36 @@ fn verify_never_says_ok_without_an_oracle() {
 }
 
 #[test]
+fn a_service_answers_by_its_apis() {
+    let place = Place::new();
+    let bento = fixtures().join("bentos/v14_sklearn_iris_rf");
+    let artifact = place.path("iris.ekb");
+    place.ok(&[&"compile", &bento.join("bundle"), &"-o", &artifact]);
+    let (code, message) = place.fails(&[&"score", &artifact, &bento.join("inputs/rows.json")]);
+    assert_eq!(code, 2);
+    assert!(message.contains("--api: classify, classify_df, predict_proba"), "{message}");
+    let frame = place.ok(&[&"score", &artifact, &bento.join("inputs/df.json"), &"--api", &"classify_df"]);
+    assert!(frame.starts_with(r#"[{"label": 0}, {"label": 0}, {"label": 1}"#), "{frame}");
+    let table = place.path("table.csv");
+    fs::write(&table, "pw,sl,sw,pl\n0.25,5.1,3.6,1.4\n2.55,6.3,3.4,6.0\n").unwrap();
+    assert_eq!(place.ok(&[&"score", &artifact, &table, &"--api", &"classify_df"]), "label\n0\n2\n");
+    let shares = place.ok(&[&"score", &artifact, &rows(), &"--api", &"predict_proba", &"--format", &"jsonl"]);
+    assert_eq!(shares.lines().next(), Some("[1.0, 0.0, 0.0]"));
+    assert_eq!(shares.lines().count(), 7);
+    for (body, part) in
+        [("bad_shape", "cannot reshape array of size 2"), ("missing", "missing"), ("notjson", "no JSON")]
+    {
+        let body = bento.join(format!("inputs/{body}.json"));
+        let (code, message) = place.fails(&[&"score", &artifact, &body, &"--api", &"classify"]);
+        assert_eq!(code, 1);
+        assert!(message.contains(part), "{message}");
+    }
+    let old = fixtures().join("bentos/v013_sklearn_iris_rf");
+    assert_eq!(place.ok(&[&"run", &old.join("bundle"), &old.join("inputs/rows.csv")]), ANSWERS);
+    assert_eq!(place.ok(&[&"run", &old.join("bundle"), &old.join("inputs/records.json")]), "[0, 0, 1, 2, 2, 2, 2]\n");
+}
+
+#[test]
 fn what_is_refused_is_named() {
     let place = Place::new();
     let none = place.path("none");

@@ -139,13 +139,13 @@ fn declared_columns_are_found_by_name_and_extra_ones_dropped() {
 fn arrays_follow_numpy_and_the_declared_shape() {
     let mut fixture = Fixture::new(array(Some(&[-1, 3])), Returns::output(1));
     assert_eq!(fixture.request(r#"{"x": [[1, 5, 2], [-9, 0, 1]]}"#, None).unwrap(), "[1, 0]\n");
-    assert_eq!(fixture.request(r#"{"x": [1, 5, 2, -9, 0, 1]}"#, None).unwrap(), "[1, 0]\n");
+    assert_eq!(fixture.request(r#"{"y": 0, "x": [1, 5, 2, -9, 0, 1]}"#, None).unwrap(), "[1, 0]\n");
     for (body, reason) in [
         (r#"{"x": [1, 2]}"#, "x: cannot reshape array of size 2 into shape (-1,3)"),
         (r#"{"x": [[1, 2, 3], [4]]}"#, "x: the nested lists are ragged"),
         (r#"{"x": [[1, 2], [3, [4]]]}"#, "x: the nested lists are ragged"),
         (r#"{"x": [["a", 2, 3]]}"#, "x: \"a\" is no number"),
-        (r#"{"y": [[1, 2, 3]]}"#, "y: no such parameter; the API takes \"x\""),
+        (r#"{"y": [[1, 2, 3]]}"#, "x: this parameter is missing; the body has \"y\""),
         ("{}", "x: this parameter is missing"),
         ("[1]", "body: it must be an object with \"x\""),
         ("{", "body: no JSON: EOF while parsing an object at line 1 column 1"),

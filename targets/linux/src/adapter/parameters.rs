@@ -1,7 +1,7 @@
 //! Request bodies as the bento's own server takes them.
 
 use ekiben_runtime::artifact::manifest::{Api, InputAdapter, Parameter, ParameterKind};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::frame::read_frame;
 use super::{Batch, CsvRows, DataError, InputBuffer, Layout, RowSource};
@@ -34,11 +34,8 @@ pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch) -> Result<(), Dat
             let Value::Object(members) = &body else {
                 return Err(DataError::body("body", format!("it must be an object with {}", names(parameters))));
             };
-            if let Some(extra) = members.keys().find(|key| parameters.iter().all(|parameter| parameter.name != **key)) {
-                return Err(DataError::body(extra, format!("no such parameter; the API takes {}", names(parameters))));
-            }
             for parameter in parameters {
-                let missing = || DataError::body(&parameter.name, "this parameter is missing");
+                let missing = || DataError::body(&parameter.name, missing(members));
                 let value = members.get(&parameter.name).ok_or_else(missing)?;
                 read_parameter(parameter, value, batch, &mut rows)?;
             }
@@ -51,6 +48,15 @@ pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch) -> Result<(), Dat
 fn names(parameters: &[Parameter]) -> String {
     let names: Vec<_> = parameters.iter().map(|parameter| format!("{:?}", parameter.name)).collect();
     names.join(", ")
+}
+
+/// Other members are not looked at, as in BentoML, but a misspelt one is a likely reason.
+fn missing(members: &Map<String, Value>) -> String {
+    let others: Vec<_> = members.keys().take(10).map(|key| format!("{key:?}")).collect();
+    if others.is_empty() {
+        return "this parameter is missing".to_owned();
+    }
+    format!("this parameter is missing; the body has {}", others.join(", "))
 }
 
 fn input(batch: &mut Batch, index: u32) -> Result<&mut InputBuffer, DataError> {
