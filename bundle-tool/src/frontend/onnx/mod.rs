@@ -13,6 +13,8 @@ mod count;
 mod lowering;
 mod operators;
 mod tensor;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use ekiben_runtime::{DType, Shape, TensorSpec};

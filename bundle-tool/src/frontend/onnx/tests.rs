@@ -1,0 +1,241 @@
+//! Hostile files, and the cases that ONNX itself publishes for its operators.
+
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use tract_onnx::pb::{ModelProto, TensorProto};
+
+use super::*;
+use crate::graph::{EvaluateError, evaluate};
+
+/// Lowers a model's only method.
+fn lower(model: &OnnxModel) -> Result<Graph, FrontendError> {
+    let mut graph = Graph::new();
+    let inputs: Vec<_> = model.inputs().iter().map(|input| graph.add_input(&input.name, input.spec)).collect();
+    for output in model.call(&mut graph, "run", &inputs)? {
+        graph.add_output(output.tensor);
+    }
+    Ok(graph)
+}
+
+fn fixture(case: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/onnx");
+    std::fs::read(folder.join(case).join("model.onnx")).unwrap()
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+}
+
+/// Changes some bytes: flipped, replaced, cut out, doubled, or cut off.
+fn mutate(bytes: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..=random.below(4) {
+        let at = random.below(bytes.len());
+        let end = (at + random.below(16)).min(bytes.len());
+        match random.below(6) {
+            0 => bytes[at] ^= 1 << random.below(8),
+            1 => bytes[at] = random.next() as u8,
+            2 => bytes[at] = [0, 1, 0x7F, 0x80, 0xFF][random.below(5)],
+            3 => drop(bytes.drain(at..end)),
+            4 => {
+                let copied = bytes[at..end].to_vec();
+                bytes.splice(at..at, copied);
+            }
+            _ => bytes.truncate(bytes.len() - random.below(8).min(bytes.len() - 1)),
+        }
+        if bytes.is_empty() {
+            bytes.push(0);
+        }
+    }
+    bytes
+}
+
+#[test]
+fn damaged_models_are_refused_or_lowered_without_a_panic() {
+    let mut random = Random(2);
+    let (mut refused, mut lowered) = (0, 0);
+    for case in [
+        "torch_cnn",
+        "torch_pads",
+        "torch_expand",
+        "torch_attention",
+        "made_tree_min",
+        "sklearn_scaler_logistic_zipmap",
+        "made_label_encoder_integer_to_text",
+        "torch_transpose_slice",
+    ] {
+        let original = fixture(case);
+        for _ in 0..400 {
+            match OnnxModel::read(&mutate(&original, &mut random)).and_then(|model| lower(&model)) {
+                Ok(_) => lowered += 1,
+                Err(error) => {
+                    assert!(!error.to_string().is_empty());
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 500 && lowered > 100, "{refused} refused, {lowered} lowered");
+}
+
+#[test]
+fn a_small_file_cannot_ask_for_much_memory() {
+    // An empty message takes two bytes: three million of them, as nodes of a graph.
+    let nodes = [0x0A, 0x00].repeat(3_000_000);
+    let mut bytes = vec![0x3A];
+    prost::encoding::encode_varint(nodes.len() as u64, &mut bytes);
+    bytes.extend(nodes);
+    let error = wire::decode(&bytes).unwrap_err().to_string();
+    assert!(error.contains("parts for its size"), "{error}");
+}
+
+#[test]
+fn constants_are_checked_against_their_shape() {
+    let tensor = |dims: &[i64], floats: usize| TensorProto {
+        dims: dims.to_vec(),
+        data_type: 1,
+        float_data: vec![1.0; floats],
+        ..TensorProto::default()
+    };
+    assert!(tensor::read(&tensor(&[2, 3], 6)).is_ok());
+    let reason = |tensor: &TensorProto| tensor::read(tensor).err().unwrap();
+    assert_eq!(reason(&tensor(&[2, 3], 5)), "it has 20 bytes of values, its shape [2, 3] needs 24");
+    assert_eq!(reason(&tensor(&[2, -3], 5)), "an axis has length -3");
+    assert!(reason(&tensor(&[1 << 31, 1 << 31, 1 << 31], 0)).contains("too large"));
+    let mut outside = tensor(&[1], 0);
+    outside.data_location = Some(1);
+    assert!(reason(&outside).contains("another file"));
+}
+
+#[test]
+fn free_lengths_beyond_the_batch_are_named() {
+    let mut model = ModelProto::decode(&fixture("torch_cnn")[..]).unwrap();
+    let input = &mut model.graph.as_mut().unwrap().input[0];
+    let Some(TypeValue::TensorType(tensor)) = &mut input.r#type.as_mut().unwrap().value.as_mut() else { panic!() };
+    tensor.shape.as_mut().unwrap().dim[2].value = Some(Dimension::DimParam("height".to_owned()));
+    let error = OnnxModel::read(&model.encode_to_vec()).err().unwrap().to_string();
+    assert!(error.contains("x (input): the length of axis 2 (\"height\") is not stated"), "{error}");
+}
+
+#[test]
+fn an_unknown_attribute_is_refused_by_name() {
+    let mut model = ModelProto::decode(&fixture("torch_mlp")[..]).unwrap();
+    let node = &mut model.graph.as_mut().unwrap().node[0];
+    let mut attribute = node.attribute[0].clone();
+    attribute.name = "sideways".to_owned();
+    node.attribute.push(attribute);
+    let model = OnnxModel::read(&model.encode_to_vec()).unwrap();
+    let error = lower(&model).unwrap_err().to_string();
+    assert!(error.contains("attribute sideways is not supported"), "{error}");
+}
+
+/// Where the folder `backend/test/data/node` of the Python package `onnx` may be.
+const BACKEND_TESTS: &str = "EKIBEN_ONNX_NODE_TESTS";
+
+/// How one published case went.
+enum Outcome {
+    Agrees,
+    Refused(String),
+    Differs(String),
+}
+
+#[test]
+fn published_cases_agree_where_they_are_supported() {
+    let Some(folder) = std::env::var_os(BACKEND_TESTS).map(PathBuf::from) else {
+        eprintln!("skipped: {BACKEND_TESTS} is not set");
+        return;
+    };
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    let (mut agreed, mut differences) = (0, Vec::new());
+    for case in cases.iter().filter(|case| case.join("test_data_set_0/output_0.pb").exists()) {
+        let name = case.file_name().unwrap_or_default().to_string_lossy();
+        match published(case) {
+            Outcome::Agrees => agreed += 1,
+            Outcome::Refused(reason) => println!("{name}: {}", reason.replace('\n', " ")),
+            Outcome::Differs(reason) => differences.push(format!("{name}: {reason}")),
+        }
+    }
+    println!("{agreed} agree");
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+fn tensors(case: &Path, kind: &str) -> Option<Vec<TensorProto>> {
+    let file = |index: usize| case.join(format!("test_data_set_0/{kind}_{index}.pb"));
+    let files = (0..).map(file).take_while(|file| file.exists());
+    files.map(|file| TensorProto::decode(&std::fs::read(file).ok()?[..]).ok()).collect()
+}
+
+/// Runs a case with all inputs given when it runs, or, where that is refused, all but the first known before.
+fn published(case: &Path) -> Outcome {
+    let mut model = ModelProto::decode(&std::fs::read(case.join("model.onnx")).unwrap()[..]).unwrap();
+    let (Some(inputs), Some(outputs)) = (tensors(case, "input"), tensors(case, "output")) else {
+        return Outcome::Refused("not tensors".to_owned());
+    };
+    let mut outcome = compare(&model, &inputs, &outputs);
+    for first in [1, 0] {
+        if !matches!(outcome, Outcome::Refused(_)) || first > inputs.len() {
+            break;
+        }
+        let graph = model.graph.as_mut().unwrap();
+        let names: Vec<String> = graph.input.iter().map(|input| input.name.clone()).collect();
+        for (name, tensor) in names.iter().zip(&inputs).skip(first) {
+            if graph.initializer.iter().all(|initializer| initializer.name != *name) {
+                graph.initializer.push(TensorProto { name: name.clone(), ..tensor.clone() });
+            }
+        }
+        outcome = compare(&model, &inputs[..first.min(inputs.len())], &outputs);
+    }
+    outcome
+}
+
+fn compare(model: &ModelProto, inputs: &[TensorProto], outputs: &[TensorProto]) -> Outcome {
+    let graph = match OnnxModel::read(&model.encode_to_vec()).and_then(|model| lower(&model)) {
+        Ok(graph) => graph,
+        Err(error) => return Outcome::Refused(error.to_string()),
+    };
+    let constants = |tensors: &[TensorProto]| tensors.iter().map(tensor::read).collect::<Result<Vec<_>, _>>();
+    let (inputs, expected) = match (constants(inputs), constants(outputs)) {
+        (Ok(inputs), Ok(expected)) => (inputs, expected),
+        (Err(reason), _) | (_, Err(reason)) => return Outcome::Refused(reason),
+    };
+    let bytes: Vec<&[u8]> = inputs.iter().map(|input| input.bytes.as_slice()).collect();
+    let results = match evaluate(&graph, 1, &bytes) {
+        Ok(results) => results,
+        Err(error @ EvaluateError::Input { .. }) => return Outcome::Refused(error.to_string()),
+        Err(error) => return Outcome::Differs(error.to_string()),
+    };
+    for (index, (expected, got)) in expected.iter().zip(results).enumerate() {
+        let spec = graph.spec(graph.outputs()[index]);
+        if (spec.dtype, spec.shape.resolve(1)) != (expected.spec.dtype, expected.spec.shape.resolve(1)) {
+            return Outcome::Differs(format!("output {index} is {spec:?} instead of {:?}", expected.spec));
+        }
+        let numbers = |bytes: &[u8]| -> Vec<f64> {
+            match spec.dtype {
+                DType::F32 => bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()).into()).collect(),
+                DType::F64 => bytes.chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect(),
+                _ => bytes.iter().map(|&b| b.into()).collect(),
+            }
+        };
+        let (wanted, given) = (numbers(&expected.bytes), numbers(got.as_slice()));
+        // The package's own relative tolerance: some answers are stored with four digits.
+        let near = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-6 + 1e-3 * a.abs();
+        if let Some(at) = (0..wanted.len()).find(|&at| !near(wanted[at], given[at])) {
+            return Outcome::Differs(format!("output {index}, element {at}: {} instead of {}", given[at], wanted[at]));
+        }
+    }
+    Outcome::Agrees
+}
