@@ -28,6 +28,21 @@ pub trait Model {
     /// # Errors
     /// [`FrontendError::Unsupported`] lists everything that stands in the way at once.
     fn call(&self, graph: &mut Graph, method: &str, inputs: &[TensorId]) -> Result<Vec<NamedTensor>, FrontendError>;
+
+    /// The keys of an output that is a list of maps in the source, one per row (ONNX's `ZipMap`): what the columns of its tensor
+    /// stand for. `None` for any other output.
+    fn keys(&self, _output: &str) -> Option<Vec<Key>> {
+        None
+    }
+}
+
+/// A key of a map that a model gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// An integer label.
+    Int(i64),
+    /// A text label.
+    Text(String),
 }
 
 /// Reads one model format.

@@ -9,6 +9,10 @@ use crate::graph::{AlignedBytes, Graph, Node, TensorId, run_node};
 
 /// The largest result that may be larger than what it is computed from.
 const MAX_GROWTH: u64 = 1 << 16;
+/// Bytes that all results together may take, on top of [`BUDGET_FACTOR`] times the graph's constants.
+const BUDGET: u64 = 16 << 20;
+/// Bytes of results for each byte of a constant.
+const BUDGET_FACTOR: u64 = 2;
 
 /// The graph with constants in the place of nodes that always give the same. Nodes that blow a constant up stay.
 ///
@@ -17,11 +21,16 @@ const MAX_GROWTH: u64 = 1 << 16;
 pub fn fold_constants(graph: &Graph) -> Result<Graph, PassError> {
     let mut rewrite = Rewrite::new(graph);
     let mut folded: HashMap<TensorId, AlignedBytes> = HashMap::new();
+    let constants = graph.tensors().iter().filter_map(|tensor| tensor.constant.as_deref());
+    let stored = constants.map(|bytes| bytes.as_slice().len() as u64).fold(0, u64::saturating_add);
+    let mut budget = stored.saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET);
     for node in graph.nodes() {
-        if !is_foldable(graph, node, &folded) {
+        let left = budget.checked_sub(bytes(graph, node.outputs.iter()));
+        let Some(left) = left.filter(|_| is_foldable(graph, node, &folded)) else {
             rewrite.copy(node)?;
             continue;
-        }
+        };
+        budget = left;
         for (&output, value) in node.outputs.iter().zip(run_node(graph, node, 1, &folded)?) {
             let tensor = graph.tensor(output);
             let id = rewrite.new.add_shared_constant(&tensor.name, tensor.spec, Rc::new(value.clone()))?;
@@ -34,12 +43,14 @@ pub fn fold_constants(graph: &Graph) -> Result<Graph, PassError> {
 
 fn is_foldable(graph: &Graph, node: &Node, folded: &HashMap<TensorId, AlignedBytes>) -> bool {
     let known = |id: &TensorId| graph.tensor(*id).constant.is_some() || folded.contains_key(id);
-    let bytes = |ids: &mut dyn Iterator<Item = TensorId>| {
-        ids.map(|id| graph.spec(id).bytes().unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
-    };
-    let results = bytes(&mut node.outputs.iter().copied());
-    let operands = bytes(&mut node.inputs.iter().flatten().copied());
+    let results = bytes(graph, node.outputs.iter());
+    let operands = bytes(graph, node.inputs.iter().flatten());
     node.inputs.iter().flatten().all(known)
         && !node.outputs.iter().any(|&output| graph.shape(output).is_batched())
         && (results <= operands || results <= MAX_GROWTH)
+}
+
+/// Bytes of all these tensors.
+fn bytes<'a>(graph: &Graph, ids: impl Iterator<Item = &'a TensorId>) -> u64 {
+    ids.map(|&id| graph.spec(id).bytes().unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
 }

@@ -1,5 +1,7 @@
 //! One node while it is lowered: its inputs, attributes and version, and the graph that it adds to.
 
+use std::cell::Cell;
+
 use ekiben_runtime::ops::Op;
 use ekiben_runtime::ops::reshape::Reshape;
 use ekiben_runtime::ops::transpose::{Permutation, Transpose};
@@ -81,6 +83,8 @@ pub(super) struct Call<'a> {
     pub(super) inputs: Vec<Option<Value>>,
     /// For each output, whether something can read it.
     pub(super) outputs: Vec<bool>,
+    /// Bytes that constants computed at once may still take.
+    budget: &'a Cell<u64>,
     /// Counts that stand in tensors by their positions here, while [`Call::data`] is used.
     stand_ins: Vec<Count>,
 }
@@ -93,8 +97,9 @@ impl<'a> Call<'a> {
         attributes: Attributes<'a>,
         inputs: Vec<Option<Value>>,
         outputs: Vec<bool>,
+        budget: &'a Cell<u64>,
     ) -> Self {
-        Self { graph, name, version, attributes, inputs, outputs, stand_ins: Vec::new() }
+        Self { graph, name, version, attributes, inputs, outputs, budget, stand_ins: Vec::new() }
     }
 
     /// Fails when an output from `count` on is wanted.
@@ -163,6 +168,9 @@ impl<'a> Call<'a> {
             let positions =
                 self.constant_integers(tensor).ok_or("integers that depend on the batch are moved by others")?;
             let count = |&position: &i64| usize::try_from(position).ok().and_then(|at| self.stand_ins.get(at)).copied();
+            if positions.len() > MAX_COUNTS {
+                return Err(Refusal(format!("more than {MAX_COUNTS} integers depend on the batch")));
+            }
             let values = positions.iter().map(count).collect::<Option<Vec<_>>>();
             let dims = self.graph.shape(tensor).factors().iter().map(|&dim| dim as usize).collect();
             Ok(Value::Counts(Counts {
@@ -291,7 +299,7 @@ impl<'a> Call<'a> {
         Ok(self.add_node(op.into(), &[Some(input)], &[declared])?[0])
     }
 
-    /// Adds a node; one whose inputs are constants is computed at once.
+    /// Adds a node; one whose inputs are constants is computed at once, as long as results stay within the budget.
     pub(super) fn add_node(
         &mut self,
         op: Op,
@@ -312,15 +320,19 @@ impl<'a> Call<'a> {
                 None => None,
                 Some(id) => {
                     let tensor = self.graph.tensor(*id);
-                    let bytes = tensor.constant.as_deref().map(|constant| constant.as_slice()).unwrap_or_default();
-                    Some(folded.add_constant_bytes(&tensor.name, tensor.spec, bytes)?)
+                    let bytes = tensor.constant.clone().unwrap_or_default();
+                    Some(folded.add_shared_constant(&tensor.name, tensor.spec, bytes)?)
                 }
             });
         }
         let outputs = folded.add_node(&self.name, op, &constants, declared)?;
-        if outputs.iter().any(|&output| folded.shape(output).is_batched()) {
+        let bytes = outputs.iter().map(|&output| folded.spec(output).bytes().unwrap_or(u64::MAX));
+        let left = self.budget.get().checked_sub(bytes.fold(0, u64::saturating_add));
+        let batched = outputs.iter().any(|&output| folded.shape(output).is_batched());
+        let Some(left) = left.filter(|_| !batched) else {
             return Ok(self.graph.add_node(&self.name, op, inputs, declared)?);
-        }
+        };
+        self.budget.set(left);
         outputs.iter().for_each(|&output| folded.add_output(output));
         let values = evaluate(&folded, 1, &[]).map_err(|error| Refusal(error.to_string()))?;
         let pairs = outputs.iter().zip(values);

@@ -1,16 +1,22 @@
 //! Walks over a model's nodes in their order and collects everything that stands in the way.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use ekiben_runtime::DType;
 use ekiben_runtime::ops::reshape::Reshape;
-use tract_onnx::pb::{GraphProto, NodeProto};
+use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
 use super::attributes::Attributes;
 use super::call::{Call, Refusal, Value};
 use super::{Opsets, operators, tensor};
 use crate::frontend::{Blocker, FrontendError, ModelInput, NamedTensor};
 use crate::graph::{Graph, TensorId};
+
+/// Bytes of computed constants that every model may have.
+const BUDGET: u64 = 64 << 20;
+/// Bytes of computed constants for each stored one: weights are seldom rearranged more than a few times.
+const BUDGET_FACTOR: u64 = 4;
 
 /// Appends a model to `graph`.
 pub(super) fn lower(
@@ -36,7 +42,11 @@ pub(super) fn lower(
     if !blockers.is_empty() {
         return Err(FrontendError::Unsupported(blockers));
     }
-    let mut lowering = Lowering { model, opsets, graph, values: HashMap::new(), blockers };
+    let initializers: HashMap<_, _> = model.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+    let stored = model.initializer.iter().map(|tensor| tensor.raw_data.len() as u64).fold(0, u64::saturating_add);
+    let budget = Cell::new(stored.saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET));
+    let values = HashMap::new();
+    let mut lowering = Lowering { model, initializers, opsets, graph, values, budget, blockers };
     for (input, &tensor) in inputs.iter().zip(tensors) {
         if input.spec.dtype == DType::Category {
             let table = lowering.graph.add_table(known_texts(model, &input.name));
@@ -79,9 +89,12 @@ fn describe(dtype: DType, shape: ekiben_runtime::Shape) -> String {
 
 struct Lowering<'a> {
     model: &'a GraphProto,
+    initializers: HashMap<&'a str, &'a TensorProto>,
     opsets: Opsets,
     graph: &'a mut Graph,
     values: HashMap<&'a str, Value>,
+    /// Bytes that constants computed while lowering may still take.
+    budget: Cell<u64>,
     blockers: Vec<Blocker>,
 }
 
@@ -95,7 +108,7 @@ impl<'a> Lowering<'a> {
         if let Some(value) = self.values.get(name) {
             return Ok(value.clone());
         }
-        let Some(initializer) = self.model.initializer.iter().find(|initializer| initializer.name == name) else {
+        let Some(&initializer) = self.initializers.get(name) else {
             if self.model.sparse_initializer.iter().flat_map(|sparse| &sparse.values).any(|values| values.name == name)
             {
                 return Ok(Value::Blocked);
@@ -127,7 +140,8 @@ impl<'a> Lowering<'a> {
                 let version = if operators::is_ml(node) { self.opsets.ml } else { self.opsets.default };
                 let outputs = node.output.iter().map(|output| !output.is_empty()).collect();
                 let lowered = Attributes::new(node).and_then(|attributes| {
-                    let mut call = Call::new(self.graph, name.clone(), version, attributes, inputs, outputs);
+                    let mut call =
+                        Call::new(self.graph, name.clone(), version, attributes, inputs, outputs, &self.budget);
                     let results = operator(&mut call)?;
                     call.attributes.finish()?;
                     Ok(results)

@@ -20,9 +20,9 @@ mod wire;
 use ekiben_runtime::{DType, Shape, TensorSpec};
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
 use tract_onnx::pb::type_proto::Value as TypeValue;
-use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 
-use super::{Blocker, FrontendError, Model, ModelInput, NamedTensor};
+use super::{Blocker, FrontendError, Key, Model, ModelInput, NamedTensor};
 use crate::graph::{Graph, TensorId};
 
 /// Versions of the two operator sets that a model imports.
@@ -155,5 +155,19 @@ impl Model for OnnxModel {
             return Err(FrontendError::unsupported("model", method, "an ONNX model has the method `run` only"));
         }
         lowering::lower(&self.graph, self.opsets, graph, &self.inputs, inputs)
+    }
+
+    fn keys(&self, output: &str) -> Option<Vec<Key>> {
+        let writes = |node: &&NodeProto| node.output.first().is_some_and(|name| name == output);
+        let mut node = self.graph.node.iter().find(writes)?;
+        // Each step goes to a node before this one, of which there are no more than nodes.
+        for _ in 0..self.graph.node.len() {
+            if node.op_type != "Identity" {
+                break;
+            }
+            let source = node.input.first()?;
+            node = self.graph.node.iter().find(|node| node.output.first() == Some(source))?;
+        }
+        (operators::is_ml(node) && node.op_type == "ZipMap").then(|| operators::zip_map_keys(node))
     }
 }

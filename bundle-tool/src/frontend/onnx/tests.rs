@@ -131,6 +131,41 @@ fn free_lengths_beyond_the_batch_are_named() {
 }
 
 #[test]
+fn keys_of_maps_are_told() {
+    let keys = |case: &str, output: &str| OnnxModel::read(&fixture(case)).unwrap().keys(output);
+    let numbers = keys("sklearn_forest_zipmap", "output_probability").unwrap();
+    assert_eq!(numbers, [Key::Int(0), Key::Int(1), Key::Int(2)]);
+    let texts = keys("sklearn_forest_text_labels_zipmap", "output_probability").unwrap();
+    assert!(texts.len() == 3 && texts.iter().all(|key| matches!(key, Key::Text(_))), "{texts:?}");
+    assert_eq!(keys("sklearn_forest_zipmap", "output_label"), None);
+}
+
+#[test]
+fn constants_that_grow_are_not_computed() {
+    // Each of forty nodes doubles a constant of a thousand elements.
+    let mut model = ModelProto::decode(&fixture("torch_mlp")[..]).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    let mut concat = graph.node[0].clone();
+    concat.op_type = "Concat".to_owned();
+    concat.attribute.truncate(1);
+    concat.attribute[0].name = "axis".to_owned();
+    (concat.attribute[0].r#type, concat.attribute[0].i) = (2, 0);
+    let mut name = "grown".to_owned();
+    let values = TensorProto { dims: vec![1000], data_type: 1, float_data: vec![0.0; 1000], ..TensorProto::default() };
+    graph.initializer.push(TensorProto { name: name.clone(), ..values });
+    for step in 0..40 {
+        let output = format!("grown {step}");
+        concat.input = vec![name.clone(), name];
+        concat.output = vec![output.clone()];
+        concat.name = output.clone();
+        graph.node.push(concat.clone());
+        name = output;
+    }
+    let error = lower(&OnnxModel::read(&model.encode_to_vec()).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("cannot be stored"), "{error}");
+}
+
+#[test]
 fn an_unknown_attribute_is_refused_by_name() {
     let mut model = ModelProto::decode(&fixture("torch_mlp")[..]).unwrap();
     let node = &mut model.graph.as_mut().unwrap().node[0];

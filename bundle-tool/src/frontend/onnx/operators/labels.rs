@@ -4,10 +4,12 @@ use ekiben_runtime::ops::cast::Cast;
 use ekiben_runtime::ops::gather::Gather;
 use ekiben_runtime::ops::lookup::Lookup;
 use ekiben_runtime::{DType, Shape, TensorSpec};
+use tract_onnx::pb::NodeProto;
 
 use super::super::attributes::Attributes;
 use super::super::call::{Call, Lowered, Refusal, one};
 use super::super::tensor;
+use crate::frontend::Key;
 use crate::graph::TensorId;
 
 /// Values of one kind, in a table.
@@ -173,7 +175,17 @@ fn sorted_keys(call: &mut Call<'_>, x: TensorId, keys: &Labels) -> Result<(Tenso
     Ok((x, keys, order))
 }
 
-/// Scores stay a matrix; its columns stand for the labels that [`super::super::OnnxModel`] names.
+/// The labels of a `ZipMap`.
+pub(in super::super) fn zip_map_keys(node: &NodeProto) -> Vec<Key> {
+    let attributes = node.attribute.iter().filter(|attribute| attribute.name.starts_with("classlabels_"));
+    let keys = attributes.flat_map(|attribute| {
+        let ints = attribute.ints.iter().map(|&label| Key::Int(label));
+        ints.chain(attribute.strings.iter().map(|label| Key::Text(String::from_utf8_lossy(label).into_owned())))
+    });
+    keys.collect()
+}
+
+/// Scores stay a matrix; what its columns stand for is told by [`crate::frontend::Model::keys`].
 pub(super) fn zip_map(call: &mut Call<'_>) -> Lowered {
     let labels = classes(call, "classlabels_int64s")?;
     let x = call.tensor(0)?;

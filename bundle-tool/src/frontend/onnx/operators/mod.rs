@@ -18,6 +18,8 @@ mod sources;
 mod trees;
 mod window;
 
+pub(super) use labels::zip_map_keys;
+
 use tract_onnx::pb::NodeProto;
 
 use super::call::{Call, Lowered, Refusal};

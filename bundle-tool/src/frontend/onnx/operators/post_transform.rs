@@ -76,7 +76,7 @@ fn probit(call: &mut Call<'_>, scores: TensorId) -> Result<TensorId, Refusal> {
     let above = call.add(affine(1.0, 1.0), &[y])?;
     let product = call.add(multiply, &[below, above])?;
     let log = call.add(Unary::of(UnaryKind::Log), &[product])?;
-    let v = call.add(affine(0.5, 2.0 / (3.14159 * 0.147)), &[log])?;
+    let v = call.add(affine(0.5, 2.0 / (std::f64::consts::PI * 0.147)), &[log])?;
     let scaled = call.add(affine(1.0 / 0.147, 0.0), &[log])?;
     let square = call.add(Unary::of(UnaryKind::Square), &[v])?;
     let difference = call.add(Binary { kind: BinaryKind::Sub }, &[square, scaled])?;
