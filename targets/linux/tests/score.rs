@@ -116,6 +116,8 @@ fn every_orientation_of_a_table_is_read() {
         (None, r#"{"columns": ["a", "b", "c"], "index": [0, 1], "data": [[-1, 2, 3], [4, 5, -0.5]]}"#),
         (Some(Orient::Index), r#"{"r": {"a": -1, "b": 2, "c": 3}, "s": {"a": 4, "b": 5, "c": -0.5}}"#),
         (None, "a,b,c\n-1,2,3\n4,5,-0.5\n"),
+        // The first row of a request's CSV is its header, whatever it holds.
+        (None, "0,1,2\n-1,2,3\n\n4,5,-0.5\n"),
     ];
     for (orient, body) in bodies {
         let adapter = InputAdapter::Dataframe(frame(orient, &[]));

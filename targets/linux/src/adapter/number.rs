@@ -23,8 +23,8 @@ impl Number {
     /// A field of a text table, read as pandas reads it.
     pub(super) fn from_text(text: &str) -> Option<Self> {
         let text = text.trim();
-        if let Ok(integer) = text.parse::<i64>() {
-            return Some(Self::Integer(integer.into()));
+        if let Ok(integer) = text.parse() {
+            return Some(Self::Integer(integer));
         }
         match text {
             "True" | "TRUE" | "true" => Some(Self::Integer(1)),
@@ -121,6 +121,7 @@ mod tests {
     fn text_reads_as_pandas_does() {
         assert_eq!(Number::from_text(" 7 "), Some(Number::Integer(7)));
         assert_eq!(Number::from_text("007"), Some(Number::Integer(7)));
+        assert_eq!(Number::from_text("12345678901234567890"), Some(Number::Integer(12_345_678_901_234_567_890)));
         assert_eq!(Number::from_text("1e3"), Some(Number::Float(1000.0)));
         assert_eq!(Number::from_text("true"), Some(Number::Integer(1)));
         assert!(matches!(Number::from_text("NA"), Some(Number::Float(value)) if value.is_nan()));

@@ -17,7 +17,7 @@ pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch) -> Result<(), Dat
     batch.clear();
     if let (InputAdapter::Dataframe(_), false) = (&api.input, matches!(body.trim_ascii_start(), [b'[' | b'{', ..])) {
         let layout = Layout::new(api, batch)?;
-        let mut rows = CsvRows::new(body, &layout);
+        let mut rows = CsvRows::new(body, &layout).always_headed();
         while rows.read(batch)? {}
         return if batch.rows > 0 { Ok(()) } else { Err(DataError::body("body", "it has no rows")) };
     }

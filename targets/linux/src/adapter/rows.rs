@@ -38,13 +38,19 @@ pub struct CsvRows<'l, R> {
     record: ByteRecord,
     /// For each column of the layout, the field that holds it.
     order: Option<Vec<usize>>,
+    always_headed: bool,
 }
 
 impl<'l, R: Read> CsvRows<'l, R> {
     /// Reads records of `layout` from `source`.
     pub fn new(source: R, layout: &'l Layout) -> Self {
         let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(source);
-        Self { reader, layout, record: ByteRecord::new(), order: None }
+        Self { reader, layout, record: ByteRecord::new(), order: None, always_headed: false }
+    }
+
+    /// Takes the first row for the header, whatever it holds, as pandas does.
+    pub fn always_headed(self) -> Self {
+        Self { always_headed: true, ..self }
     }
 
     fn next(&mut self) -> Result<bool, DataError> {
@@ -69,7 +75,7 @@ impl<'l, R: Read> CsvRows<'l, R> {
                     && self.record.iter().all(|field| text(field).is_some_and(|field| names.contains(&field.trim())))
             })
         };
-        let is_header = numeric.any(|(field, _)| is_word(field)) || all_named();
+        let is_header = self.always_headed || numeric.any(|(field, _)| is_word(field)) || all_named();
         let order = match names {
             Some(names) if is_header => self.order_by_name(&names)?,
             _ => in_order,
