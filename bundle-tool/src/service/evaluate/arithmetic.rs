@@ -245,7 +245,9 @@ fn constants<'a>(operator: Operator, left: &Value<'a>, right: &Value<'a>) -> Opt
         (Value::Int(a), Value::Float(b)) => floats(operator, *a as f64, *b),
         (Value::Float(a), Value::Int(b)) => floats(operator, *a, *b as f64),
         (Value::Float(a), Value::Float(b)) => floats(operator, *a, *b),
-        (Value::Text(a), Value::Text(b)) if operator == Operator::Add => Ok(Value::Text(format!("{a}{b}").into())),
+        (Value::Text(a), Value::Text(b)) if operator == Operator::Add && a.len() + b.len() <= super::MAX_TEXT => {
+            Ok(Value::Text(format!("{a}{b}").into()))
+        }
         (Value::List(a), Value::List(b)) if operator == Operator::Add && a.len() + b.len() <= super::MAX_ITEMS => {
             Ok(Value::List(a.iter().chain(b.iter()).cloned().collect()))
         }

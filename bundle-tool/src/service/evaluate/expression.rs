@@ -7,12 +7,20 @@ use ruff_python_ast::{
 };
 
 use super::super::library;
-use super::{Evaluated, Evaluator, Kind, MAX_ITEMS, Place, Stop, Value};
+use super::{Evaluated, Evaluator, Kind, MAX_ITEMS, MAX_TEXT, Place, Stop, Value};
 
 impl<'a> Evaluator<'_, 'a> {
     /// The value of an expression.
     pub(super) fn expression(&mut self, expression: &'a Expr) -> Evaluated<'a> {
-        self.step(expression)?;
+        let place = self.place(expression);
+        let value = self.nested(place, |evaluator| evaluator.evaluated(expression))?;
+        if !expression.is_name_expr() && !expression.is_attribute_expr() {
+            self.charge_value(&value, place)?;
+        }
+        Ok(value)
+    }
+
+    fn evaluated(&mut self, expression: &'a Expr) -> Evaluated<'a> {
         Ok(match expression {
             Expr::NoneLiteral(_) => Value::None,
             Expr::BooleanLiteral(literal) => Value::Bool(literal.value),
@@ -77,6 +85,9 @@ impl<'a> Evaluator<'_, 'a> {
                             }
                         }
                     }
+                }
+                if whole.len() > MAX_TEXT {
+                    return self.fail_at(expression, format!("this text is longer than {MAX_TEXT} bytes"));
                 }
                 Value::Text(whole.into())
             }

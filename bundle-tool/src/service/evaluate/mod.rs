@@ -31,13 +31,21 @@ use super::error::ServiceError;
 use super::input::ApiInput;
 use super::modules::{Meaning, ModuleId};
 use crate::bundle::Bundle;
-use crate::frontend::Model;
-use crate::graph::Graph;
+use crate::frontend::{Model, NamedTensor};
+use crate::graph::{Graph, TensorId};
 
 /// Statements and expressions that one API may take to evaluate.
 const MAX_STEPS: usize = 200_000;
 /// Functions in functions, and names that lead to other names.
 const MAX_DEPTH: usize = 32;
+/// Expressions and blocks in each other, through all functions: what the program's stack holds.
+const MAX_NESTING: usize = 128;
+/// Values in values.
+const MAX_VALUE_DEPTH: usize = 32;
+/// Bytes of a text that is put together.
+const MAX_TEXT: usize = 10_000;
+/// Calls of models that differ in the model, the method or the inputs.
+const MAX_MODEL_CALLS: usize = 64;
 /// Items of a list, dict or loop whose length is known.
 pub(super) const MAX_ITEMS: usize = 10_000;
 
@@ -93,9 +101,12 @@ pub(super) struct Evaluator<'e, 'a> {
     pub(super) loops: Vec<(usize, bool)>,
     /// Names of the outputs of each session.
     output_names: HashMap<String, Vec<String>>,
+    /// What models gave for the inputs that they were called with.
+    model_calls: Vec<(String, String, Vec<TensorId>, Vec<NamedTensor>)>,
     scopes: Vec<Scope<'a>>,
     steps: usize,
     depth: usize,
+    nesting: usize,
 }
 
 impl<'e, 'a> Evaluator<'e, 'a> {
@@ -115,9 +126,11 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             attributes: HashMap::new(),
             loops: Vec::new(),
             output_names: HashMap::new(),
+            model_calls: Vec::new(),
             scopes,
             steps: 0,
             depth: 0,
+            nesting: 0,
         }
     }
 
@@ -129,7 +142,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
                 return self.fail_at(parameter, "a parameter of `__init__` has no value here");
             }
             let locals = self.with_self(init);
-            self.body(init, module, locals, true)?;
+            self.body(self.place(&init.name), init, module, locals, true)?;
         }
         let mut locals = self.with_self(function);
         let names = function.parameters.iter_non_variadic_params().skip(1);
@@ -137,7 +150,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             let value = self.input_value(index);
             locals.insert(parameter.parameter.name.as_str(), value);
         }
-        self.body(function, module, locals, false)
+        self.body(self.place(&function.name), function, module, locals, false)
     }
 
     /// The names of a method before it runs: its `self`.
@@ -174,13 +187,34 @@ impl<'e, 'a> Evaluator<'e, 'a> {
         self.fail(self.place(node), problem)
     }
 
-    /// Counts one step.
-    fn step(&mut self, node: &impl Ranged) -> Result<(), Stop> {
-        self.steps += 1;
+    /// Counts steps.
+    fn charge(&mut self, steps: usize, place: Place) -> Result<(), Stop> {
+        self.steps = self.steps.saturating_add(steps);
         if self.steps > MAX_STEPS {
-            return self.fail_at(node, format!("this API takes more than {MAX_STEPS} steps to evaluate"));
+            return self.fail(place, format!("this API takes more than {MAX_STEPS} steps to evaluate"));
         }
         Ok(())
+    }
+
+    /// Counts a value that was put together as one step for each value in it.
+    fn charge_value(&mut self, value: &Value<'a>, place: Place) -> Result<(), Stop> {
+        match value.size(MAX_VALUE_DEPTH, MAX_STEPS) {
+            Some(size) => self.charge(size, place),
+            None => self.fail(place, "this value is too large, or nested too deeply, to be compiled"),
+        }
+    }
+
+    /// Evaluates something inside of something else, with bounded nesting.
+    fn nested<T>(&mut self, place: Place, run: impl FnOnce(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
+        if self.nesting >= MAX_NESTING {
+            let problem = format!("this is nested more than {MAX_NESTING} levels deep, with the calls that lead to it");
+            return self.fail(place, problem);
+        }
+        self.charge(1, place)?;
+        self.nesting += 1;
+        let result = run(self);
+        self.nesting -= 1;
+        result
     }
 
     /// Evaluates in another scope, with bounded depth.

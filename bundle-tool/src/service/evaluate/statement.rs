@@ -18,15 +18,15 @@ enum Flow<'a> {
 }
 
 impl<'a> Evaluator<'_, 'a> {
-    /// The value that a function returns.
+    /// The value that a function returns that is called at `place`.
     pub(super) fn body(
         &mut self,
+        place: Place,
         function: &'a StmtFunctionDef,
         module: ModuleId,
         locals: HashMap<&'a str, Value<'a>>,
         constructs: bool,
     ) -> Evaluated<'a> {
-        let place = Place { module, range: function.name.range() };
         if function.is_async {
             return self.fail(place, "an `async` function is not evaluated. Write it with plain `def`");
         }
@@ -48,7 +48,11 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     fn statement(&mut self, statement: &'a Stmt) -> Result<Flow<'a>, Stop> {
-        self.step(statement)?;
+        let place = self.place(statement);
+        self.nested(place, |evaluator| evaluator.executed(statement))
+    }
+
+    fn executed(&mut self, statement: &'a Stmt) -> Result<Flow<'a>, Stop> {
         match statement {
             Stmt::Return(stmt) => {
                 let value = stmt.value.as_deref().map(|value| self.expression(value)).transpose()?;
@@ -189,7 +193,7 @@ impl<'a> Evaluator<'_, 'a> {
         Ok(())
     }
 
-    /// The arguments of a call of a function of the bento, by parameter.
+    /// What a function of the bento returns, `receiver` standing before the arguments of a method.
     pub(super) fn call_function(
         &mut self,
         module: ModuleId,
@@ -233,7 +237,7 @@ impl<'a> Evaluator<'_, 'a> {
         if used != call.keywords.len() {
             return self.fail(call.place, format!("`{}` has no parameter of one of these names", function.name));
         }
-        self.body(function, module, locals, false)
+        self.body(call.place, function, module, locals, false)
     }
 
     /// A list whose items are known.

@@ -19,6 +19,7 @@ impl<'a> Evaluator<'_, 'a> {
         positions: &[usize],
         place: Place,
     ) -> Result<TensorId, Stop> {
+        self.charge(positions.len(), place)?;
         let whole: Vec<i32> = positions.iter().filter_map(|&at| i32::try_from(at).ok()).collect();
         let added = self.graph.add_constant("positions", DType::I32, &[whole.len()], &whole);
         let indices = self.constant(added, place)?;
@@ -65,6 +66,7 @@ impl<'a> Evaluator<'_, 'a> {
         if items.is_empty() || items.len() > MAX_ITEMS {
             return self.fail(place, "a list of this length is not compiled with a computed position");
         }
+        self.charge(items.len(), place)?;
         let data = self.constant_list(items, place)?;
         let indices = match positions.dtype(&self.graph) {
             DType::I32 | DType::I64 => positions.tensor,

@@ -198,6 +198,25 @@ impl Value<'_> {
         }
     }
 
+    /// The number of values that this one is made of, itself among them; `None` above `limit`, or where they are more than `depth`
+    /// levels deep.
+    pub(in crate::service) fn size(&self, depth: usize, limit: usize) -> Option<usize> {
+        let depth = depth.checked_sub(1)?;
+        let all = |items: &mut dyn Iterator<Item = &Self>| {
+            let mut total = 1usize;
+            for item in items {
+                total = total.checked_add(item.size(depth, limit.checked_sub(total)?)?)?;
+            }
+            Some(total)
+        };
+        match self {
+            Value::List(items) | Value::Tuple(items) | Value::Zip(items) => all(&mut items.iter()),
+            Value::Dict(items) => all(&mut items.iter().flat_map(|(key, value)| [key, value])),
+            Value::Enumerate(inner, _) | Value::Rows(_, inner) => all(&mut std::iter::once(&**inner)),
+            _ => (limit > 0).then_some(1),
+        }
+    }
+
     /// Whether the value reads the rows of loop `id`.
     pub(in crate::service) fn reads(&self, id: LoopId) -> bool {
         match self {
