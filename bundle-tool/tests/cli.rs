@@ -142,6 +142,20 @@ fn score_writes_whole_files_or_none() {
 }
 
 #[test]
+fn a_reader_that_has_enough_is_no_failure() {
+    let place = Place::new();
+    let many = place.path("many.csv");
+    fs::write(&many, "5.1,3.6,1.4,0.25\n".repeat(100_000)).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_ekiben"));
+    program.arg("score").args([&place.compiled(), &many]);
+    let mut child = program.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
 fn usage_errors_say_what_would_work() {
     let place = Place::new();
     let artifact = place.compiled();

@@ -223,5 +223,12 @@ fn write_cells<W: Write>(out: &mut csv::Writer<W>, cells: &CsvCells, row: u64) -
         return Err(ScoreError::Ragged { row, found, expected });
     }
     let header = if row == 1 { out.write_record(cells.names()) } else { Ok(()) };
-    header.and_then(|()| out.write_byte_record(cells.cells())).map_err(|error| ScoreError::Write(error.into()))
+    header.and_then(|()| out.write_byte_record(cells.cells())).map_err(write_error)
+}
+
+fn write_error(error: csv::Error) -> ScoreError {
+    ScoreError::Write(match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    })
 }

@@ -11,7 +11,7 @@ use super::progress::Progress;
 use super::{Exit, Failure};
 use crate::adapter::Table;
 use crate::output_file::OutputFile;
-use crate::score::{DEFAULT_BATCH, Scorer};
+use crate::score::{DEFAULT_BATCH, ScoreError, Scorer};
 use crate::{bench, inspect};
 
 /// The name that stands for standard input and output.
@@ -158,10 +158,8 @@ impl ScoreOptions {
         let scorer = Scorer::new(&artifact, &session.manifest().apis, api)?;
         let input = self.open_input()?;
         self.write(|out| match table(input_format) {
-            None => Ok(scorer.score_request(input, out, format)?),
-            Some(table) => {
-                Ok(scorer.score_rows(BufReader::new(input), table, out, format.unwrap_or(table), self.batch)?)
-            }
+            None => scorer.score_request(input, out, format),
+            Some(table) => scorer.score_rows(BufReader::new(input), table, out, format.unwrap_or(table), self.batch),
         })
     }
 
@@ -175,11 +173,15 @@ impl ScoreOptions {
         Ok(Progress::new(Box::new(file), Some(length)))
     }
 
-    /// Lets `score` write to the output, which takes its name only when all is written.
-    fn write(&self, score: impl FnOnce(&mut dyn Write) -> Result<u64, Failure>) -> Result<(), Failure> {
+    /// Lets `score` write to the output, which takes its name only when all is written. A reader of standard output that has
+    /// enough is no failure.
+    fn write(&self, score: impl FnOnce(&mut dyn Write) -> Result<u64, ScoreError>) -> Result<(), Failure> {
         if self.output == Path::new(STANDARD) {
-            score(&mut io::BufWriter::new(io::stdout().lock()))?;
-            return Ok(());
+            return match score(&mut io::BufWriter::new(io::stdout().lock())) {
+                Err(ScoreError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                Err(error) => Err(error.into()),
+                Ok(_) => Ok(()),
+            };
         }
         let unwritable = |error| Failure::new(Exit::Failure, format!("{}: {error}", self.output.display()));
         let mut file = OutputFile::create(&self.output).map_err(unwritable)?;
