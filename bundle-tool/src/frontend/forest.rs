@@ -342,6 +342,58 @@ mod tests {
         assert_eq!(out, [1.0, 2.5, 4.0, 8.5, 1.0, 2.5]);
     }
 
+    /// What the operator says of hand-made tables.
+    fn infer(roots: &[u32], splits: &[u32], leaves: usize, pairs: Option<(&[u32], &[u32])>) -> Result<(), String> {
+        let mut graph = Graph::new();
+        let x = graph.add_input("x", TensorSpec::new(DType::F32, Shape::new(&[1, 2], Some(0)).unwrap()));
+        let mut table =
+            |values: &[u32], dims: &[usize]| Some(graph.add_constant("t", DType::U32, dims, values).unwrap());
+        let (roots, words) = (table(roots, &[roots.len()]), table(splits, &[splits.len() / 3, 3]));
+        let lists = pairs.map(|(starts, targets)| [table(starts, &[starts.len()]), table(targets, &[targets.len()])]);
+        let count = splits.len() / 3;
+        let thresholds = graph.add_constant("thresholds", DType::F32, &[count], &vec![0f32; count]).unwrap();
+        let dims = [leaves, 1];
+        let dims = if pairs.is_some() { &dims[..1] } else { &dims[..] };
+        let values = graph.add_constant("values", DType::F32, dims, &vec![0f32; leaves]).unwrap();
+        let mut inputs = vec![Some(x), roots, words, Some(thresholds), Some(values)];
+        inputs.extend(lists.into_iter().flatten());
+        let op = TreeEnsemble { aggregate: Aggregate::Sum, targets: 1 };
+        graph.add_node("trees", op, &inputs, &[]).map(drop).map_err(|error| error.error.to_string())
+    }
+
+    #[test]
+    fn tables_that_could_lead_astray_are_refused() {
+        let node = |when_true: u32, when_false: u32| [1, when_true, when_false];
+        assert_eq!(infer(&[0], &node(LEAF, LEAF | 1), 2, None), Ok(()));
+        let splits =
+            Err("input 2 holds a value outside its range: needs features of input 0 and references that lead forward");
+        let refused = |got: Result<(), String>| got.map_err(|text| text.leak() as &str);
+        // To itself, to no leaf, to no split, from a feature that is not there, by an undefined comparison, with undefined bits.
+        for words in [
+            node(0, LEAF),
+            node(LEAF, LEAF | 2),
+            node(1, LEAF),
+            [2, LEAF, LEAF],
+            [7 << 24, LEAF, LEAF],
+            [1 << 28, LEAF, LEAF],
+        ] {
+            assert_eq!(refused(infer(&[0], &words, 2, None)), splits, "{words:?}");
+        }
+        let backwards = [node(1, 1), node(0, LEAF)].concat();
+        assert_eq!(refused(infer(&[0], &backwards, 2, None)), splits);
+        let roots = Err("input 1 holds a value outside its range: needs references to splits or leaves");
+        assert_eq!(refused(infer(&[1], &node(LEAF, LEAF), 2, None)), roots);
+        assert_eq!(refused(infer(&[LEAF | 2], &node(LEAF, LEAF), 2, None)), roots);
+        assert_eq!(infer(&[LEAF | 1], &[], 2, Some((&[0, 1, 2], &[0, 0]))), Ok(()));
+        let starts =
+            Err("input 5 holds a value outside its range: needs positions that rise from 0 to the number of pairs");
+        for list in [&[0, 3][..], &[1, 2], &[0, 2, 1, 2], &[0]] {
+            assert_eq!(refused(infer(&[LEAF], &[], 2, Some((list, &[0, 0])))), starts, "{list:?}");
+        }
+        let targets = Err("input 6 holds a value outside its range: needs targets below the number of targets");
+        assert_eq!(refused(infer(&[LEAF], &[], 2, Some((&[0, 2], &[0, 1])))), targets);
+    }
+
     #[test]
     fn malformed_trees_are_refused() {
         let error = |nodes: &[TreeNode<'_>]| Forest::new(1).add_tree("tree 7", nodes, 0).unwrap_err().to_string();
