@@ -80,20 +80,6 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-/// The folder of the MLPerf Tiny models, which are not part of the fixtures: the one that `EKIBEN_MLPERF_TINY` names, or one
-/// beside the repository. Says so where there is none.
-pub fn mlperf_models() -> Option<PathBuf> {
-    let folder = match std::env::var_os("EKIBEN_MLPERF_TINY") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/models/mlperf-tiny"),
-    };
-    let found = folder.is_dir();
-    if !found {
-        eprintln!("skipped: no MLPerf Tiny models in {}; EKIBEN_MLPERF_TINY names another folder", folder.display());
-    }
-    found.then_some(folder)
-}
-
 /// All cases of a group, by name.
 pub fn group(name: &str) -> Vec<Case> {
     let folder = root().join(name);
