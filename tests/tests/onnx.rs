@@ -6,7 +6,7 @@ use ekiben::passes::optimise;
 use ekiben::planner::plan;
 use ekiben::writer::{PlannedApi, artifact_parts};
 use ekiben_runtime::artifact::emit;
-use ekiben_runtime::{Artifact, DType, Executor};
+use ekiben_runtime::{Artifact, DType, Executor, Op};
 use ekiben_tests::case::{Case, Elements, Run, Tensor, group};
 
 /// The graph of a model's only method.
@@ -132,4 +132,18 @@ fn unsupported_operators_are_all_listed() {
         }
     }
     assert!(found);
+}
+
+#[test]
+fn networks_move_channels_last_once() {
+    for (name, most) in [("torch_cnn", 1), ("torch_residual", 1), ("torch_residual_dynamo", 1), ("torch_conv_1d", 2)] {
+        let cases = group("onnx");
+        let case = cases.iter().find(|case| case.name() == name).expect("a case");
+        let bytes = std::fs::read(case.path("model").expect("a model")).expect("a file");
+        let graph = lower(onnx::open(&bytes).expect("a model").as_ref()).expect("a graph");
+        let transposes =
+            |graph: &Graph| graph.nodes().iter().filter(|node| matches!(node.op, Op::Transpose(_))).count();
+        let (before, after) = (transposes(&graph), transposes(&optimise(&graph).expect("a graph")));
+        assert!(before == 8 && after <= most, "{name}: {after} transposes are left of {before}");
+    }
 }
