@@ -233,6 +233,18 @@ fn recorded_answers_are_compared_and_travel_along() {
 }
 
 #[test]
+fn golden_vectors_keep_to_their_share() {
+    let place = Place::new();
+    let (data, expected, artifact) = (place.path("data.csv"), place.path("expected.csv"), place.path("model.ekb"));
+    fs::write(&data, "5.1,3.6,1.4,0.25\n".repeat(1000)).unwrap();
+    fs::write(&expected, format!("prediction\n{}", "0\n".repeat(1000))).unwrap();
+    place.ok(&[&"compile", &model(), &"-o", &artifact, &"--data", &data, &"--expected", &expected]);
+    let json: Value = serde_json::from_str(&place.ok(&[&"inspect", &artifact, &"--json"])).unwrap();
+    let golden = json["sections"]["golden"].as_u64().unwrap();
+    assert!((4000..=4096).contains(&golden), "{golden} bytes of golden vectors");
+}
+
+#[test]
 fn a_firmware_package_is_listed_file_by_file() {
     let place = Place::new();
     let (artifact, folder) = (place.compiled(), place.path("generated"));

@@ -19,9 +19,9 @@ pub(super) const HEAD: usize = 20;
 const SEEDED: usize = 28;
 pub(super) const STORED: usize = 8;
 
-/// Bytes that all golden vectors of an artifact of `size` bytes may take.
+/// Bytes that the vectors of an artifact of `size` bytes may take: the section's share without its count.
 pub(super) fn budget(size: usize) -> usize {
-    (size / 100).max(4096)
+    (size / 100).max(4096) - size_of::<u32>()
 }
 
 /// Bytes of a finished vector in the artifact.
@@ -36,7 +36,7 @@ pub(super) fn size(vector: &GoldenVector) -> usize {
 
 /// At most [`ROWS`]`.len()` vectors per API that together take at most `budget` bytes.
 pub(super) fn vectors(apis: &[LoweredApi], budget: usize) -> Result<Vec<GoldenVector>, CompileError> {
-    let share = budget.saturating_sub(size_of::<u32>()) / apis.len().max(1);
+    let share = budget / apis.len().max(1);
     let mut vectors = Vec::new();
     for (index, api) in apis.iter().enumerate() {
         let mut left = share;
