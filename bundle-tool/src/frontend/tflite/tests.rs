@@ -74,7 +74,7 @@ fn sharing(count: usize, length: usize) -> Vec<u8> {
     let data = builder.create_vector(&vec![7u8; length]);
     let name = builder.create_string(&"n".repeat(length));
     let shape = builder.create_vector(&[length as i32]);
-    let buffer = tflite::Buffer::create(&mut builder, &tflite::BufferArgs { data: Some(data), ..Default::default() });
+    let buffer = tflite::Buffer::create(&mut builder, &tflite::BufferArgs { data: Some(data) });
     let buffers = builder.create_vector(&vec![buffer; count]);
     let args = tflite::TensorArgs {
         shape: Some(shape),
