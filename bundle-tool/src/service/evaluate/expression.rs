@@ -175,10 +175,13 @@ impl<'a> Evaluator<'_, 'a> {
             return Ok(Value::Method(Rc::new(owner), name));
         }
         if let Value::Estimator(model) = &owner {
-            let known = self.models.get(&**model).map(|model| model.methods().join(", ")).unwrap_or_default();
-            if known.split(", ").any(|method| method == name) {
+            let Some(loaded) = self.models.get(&**model) else {
+                return self.missing_model(model, place);
+            };
+            if loaded.methods().contains(&name) {
                 return Ok(Value::Method(Rc::new(owner.clone()), name));
             }
+            let known = loaded.methods().join(", ");
             return self.fail(place, format!("`{name}` of the model `{model}` is not compiled. It has: {known}"));
         }
         let names = library::names(owner.kind());

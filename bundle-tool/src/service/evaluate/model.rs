@@ -9,7 +9,7 @@ use ekiben_runtime::{DType, Shape};
 use super::super::error::ServiceError;
 use super::super::input::{ApiInput, Form};
 use super::{Array, Evaluator, Frame, MAX_MODEL_CALLS, Place, Stop, Value};
-use crate::frontend::{FrontendError, ModelInput, NamedTensor};
+use crate::frontend::{FrontendError, ModelInput, NamedTensor, format_name};
 use crate::graph::{Graph, GraphError, TensorId};
 
 impl<'a> Evaluator<'_, 'a> {
@@ -42,7 +42,7 @@ impl<'a> Evaluator<'_, 'a> {
         place: Place,
     ) -> Result<Vec<NamedTensor>, Stop> {
         let Some(model) = self.models.get(name) else {
-            return self.fail(place, format!("the bento has no model `{name}` that can be compiled"));
+            return self.missing_model(name, place);
         };
         let wanted = model.inputs();
         if wanted.len() != given.len() {
@@ -70,6 +70,18 @@ impl<'a> Evaluator<'_, 'a> {
             }
             Err(error) => self.model_error(error, place, name),
         }
+    }
+
+    /// The end at a use of a model that no front-end has read.
+    pub(in crate::service) fn missing_model<T>(&self, name: &str, place: Place) -> Result<T, Stop> {
+        let problem = match self.bundle.model(name) {
+            Some(model) => format!(
+                "the model `{name}` is in the format {}, which is not read. Export it as ONNX or TFLite, or use scikit-learn",
+                format_name(model.format)
+            ),
+            None => format!("the bento has no model `{name}`"),
+        };
+        self.fail(place, problem)
     }
 
     fn model_error<T>(&self, error: FrontendError, place: Place, name: &str) -> Result<T, Stop> {
@@ -213,7 +225,7 @@ impl<'a> Evaluator<'_, 'a> {
             return Ok(names.clone());
         }
         let Some(session) = self.models.get(model) else {
-            return self.fail(place, format!("the bento has no model `{model}` that can be compiled"));
+            return self.missing_model(model, place);
         };
         let mut graph = Graph::new();
         let inputs: Vec<TensorId> =

@@ -34,7 +34,7 @@ fn ports<'a>(names: Vec<String>) -> Value<'a> {
 fn input_names(evaluator: &Evaluator<'_, '_>, model: &str, place: Place) -> Result<Vec<String>, Stop> {
     match evaluator.models.get(model) {
         Some(model) => Ok(model.inputs().into_iter().map(|input| input.name).collect()),
-        None => evaluator.fail(place, format!("the bento has no model `{model}` that can be compiled")),
+        None => evaluator.missing_model(model, place),
     }
 }
 
