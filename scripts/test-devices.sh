@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Builds the device program and checks that it answers on emulated devices as it does on this machine: `self-test`, `score`
+# and `bench --json`.
+#
+#   scripts/test-devices.sh [aarch64] [armv7]      (both when none is named)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly BENTO=tests/fixtures/bentos/v013_sklearn_iris_rf
+readonly NETWORK=tests/fixtures/tflite/ds_cnn_int8/model.tflite
+readonly BENCH_KEYS='arena_bytes artifact_bytes batch first_ms load_ms median_us n out rss_kb threads'
+
+edge() { # ARCHITECTURE ARGUMENTS…
+  local target=$1-unknown-linux-gnu program=dist/ekiben-edge-$1
+  [ "$1" != armv7 ] || target+=eabihf
+  shift
+  scripts/run-on.sh "$target" "$program" "$@"
+}
+
+answers() { # ARCHITECTURE: everything that must not depend on it
+  local artifact measured
+  for artifact in "$scratch"/*.ekb; do
+    echo "== $(basename "$artifact")"
+    edge "$1" self-test "$artifact"
+    measured=$(edge "$1" bench --json "$artifact")
+    [ "$(grep -o '"[a-z_]*":' <<<"$measured" | tr -d '":' | sort | paste -sd' ')" = "$BENCH_KEYS" ] || {
+      echo "test-devices: bench --json has other keys on $1: $measured" >&2
+      return 1
+    }
+    sed 's/.*"arena_bytes":\([0-9]*\).*"out":\(\[[^]]*\]\).*/arena \1, first outputs \2/' <<<"$measured"
+  done
+  edge "$1" score "$scratch/iris.ekb" $BENTO/inputs/rows.csv
+}
+
+[ $# -gt 0 ] || set -- aarch64 armv7
+scratch=$(mktemp -d)
+trap 'rm -r "$scratch"' EXIT
+scripts/build-device.sh x86_64 "$@"
+cargo run --locked -q -p ekiben -- compile $BENTO/bundle -o "$scratch/iris.ekb" >/dev/null
+cargo run --locked -q -p ekiben -- compile $NETWORK -o "$scratch/network.ekb" >/dev/null
+answers x86_64 | tee "$scratch/expected"
+for architecture; do
+  answers "$architecture" >"$scratch/actual"
+  diff "$scratch/expected" "$scratch/actual" || {
+    echo "test-devices: $architecture answers otherwise than this machine" >&2
+    exit 1
+  }
+  echo "test-devices: $architecture answers as this machine does"
+done
