@@ -23,10 +23,7 @@ fn check_tensors(artifact: &Artifact<'_>) -> Result<(), LoadError> {
     }
     let strings = artifact.strings();
     for index in 0..tensors.len() {
-        let record = match tensors.parse(index) {
-            Some(Ok(record)) => record,
-            _ => return Err(error(index, "a field has an undefined value")),
-        };
+        let record = tensors.get(index).ok_or(error(index, "a field has an undefined value"))?;
         if record.spec.bytes().is_none() {
             return Err(error(index, "the shape has too many elements"));
         }
@@ -68,10 +65,8 @@ fn check_categories(artifact: &Artifact<'_>, record: &TensorRecord, table: u32) 
 
 fn check_plans(artifact: &Artifact<'_>) -> Result<(), LoadError> {
     let error = |index, problem| LoadError::Record { kind: SectionKind::Plans, index, problem };
-    let plans = artifact.plans();
-    if !plans.is_complete() {
-        return Err(error(0, "the counts do not fit the section"));
-    }
+    let plans = Plans::parse(artifact.section(SectionKind::Plans));
+    let plans = plans.ok_or(error(0, "the counts do not fit the section"))?;
     let tensors = artifact.tensors();
     for index in 0..plans.operand_count() {
         let tensor = plans.operand(index).ok_or(error(index, "the operand list is cut off"))?;
@@ -81,7 +76,7 @@ fn check_plans(artifact: &Artifact<'_>) -> Result<(), LoadError> {
     }
     for index in 0..plans.api_count() {
         let api = plans.api(index).ok_or(error(index, "a field of the API has an undefined value"))?;
-        check_api(artifact, &api).map_err(|problem| error(index, problem))?;
+        check_api(artifact, &plans, &api).map_err(|problem| error(index, problem))?;
         let last = api.first_step.checked_add(api.steps).filter(|&last| last as usize <= plans.step_count());
         for step in api.first_step..last.ok_or(error(index, "the API's steps are not there"))? {
             check_step(artifact, &plans, &api, step as usize)?;
@@ -90,14 +85,14 @@ fn check_plans(artifact: &Artifact<'_>) -> Result<(), LoadError> {
     Ok(())
 }
 
-fn check_api(artifact: &Artifact<'_>, api: &ApiRecord) -> Result<(), &'static str> {
+fn check_api(artifact: &Artifact<'_>, plans: &Plans<'_>, api: &ApiRecord) -> Result<(), &'static str> {
     if artifact.strings().get(api.name).is_none() {
         return Err("the API's name is not there");
     }
     let operands = usize::from(api.inputs) + usize::from(api.outputs);
     for position in 0..operands {
         let index = (api.first_operand as usize).checked_add(position).ok_or("the API's operands are not there")?;
-        let tensor = artifact.plans().operand(index).flatten().ok_or("an input or output is not there")?;
+        let tensor = plans.operand(index).flatten().ok_or("an input or output is not there")?;
         let record = artifact.tensors().get(tensor as usize).ok_or("an input or output is not a tensor")?;
         let is_input = position < api.inputs.into();
         match span(&record) {

@@ -91,8 +91,8 @@ impl<'a> Artifact<'a> {
     /// # Errors
     /// [`LoadError`] when the header is refused.
     pub fn peek_arena_bytes(bytes: &[u8], api: usize, rows: usize) -> Result<Option<usize>, LoadError> {
-        let plans = Plans::new(Header::parse(bytes)?.section(SectionKind::Plans, bytes));
-        Ok(plans.api(api).and_then(|api| api.arena.bytes(rows)))
+        let plans = Plans::parse(Header::parse(bytes)?.section(SectionKind::Plans, bytes));
+        Ok(plans.and_then(|plans| plans.api(api)).and_then(|api| api.arena.bytes(rows)))
     }
 
     /// The artifact over bytes that [`Artifact::parse_with`] has accepted with this header and these kernels.
@@ -136,7 +136,7 @@ impl<'a> Artifact<'a> {
 
     /// The plans.
     pub fn plans(&self) -> Plans<'a> {
-        Plans::new(self.section(SectionKind::Plans))
+        Plans::parse(self.section(SectionKind::Plans)).unwrap_or_default()
     }
 
     /// The strings.

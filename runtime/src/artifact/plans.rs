@@ -19,6 +19,8 @@ pub const COUNTS_BYTES: usize = 16;
 pub const API_BYTES: usize = 48;
 /// Bytes of a step record.
 pub const STEP_BYTES: usize = 16;
+/// Bytes of an operand.
+pub const OPERAND_BYTES: usize = 4;
 /// The operand that stands for an absent optional input.
 pub const ABSENT: u32 = u32::MAX;
 
@@ -130,87 +132,65 @@ impl StepRecord {
     }
 }
 
-/// The plans section.
-#[derive(Clone, Copy, Debug)]
+/// The plans section, its parts found once.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Plans<'a> {
-    bytes: &'a [u8],
+    apis: &'a [[u8; API_BYTES]],
+    steps: &'a [[u8; STEP_BYTES]],
+    operands: &'a [[u8; OPERAND_BYTES]],
+    attributes: &'a [u8],
 }
 
-/// Where the parts of the section start.
-#[derive(Clone, Copy, Debug)]
-struct Parts {
-    steps: usize,
-    operands: usize,
-    attributes: usize,
-    end: usize,
+/// The first `count` records of `bytes`, and what follows them.
+fn split<const N: usize>(bytes: &[u8], count: u32) -> Option<(&[[u8; N]], &[u8])> {
+    let (records, rest) = bytes.split_at_checked((count as usize).checked_mul(N)?)?;
+    Some((records.as_chunks().0, rest))
 }
 
 impl<'a> Plans<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes }
-    }
-
-    fn count(&self, index: usize) -> usize {
-        u32_at(self.bytes, index).map_or(0, |count| count as usize)
-    }
-
-    fn parts(&self) -> Option<Parts> {
-        let steps = COUNTS_BYTES.checked_add(self.count(0).checked_mul(API_BYTES)?)?;
-        let operands = steps.checked_add(self.count(1).checked_mul(STEP_BYTES)?)?;
-        let attributes = operands.checked_add(self.count(2).checked_mul(4)?)?;
-        let end = attributes.checked_add(self.count(3))?;
-        Some(Parts { steps, operands, attributes, end })
-    }
-
-    /// True when the counts account for exactly the section's bytes.
-    pub(super) fn is_complete(&self) -> bool {
-        self.bytes.len() >= COUNTS_BYTES && self.parts().is_some_and(|parts| parts.end == self.bytes.len())
+    /// The section's parts; `None` unless the counts account for exactly its bytes.
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let count = |index| u32_at(bytes, index);
+        let (apis, rest) = split(bytes.get(COUNTS_BYTES..)?, count(0)?)?;
+        let (steps, rest) = split(rest, count(1)?)?;
+        let (operands, attributes) = split(rest, count(2)?)?;
+        (attributes.len() == count(3)? as usize).then_some(Self { apis, steps, operands, attributes })
     }
 
     /// Number of APIs.
     pub fn api_count(&self) -> usize {
-        self.count(0)
+        self.apis.len()
     }
 
     /// Number of steps of all APIs.
     pub fn step_count(&self) -> usize {
-        self.count(1)
+        self.steps.len()
     }
 
     /// Number of operands of all APIs and steps.
     pub fn operand_count(&self) -> usize {
-        self.count(2)
+        self.operands.len()
     }
 
     /// The API at `index`.
     pub fn api(&self, index: usize) -> Option<ApiRecord> {
-        (index < self.api_count()).then_some(())?;
-        let bytes = self.record(COUNTS_BYTES, index, API_BYTES)?;
-        ApiRecord::parse(&mut Reader::new(bytes)).ok()
+        ApiRecord::parse(&mut Reader::new(self.apis.get(index)?)).ok()
     }
 
     /// The step at `index`.
     pub fn step(&self, index: usize) -> Option<StepRecord> {
-        (index < self.step_count()).then_some(())?;
-        let bytes = self.record(self.parts()?.steps, index, STEP_BYTES)?;
-        StepRecord::parse(&mut Reader::new(bytes)).ok()
-    }
-
-    fn record(&self, start: usize, index: usize, length: usize) -> Option<&'a [u8]> {
-        let start = start.checked_add(index.checked_mul(length)?)?;
-        self.bytes.get(start..start.checked_add(length)?)
+        StepRecord::parse(&mut Reader::new(self.steps.get(index)?)).ok()
     }
 
     /// The operand at `index`: a tensor, or `None` inside for an absent one.
     pub fn operand(&self, index: usize) -> Option<Option<u32>> {
-        let parts = self.parts()?;
-        let tensor = u32_at(self.bytes.get(parts.operands..parts.attributes)?, index)?;
+        let tensor = u32::from_le_bytes(*self.operands.get(index)?);
         Some((tensor != ABSENT).then_some(tensor))
     }
 
     /// The attributes of a step.
     pub fn attributes(&self, step: &StepRecord) -> Option<&'a [u8]> {
-        let start = self.parts()?.attributes.checked_add(step.first_attribute as usize)?;
-        self.bytes.get(start..start.checked_add(step.attribute_bytes.into())?)
+        let start = step.first_attribute as usize;
+        self.attributes.get(start..start.checked_add(step.attribute_bytes.into())?)
     }
 }

@@ -14,7 +14,7 @@
 //! | 28 | u32 | string list of a category's table, `u32::MAX` for none |
 //! | 32 | 8 × u32 | lengths of the axes (the batch axis's: per row); unused ones are 0 |
 
-use crate::bytes::{BytesError, Reader, Writer};
+use crate::bytes::{BytesError, Writer};
 use crate::tensor::{DType, MAX_RANK, Quantization, Shape, TensorSpec};
 
 /// Bytes of a record.
@@ -61,40 +61,34 @@ fn optional(value: u32) -> Option<u32> {
 }
 
 impl TensorRecord {
-    /// Reads a record and checks that its fields are defined; where it points is checked against the whole artifact later.
-    pub fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
-        let dtype = DType::from_code(reader.u8()?).ok_or(reader.invalid("element type"))?;
-        let rank = usize::from(reader.u8()?);
-        let place = reader.u8()?;
-        let batch_axis = Some(reader.u8()?).filter(|&axis| axis != u8::MAX).map(usize::from);
-        let (scale, zero_point) = (reader.f32()?, reader.i32()?);
-        let name = optional(reader.u32()?);
-        let (offset, per_row) = (reader.u64()?, reader.u32()?);
-        let table = optional(reader.u32()?);
-        let mut dims = [0usize; MAX_RANK];
-        for dim in &mut dims {
-            *dim = reader.u32()? as usize;
-        }
-        let used = dims.get(..rank).ok_or(reader.invalid("number of axes"))?;
-        if dims.iter().skip(rank).any(|&dim| dim != 0) {
-            return Err(reader.invalid("length of an unused axis"));
-        }
-        let shape = Shape::new(used, batch_axis).map_err(|_| reader.invalid("batch axis"))?;
-        let place = match place {
+    /// Reads a record; `None` when a field has an undefined value. Where it points is checked against the whole artifact.
+    ///
+    /// Every operand of every step is read like this, so fields are taken at fixed places of a whole record, which needs no check of
+    /// bounds.
+    pub fn parse(record: &[u8; RECORD_BYTES]) -> Option<Self> {
+        let word = |at: usize| u32::from_le_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]]);
+        let dtype = DType::from_code(record[0])?;
+        let (rank, batch_axis) = (record[1], record[3]);
+        let (scale, zero_point) = (f32::from_bits(word(4)), word(8) as i32);
+        let offset = u64::from(word(16)) | u64::from(word(20)) << 32;
+        let (per_row, table) = (word(24), optional(word(28)));
+        let dims = [word(32), word(36), word(40), word(44), word(48), word(52), word(56), word(60)];
+        let shape = Shape::stored(dims, rank, batch_axis)?;
+        let place = match record[2] {
             0 => Place::Arena { offset, per_row },
             1 if per_row == 0 => Place::Weights { offset },
             2 if per_row == 0 => Place::Tables { offset },
-            _ => return Err(reader.invalid("place")),
+            _ => return None,
         };
         let quantization = match scale {
             0.0 if zero_point == 0 => None,
             scale if scale > 0.0 && scale.is_finite() => Some(Quantization { scale, zero_point }),
-            _ => return Err(reader.invalid("quantization")),
+            _ => return None,
         };
         if (dtype == DType::Category) != table.is_some() {
-            return Err(reader.invalid("category table"));
+            return None;
         }
-        Ok(Self { spec: TensorSpec { dtype, shape, quantization, table }, place, name })
+        Some(Self { spec: TensorSpec { dtype, shape, quantization, table }, place, name: optional(word(12)) })
     }
 
     /// Writes the record.
@@ -125,17 +119,17 @@ impl TensorRecord {
 /// The tensors section.
 #[derive(Clone, Copy, Debug)]
 pub struct Tensors<'a> {
-    records: &'a [u8],
+    records: &'a [[u8; RECORD_BYTES]],
 }
 
 impl<'a> Tensors<'a> {
-    pub(super) fn new(records: &'a [u8]) -> Self {
-        Self { records }
+    pub(super) fn new(section: &'a [u8]) -> Self {
+        Self { records: section.as_chunks().0 }
     }
 
     /// Number of records.
     pub fn len(&self) -> usize {
-        self.records.len() / RECORD_BYTES
+        self.records.len()
     }
 
     /// True when there are none.
@@ -143,15 +137,8 @@ impl<'a> Tensors<'a> {
         self.records.is_empty()
     }
 
-    /// The record at `index`, parsed anew.
-    pub fn parse(&self, index: usize) -> Option<Result<TensorRecord, BytesError>> {
-        let start = index.checked_mul(RECORD_BYTES)?;
-        let bytes = self.records.get(start..start.checked_add(RECORD_BYTES)?)?;
-        Some(TensorRecord::parse(&mut Reader::new(bytes)))
-    }
-
-    /// The record at `index` of a checked artifact.
+    /// The record at `index`; `None` when there is none, or, before the artifact is checked, when a field of it has an undefined value.
     pub fn get(&self, index: usize) -> Option<TensorRecord> {
-        self.parse(index)?.ok()
+        TensorRecord::parse(self.records.get(index)?)
     }
 }

@@ -88,8 +88,8 @@ impl<'e, 'm, 'b> StepOperands<'e, 'm, 'b> {
 
     fn record(&self, position: usize) -> Option<TensorRecord> {
         let index = (self.step.first_operand as usize).checked_add(position)?;
-        let tensor = self.executor.artifact.plans().operand(index)??;
-        self.executor.artifact.tensors().get(tensor as usize)
+        let tensor = self.executor.plans.operand(index)??;
+        self.executor.tensors.get(tensor as usize)
     }
 
     /// Marks writable operand `index` as handed out; false when it was already.

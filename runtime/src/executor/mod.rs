@@ -7,8 +7,8 @@ pub mod self_test;
 pub use error::Error;
 
 use crate::artifact::Artifact;
-use crate::artifact::plans::ApiRecord;
-use crate::artifact::tensors::{Place, TensorRecord};
+use crate::artifact::plans::{ApiRecord, Plans};
+use crate::artifact::tensors::{Place, TensorRecord, Tensors};
 use crate::ops::OpError;
 use crate::tensor::{Element, View, ViewMut};
 use arena::{Arena, StepOperands};
@@ -19,6 +19,8 @@ use arena::{Arena, StepOperands};
 #[derive(Debug)]
 pub struct Executor<'m, 'b> {
     artifact: &'m Artifact<'m>,
+    plans: Plans<'m>,
+    tensors: Tensors<'m>,
     api: ApiRecord,
     rows: usize,
     arena: Arena<'b>,
@@ -34,7 +36,9 @@ impl<'m, 'b> Executor<'m, 'b> {
     pub fn new(artifact: &'m Artifact<'m>, api: usize, rows: usize, arena: &'b mut [u8]) -> Result<Self, Error> {
         let record = artifact.api(api).ok_or(Error::NoApi { index: api, count: artifact.api_count() })?;
         let given = arena.len();
-        let mut executor = Self { artifact, api: record, rows: 0, arena: Arena::new(arena).ok_or(Error::Misaligned)? };
+        let arena = Arena::new(arena).ok_or(Error::Misaligned)?;
+        let (plans, tensors) = (artifact.plans(), artifact.tensors());
+        let mut executor = Self { artifact, plans, tensors, api: record, rows: 0, arena };
         executor.set_rows(rows).map_err(|error| match error {
             Error::ArenaTooSmall { needed, .. } => Error::ArenaTooSmall { needed, given },
             other => other,
@@ -74,14 +78,14 @@ impl<'m, 'b> Executor<'m, 'b> {
     /// # Errors
     /// [`Error::Step`] names the step whose operator failed; a checked artifact gives none.
     pub fn run(&mut self) -> Result<(), Error> {
-        let plans = self.artifact.plans();
+        let (plans, kernels) = (self.plans, self.artifact.kernels());
         for offset in 0..self.api.steps {
             let index = self.api.first_step.saturating_add(offset) as usize;
             let failed = |error| Error::Step { step: index, error };
             let missing = failed(OpError::attribute("step", "a checked artifact"));
             let step = plans.step(index).ok_or(missing)?;
             let attributes = plans.attributes(&step).ok_or(missing)?;
-            let entry = self.artifact.kernels().get(step.tag).ok_or(missing)?;
+            let entry = kernels.get(step.tag).ok_or(missing)?;
             let operands = StepOperands::new(self, step);
             (entry.run)(attributes, &operands).map_err(failed)?;
         }

@@ -62,6 +62,13 @@ impl Shape {
         Ok(Self { dims: stored, rank: dims.len() as u8, batch_axis: batch })
     }
 
+    /// The shape that an artifact stores: `rank` lengths and zeros after them, and a batch axis or 255. `None` for anything else.
+    pub(crate) fn stored(dims: [u32; MAX_RANK], rank: u8, batch_axis: u8) -> Option<Self> {
+        let unused = dims.get(rank.into()..)?;
+        let sound = unused.iter().all(|&dim| dim == 0) && (batch_axis < rank || batch_axis == Self::NO_BATCH);
+        sound.then_some(Self { dims, rank, batch_axis })
+    }
+
     /// The shape without axes, of one element.
     pub const fn scalar() -> Self {
         Self { dims: [0; MAX_RANK], rank: 0, batch_axis: Self::NO_BATCH }
