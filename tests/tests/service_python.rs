@@ -22,6 +22,10 @@ def scaled(x, by=2.0):
 def endless(x):
     return endless(x)
 
+def deep(x):
+    if True:
+        return [{'k': -(-(deep({1: [(1, [w for w in [y]][0])]}[1][0][1])))} for y in [x] if x]
+
 @artifacts([SklearnModelArtifact('model')])
 class IrisClassifier(BentoService):
     LIMIT = 3
@@ -139,6 +143,7 @@ fn hostile_sources_end_soon() {
         (doubled("'x'", "a = f'{a}{a}'"), "longer than"),
         (doubled("[1]", "a = a + a"), "not compiled"),
         (format!("return {}1", "-".repeat(500)), "nested more than"),
+        ("return deep(1)".to_owned(), "nested more than"),
         ("return [[b for b in range(9000)] for a in range(9000)]".to_owned(), "steps"),
         ("return [model.predict(df * i) for i in range(9000)]".to_owned(), "calls of models"),
         ("return [list(range(9000)) for a in range(9000)]".to_owned(), "steps"),

@@ -1,8 +1,9 @@
 //! The service's Python read as data: parsed, never run.
 //!
-//! [`Program::load`] parses the entry file and the modules of its own that it imports. [`ServiceClass::read`] finds the service
-//! class in it and what it declares: artifacts and model references, helpers, and the API methods with their adapters or typed
-//! parameters. [`lower_apis`] evaluates every API symbolically and gives its graph. What it does not understand is refused with file, line, column and source text ([`NotUnderstood`]).
+//! [`lower_apis`] evaluates every API of a bento symbolically and gives its graph, adapter and answer. Before that,
+//! [`Program::load`] parses the entry file and the modules of its own that it imports, and [`ServiceClass::read`] finds the
+//! service class and what it declares: artifacts and model references, helpers, and the API methods with their adapters or typed
+//! parameters. What is not understood is refused with file, line, column and source text ([`NotUnderstood`]).
 
 mod annotation;
 mod class;
