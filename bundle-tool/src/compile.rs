@@ -27,6 +27,9 @@ pub use recorded::{Recorded, RecordedError};
 /// Models that a service can call, by [`ModelFile::tag`].
 pub type Models = BTreeMap<String, Box<dyn Model>>;
 
+/// The largest arena, in bytes, of a graph that can be compiled: a model of a few bytes can ask for any.
+pub const MAX_ARENA: u64 = 4 << 30;
+
 /// A finished artifact.
 #[derive(Clone, Debug)]
 pub struct CompiledArtifact {
@@ -77,6 +80,16 @@ pub enum CompileError {
         api: String,
         /// Why.
         error: PlanError,
+    },
+    /// An API needs more arena than this program makes golden vectors on.
+    #[error(
+        "API {api}: its arena would take {needed} bytes, {MAX_ARENA} at most; compile a smaller model or input shape"
+    )]
+    Arena {
+        /// The API.
+        api: String,
+        /// Bytes for the rows of a golden vector.
+        needed: u64,
     },
     /// The graph cannot be run for the golden vectors.
     #[error("API {api}: {error}")]
@@ -207,6 +220,7 @@ fn assemble(
     recorded: Option<&Recorded>,
 ) -> Result<CompiledArtifact, CompileError> {
     let name = |api: &LoweredApi| api.manifest.name.clone();
+    apis.iter().try_for_each(check_arena)?;
     let graphs = apis
         .iter()
         .map(|api| passes::optimise(&api.graph).map_err(|error| CompileError::Pass { api: name(api), error }));
@@ -232,8 +246,60 @@ fn assemble(
     Ok(CompiledArtifact { bytes, manifest, arenas: plans.iter().map(|plan| plan.extent).collect(), golden })
 }
 
+/// Refuses a graph whose golden vectors, which run on it before any pass, would take too much memory.
+fn check_arena(api: &LoweredApi) -> Result<(), CompileError> {
+    let plan = planner::plan(&api.graph);
+    let plan = plan.map_err(|error| CompileError::Plan { api: api.manifest.name.clone(), error })?;
+    let rows = golden::most_rows().into();
+    let needed = plan.extent.per_row.saturating_mul(rows).saturating_add(plan.extent.fixed);
+    if needed > MAX_ARENA {
+        return Err(CompileError::Arena { api: api.manifest.name.clone(), needed });
+    }
+    Ok(())
+}
+
 fn test(bytes: &[u8]) -> Result<SelfTestReport, CompileError> {
     let artifact = Artifact::parse(bytes)?;
     let mut arena = AlignedBytes::zeroed(self_test_arena_bytes(&artifact).unwrap_or(0));
     Ok(self_test(&artifact, arena.as_mut_slice())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frontend::{ModelInput, NamedTensor};
+    use crate::graph::{Graph, TensorId};
+    use ekiben_runtime::ops::unary::{Unary, UnaryKind};
+    use ekiben_runtime::{DType, Shape, TensorSpec};
+
+    /// A model of a few bytes that asks for `width` floats per row.
+    struct Wide(usize);
+
+    impl Model for Wide {
+        fn inputs(&self) -> Vec<ModelInput> {
+            let shape = Shape::new(&[1, self.0], Some(0)).unwrap();
+            vec![ModelInput { name: "x".to_owned(), spec: TensorSpec::new(DType::F32, shape) }]
+        }
+
+        fn methods(&self) -> &[&'static str] {
+            &["run"]
+        }
+
+        fn call(
+            &self,
+            graph: &mut Graph,
+            _method: &str,
+            inputs: &[TensorId],
+        ) -> Result<Vec<NamedTensor>, FrontendError> {
+            let tensor = graph.add("relu", Unary::of(UnaryKind::Relu), inputs)?;
+            Ok(vec![NamedTensor { name: "y".to_owned(), tensor }])
+        }
+    }
+
+    #[test]
+    fn an_arena_beyond_the_limit_is_refused_before_anything_runs() {
+        check_arena(&bare::lower(&Wide(1000)).unwrap()).unwrap();
+        let error = check_arena(&bare::lower(&Wide(1 << 29)).unwrap()).unwrap_err();
+        assert!(matches!(error, CompileError::Arena { needed, .. } if needed > MAX_ARENA), "{error}");
+    }
 }

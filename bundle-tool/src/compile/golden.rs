@@ -14,6 +14,11 @@ const FIRST_SEED: u64 = 0xE1B0;
 /// Rows of each vector, in the order in which they are made.
 const ROWS: [u32; 4] = [1, 3, 1, 1];
 
+/// The most rows of a vector.
+pub(super) fn most_rows() -> u32 {
+    ROWS.into_iter().max().unwrap_or(1)
+}
+
 /// Bytes of a vector's head, of a seeded input, and of a stored input beside its values.
 pub(super) const HEAD: usize = 20;
 const SEEDED: usize = 28;

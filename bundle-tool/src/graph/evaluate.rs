@@ -95,9 +95,15 @@ pub fn evaluate(graph: &Graph, rows: usize, inputs: &[&[u8]]) -> Result<Vec<Alig
         }
         values.insert(id, given.into());
     }
-    for node in graph.nodes() {
+    let last_readers = last_readers(graph);
+    for (position, node) in graph.nodes().iter().enumerate() {
         for (id, bytes) in node.outputs.iter().zip(run_node(graph, node, rows, &values)?) {
             values.insert(*id, bytes);
+        }
+        for id in node.inputs.iter().flatten().chain(&node.outputs) {
+            if last_readers.get(id).is_none_or(|&last| last <= position) {
+                values.remove(id);
+            }
         }
     }
     let value = |id: &TensorId| match &graph.tensor(*id).constant {
@@ -105,6 +111,16 @@ pub fn evaluate(graph: &Graph, rows: usize, inputs: &[&[u8]]) -> Result<Vec<Alig
         None => values.get(id).cloned().unwrap_or_default(),
     };
     Ok(graph.outputs().iter().map(value).collect())
+}
+
+/// Position of the last node that reads each tensor; outputs are read after the last node.
+fn last_readers(graph: &Graph) -> HashMap<TensorId, usize> {
+    let mut last = HashMap::new();
+    for (position, node) in graph.nodes().iter().enumerate() {
+        last.extend(node.inputs.iter().flatten().map(|&id| (id, position)));
+    }
+    last.extend(graph.outputs().iter().map(|&id| (id, graph.nodes().len())));
+    last
 }
 
 /// Runs one node on the values of its inputs.
