@@ -74,15 +74,57 @@ fn check_plans(artifact: &Artifact<'_>) -> Result<(), LoadError> {
             return Err(error(index, "the operand is not a tensor"));
         }
     }
+    let mut cursor = Cursor::default();
+    // Every operator's shape rule may walk its tables, which steps can share.
+    let mut table_bytes = (artifact.bytes().len() as u64).saturating_mul(TABLE_READS);
     for index in 0..plans.api_count() {
         let api = plans.api(index).ok_or(error(index, "a field of the API has an undefined value"))?;
+        cursor.pass_api(&api).ok_or(error(index, "the API does not begin where the one before it ends"))?;
         check_api(artifact, &plans, &api).map_err(|problem| error(index, problem))?;
-        let last = api.first_step.checked_add(api.steps).filter(|&last| last as usize <= plans.step_count());
-        for step in api.first_step..last.ok_or(error(index, "the API's steps are not there"))? {
-            check_step(artifact, &plans, &api, step as usize)?;
+        for step in (cursor.steps..).take(api.steps as usize) {
+            let record = plans.step(step).ok_or(error(step, "the step is not there, or a field is undefined"))?;
+            cursor.pass_step(&record).ok_or(error(step, "the step does not begin where the one before it ends"))?;
+            let tables = StepSpecs { artifact, plans: &plans, record: &record }.table_bytes();
+            table_bytes = table_bytes.checked_sub(tables).ok_or(error(step, "the steps share a table too often"))?;
+            check_step(artifact, &plans, &api, &record, step)?;
         }
     }
-    Ok(())
+    let end = (cursor.steps, cursor.operands, cursor.attributes);
+    if end == (plans.step_count(), plans.operand_count(), plans.attribute_bytes()) {
+        Ok(())
+    } else {
+        Err(error(plans.api_count(), "steps, operands or attributes are left over"))
+    }
+}
+
+/// How many times an artifact's own size of tables its steps may read: keeps the check linear in the structure.
+const TABLE_READS: u64 = 64;
+
+/// Where the next API or step begins. Plans have one layout only: everything follows in order, nothing is shared or left over.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cursor {
+    steps: usize,
+    api_steps: usize,
+    operands: usize,
+    attributes: usize,
+}
+
+impl Cursor {
+    fn pass_api(&mut self, api: &ApiRecord) -> Option<()> {
+        let begins = (api.first_step as usize, api.first_operand as usize) == (self.api_steps, self.operands);
+        self.steps = self.api_steps;
+        self.api_steps = self.api_steps.checked_add(api.steps as usize)?;
+        self.operands = self.operands.checked_add(usize::from(api.inputs) + usize::from(api.outputs))?;
+        begins.then_some(())
+    }
+
+    fn pass_step(&mut self, step: &StepRecord) -> Option<()> {
+        let begins = (step.first_operand as usize, step.first_attribute as usize) == (self.operands, self.attributes);
+        self.steps = self.steps.checked_add(1)?;
+        self.operands = self.operands.checked_add(step.operands())?;
+        self.attributes = self.attributes.checked_add(step.attribute_bytes.into())?;
+        begins.then_some(())
+    }
 }
 
 fn check_api(artifact: &Artifact<'_>, plans: &Plans<'_>, api: &ApiRecord) -> Result<(), &'static str> {
@@ -135,17 +177,22 @@ fn span(record: &TensorRecord) -> Option<Span> {
     Some(Span { start, end: start.plus(size).unwrap_or(Extent { fixed: u64::MAX, per_row: u64::MAX }) })
 }
 
-fn check_step(artifact: &Artifact<'_>, plans: &Plans<'_>, api: &ApiRecord, step: usize) -> Result<(), LoadError> {
+fn check_step(
+    artifact: &Artifact<'_>,
+    plans: &Plans<'_>,
+    api: &ApiRecord,
+    record: &StepRecord,
+    step: usize,
+) -> Result<(), LoadError> {
     let error = |problem| LoadError::Record { kind: SectionKind::Plans, index: step, problem };
-    let record = plans.step(step).ok_or(error("a field of the step has an undefined value"))?;
     let entry = artifact.kernels.get(record.tag).ok_or(LoadError::NoKernel {
         step,
         tag: record.tag,
         name: crate::ops::Op::name_of(record.tag),
     })?;
-    let attributes = plans.attributes(&record).ok_or(error("the attributes are not there"))?;
-    check_memory(plans, &artifact.tensors(), api, &record, step)?;
-    let operands = StepSpecs { artifact, plans, record: &record };
+    let attributes = plans.attributes(record).ok_or(error("the attributes are not there"))?;
+    check_memory(plans, &artifact.tensors(), api, record, step)?;
+    let operands = StepSpecs { artifact, plans, record };
     let mut outputs = DeclaredOutputs { specs: &operands, stated: 0 };
     let operator = |error| LoadError::Operator { step, operator: entry.name, error };
     let scratch = (entry.check)(attributes, &operands, &mut outputs).map_err(operator)?;
@@ -229,6 +276,14 @@ impl StepSpecs<'_> {
             Place::Weights { .. } | Place::Arena { .. } => None,
         };
         Some(OperandSpec { spec: record.spec, constant })
+    }
+}
+
+impl StepSpecs<'_> {
+    /// Bytes of the tables among the step's operands.
+    fn table_bytes(&self) -> u64 {
+        let constants = (0..self.record.operands()).filter_map(|position| self.operand(position)?.constant);
+        constants.map(|constant| constant.len() as u64).fold(0, u64::saturating_add)
     }
 }
 

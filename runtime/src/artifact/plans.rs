@@ -172,6 +172,11 @@ impl<'a> Plans<'a> {
         self.operands.len()
     }
 
+    /// Bytes of the attributes of all steps.
+    pub fn attribute_bytes(&self) -> usize {
+        self.attributes.len()
+    }
+
     /// The API at `index`.
     pub fn api(&self, index: usize) -> Option<ApiRecord> {
         ApiRecord::parse(&mut Reader::new(self.apis.get(index)?)).ok()
