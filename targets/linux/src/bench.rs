@@ -87,9 +87,9 @@ pub fn bench<E: From<Error>>(
     }
     times.sort();
     Ok(Measurement {
-        load_ms: load.as_secs_f64() * 1e3,
-        first_ms: first.as_secs_f64() * 1e3,
-        median_us: times[times.len() / 2].as_secs_f64() * 1e6,
+        load_ms: nanoseconds(load) / 1e6,
+        first_ms: nanoseconds(first) / 1e6,
+        median_us: nanoseconds(times[times.len() / 2]) / 1e3,
         n: times.len(),
         threads: 1,
         batch: rows,
@@ -150,4 +150,9 @@ fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+}
+
+/// Whole nanoseconds: what is printed then has no more digits than the clock.
+fn nanoseconds(time: Duration) -> f64 {
+    time.as_nanos() as f64
 }
