@@ -56,5 +56,5 @@ fi
 
 variable=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")
 export "${variable}_LINKER=$linker" "${variable}_RUNNER=$root/scripts/run-on.sh $target"
-[ -z "$flags" ] || export "${variable}_RUSTFLAGS=$flags"
+[ -z "$flags" ] || export "${variable}_RUSTFLAGS=$flags" "${variable}_RUSTDOCFLAGS=$flags" # programs and documentation tests
 exec "${cargo[@]}" "$@"

@@ -182,7 +182,7 @@ fn dependencies(metadata: &serde_json::Value, package: &str) -> BTreeSet<String>
 #[test]
 fn device_programs_depend_on_no_host_code() {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+        .args(["metadata", "--format-version", "1", "--locked"])
         .current_dir(root())
         .output()
         .unwrap();
