@@ -2,6 +2,7 @@
 //!
 //! A malformed fixture is a mistake in this repository: every function panics with the case's path and what is wrong.
 
+use ekiben_runtime::artifact::golden::split_mix;
 use ekiben_runtime::tensor::DType;
 use serde_json::Value;
 use std::fs;
@@ -270,12 +271,7 @@ fn first_difference(expected: &[f64], got: &[f64]) -> String {
 /// The yields of SplitMix64 for `seed`.
 pub fn splitmix64(seed: u64) -> impl Iterator<Item = u64> {
     let mut state = seed;
-    std::iter::repeat_with(move || {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    })
+    std::iter::repeat_with(move || split_mix(&mut state))
 }
 
 fn generate(seed: u64, dtype: DType, count: usize, scale: f32, offset: f32) -> Vec<u8> {

@@ -35,14 +35,10 @@ impl<'m, 'b> Executor<'m, 'b> {
     /// [`Error::Misaligned`] when the arena does not start at a multiple of 16.
     pub fn new(artifact: &'m Artifact<'m>, api: usize, rows: usize, arena: &'b mut [u8]) -> Result<Self, Error> {
         let record = artifact.api(api).ok_or(Error::NoApi { index: api, count: artifact.api_count() })?;
-        let given = arena.len();
         let arena = Arena::new(arena).ok_or(Error::Misaligned)?;
         let (plans, tensors) = (artifact.plans(), artifact.tensors());
         let mut executor = Self { artifact, plans, tensors, api: record, rows: 0, arena };
-        executor.set_rows(rows).map_err(|error| match error {
-            Error::ArenaTooSmall { needed, .. } => Error::ArenaTooSmall { needed, given },
-            other => other,
-        })?;
+        executor.set_rows(rows)?;
         Ok(executor)
     }
 
@@ -128,13 +124,7 @@ impl<'m, 'b> Executor<'m, 'b> {
     /// # Errors
     /// [`Error::NoTensor`]; [`Error::View`] when they are of another type.
     pub fn input_mut<T: Element>(&mut self, index: usize) -> Result<&mut [T], Error> {
-        let view = self.input_view(index)?;
-        if !T::stores(view.spec.dtype) {
-            let error = crate::tensor::ViewError::DType { stored: view.spec.dtype };
-            return Err(Error::View { index, error });
-        }
-        bytemuck::try_cast_slice_mut(view.bytes)
-            .map_err(|_| Error::View { index, error: crate::tensor::ViewError::Misaligned })
+        self.input_view(index)?.into_mut_slice().map_err(|error| Error::View { index, error })
     }
 
     /// Start and length in the arena; `None` for constants.

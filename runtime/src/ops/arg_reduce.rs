@@ -45,9 +45,6 @@ impl ArgReduce {
 }
 
 impl Operator for ArgReduce {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self {
             axis: reader.u8()?,

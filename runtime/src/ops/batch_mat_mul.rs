@@ -57,9 +57,6 @@ impl BatchMatMul {
 }
 
 impl Operator for BatchMatMul {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
     }

@@ -49,9 +49,6 @@ pub fn broadcast_shapes(a: &Shape, b: &Shape) -> Result<Shape, OpError> {
 }
 
 impl Operator for Binary {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { kind: BinaryKind::from_code(reader.u8()?).ok_or(reader.invalid("kind"))? })
     }

@@ -34,9 +34,6 @@ pub struct Cast {
 }
 
 impl Operator for Cast {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         let to = DType::from_code(reader.u8()?).filter(|to| TYPES.contains(to));
         Ok(Self { to: to.ok_or(reader.invalid("to"))? })

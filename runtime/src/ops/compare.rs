@@ -17,9 +17,6 @@ pub struct Compare {
 }
 
 impl Operator for Compare {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { kind: CompareKind::from_code(reader.u8()?).ok_or(reader.invalid("kind"))? })
     }

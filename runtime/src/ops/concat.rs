@@ -16,9 +16,6 @@ pub struct Concat {
 }
 
 impl Operator for Concat {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { axis: reader.u8()? })
     }

@@ -25,9 +25,6 @@ pub struct Conv2d {
 }
 
 impl Operator for Conv2d {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { window: parse_window(reader)?, groups: reader.u32()?, clamp: parse_clamp(reader)? })
     }

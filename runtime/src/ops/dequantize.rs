@@ -18,9 +18,6 @@ pub struct Dequantize {
 }
 
 impl Operator for Dequantize {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { scale: parse_scale(reader)?, zero: reader.i8()? })
     }

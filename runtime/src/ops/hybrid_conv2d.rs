@@ -27,9 +27,6 @@ pub struct HybridConv2d {
 }
 
 impl Operator for HybridConv2d {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self {
             window: parse_window(reader)?,

@@ -23,9 +23,6 @@ pub struct HybridDepthwiseConv2d {
 }
 
 impl Operator for HybridDepthwiseConv2d {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { window: parse_window(reader)?, clamp: parse_clamp(reader)? })
     }

@@ -22,9 +22,6 @@ pub struct HybridFullyConnected {
 }
 
 impl Operator for HybridFullyConnected {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { asymmetric: reader.bool("asymmetric")?, clamp: parse_clamp(reader)? })
     }

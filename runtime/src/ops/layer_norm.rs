@@ -28,9 +28,6 @@ impl LayerNorm {
 }
 
 impl Operator for LayerNorm {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { axes: reader.u8()?, epsilon: reader.f64()? })
     }

@@ -17,9 +17,6 @@ pub struct Logic {
 }
 
 impl Operator for Logic {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { kind: LogicKind::from_code(reader.u8()?).ok_or(reader.invalid("kind"))? })
     }

@@ -21,9 +21,6 @@ impl Lookup {
 }
 
 impl Operator for Lookup {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
     }

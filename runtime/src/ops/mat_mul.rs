@@ -17,9 +17,6 @@ pub struct MatMul {
 }
 
 impl Operator for MatMul {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { transpose_b: reader.bool("transpose_b")? })
     }

@@ -18,13 +18,16 @@ use crate::bytes::{BytesError, Reader, Writer};
 /// The most bytes that an operator's attributes take.
 pub const MAX_ATTRIBUTE_BYTES: usize = 64;
 
-/// What every operator defines.
-pub trait Operator: Sized {
+/// What the table of operators in this module gives each of them.
+pub trait Listed {
     /// Number of the operator in an artifact; never reused for another meaning.
     const TAG: u16;
     /// Name for messages.
     const NAME: &'static str;
+}
 
+/// What every operator defines.
+pub trait Operator: Listed + Sized {
     /// Inputs that must be constants in the tables section, because their values are indices, lengths or bounds: bit `i` for
     /// input `i`.
     const TABLE_INPUTS: u32 = 0;
@@ -128,9 +131,9 @@ macro_rules! operators {
             }
         }
 
-        $(impl $module::$name {
-            const ASSIGNED_TAG: u16 = $tag;
-            const ASSIGNED_NAME: &'static str = stringify!($name);
+        $(impl Listed for $module::$name {
+            const TAG: u16 = $tag;
+            const NAME: &'static str = stringify!($name);
         })*
 
         impl KernelSet {

@@ -18,8 +18,6 @@ pub struct Pad {
 }
 
 impl Operator for Pad {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
     const TABLE_INPUTS: u32 = 1 << 1;
 
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {

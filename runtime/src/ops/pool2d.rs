@@ -29,9 +29,6 @@ impl Pool2d {
 }
 
 impl Operator for Pool2d {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         let kind = PoolKind::from_code(reader.u8()?).ok_or(reader.invalid("kind"))?;
         Ok(Self { kind, kernel: [reader.u32()?, reader.u32()?], window: parse_window(reader)? })

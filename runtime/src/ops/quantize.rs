@@ -25,9 +25,6 @@ pub(super) fn parse_scale(reader: &mut Reader<'_>) -> Result<f32, BytesError> {
 }
 
 impl Operator for Quantize {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { scale: parse_scale(reader)?, target: parse_target(reader)? })
     }

@@ -30,9 +30,6 @@ fn parse_addend(reader: &mut Reader<'_>) -> Result<Addend, BytesError> {
 }
 
 impl Operator for QuantizedAdd {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self {
             addends: [parse_addend(reader)?, parse_addend(reader)?],

@@ -24,9 +24,6 @@ pub struct QuantizedDepthwiseConv2d {
 }
 
 impl Operator for QuantizedDepthwiseConv2d {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { window: parse_window(reader)?, input_zero: reader.i8()?, target: parse_target(reader)? })
     }

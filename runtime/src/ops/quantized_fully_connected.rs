@@ -21,9 +21,6 @@ pub struct QuantizedFullyConnected {
 }
 
 impl Operator for QuantizedFullyConnected {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { input_zero: reader.i8()?, target: parse_target(reader)? })
     }

@@ -32,9 +32,6 @@ impl QuantizedPool2d {
 }
 
 impl Operator for QuantizedPool2d {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         let kind = PoolKind::from_code(reader.u8()?).ok_or(reader.invalid("kind"))?;
         let kernel = [reader.u32()?, reader.u32()?];

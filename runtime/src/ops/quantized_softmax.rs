@@ -21,9 +21,6 @@ pub struct QuantizedSoftmax {
 }
 
 impl Operator for QuantizedSoftmax {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         let factor = parse_factor(reader)?;
         let lowest = reader.i32()?;

@@ -63,9 +63,6 @@ pub(super) fn reduced_shape(shape: &Shape, keep: bool, removes: impl Fn(usize) -
 }
 
 impl Operator for Reduce {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         let kind = ReduceKind::from_code(reader.u8()?).ok_or(reader.invalid("kind"))?;
         Ok(Self { kind, axes: reader.u8()?, keep: reader.bool("keep")? })

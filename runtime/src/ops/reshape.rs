@@ -11,9 +11,6 @@ use crate::bytes::{BytesError, Reader, Writer};
 pub struct Reshape;
 
 impl Operator for Reshape {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
     }

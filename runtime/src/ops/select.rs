@@ -13,9 +13,6 @@ use crate::tensor::{DType, TensorSpec};
 pub struct Select;
 
 impl Operator for Select {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
     }

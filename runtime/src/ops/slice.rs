@@ -13,8 +13,6 @@ use crate::tensor::{DType, MAX_RANK, Shape, TensorSpec};
 pub struct Slice;
 
 impl Operator for Slice {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
     const TABLE_INPUTS: u32 = 1 << 1;
 
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {

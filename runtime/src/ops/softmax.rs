@@ -17,9 +17,6 @@ pub struct Softmax {
 }
 
 impl Operator for Softmax {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { axis: reader.u8()?, log: reader.bool("log")? })
     }

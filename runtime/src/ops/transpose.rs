@@ -50,9 +50,6 @@ pub struct Transpose {
 }
 
 impl Operator for Transpose {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { perm: Permutation(reader.u32()?) })
     }

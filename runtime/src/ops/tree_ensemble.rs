@@ -151,8 +151,6 @@ impl TreeEnsemble {
 }
 
 impl Operator for TreeEnsemble {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
     const TABLE_INPUTS: u32 = 1 << 1 | 1 << 2 | 1 << 5 | 1 << 6;
 
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {

@@ -28,9 +28,6 @@ impl Unary {
 }
 
 impl Operator for Unary {
-    const TAG: u16 = Self::ASSIGNED_TAG;
-    const NAME: &'static str = Self::ASSIGNED_NAME;
-
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         let kind = UnaryKind::from_code(reader.u8()?).ok_or(reader.invalid("kind"))?;
         Ok(Self { kind, alpha: reader.f64()?, beta: reader.f64()? })

@@ -58,9 +58,14 @@ pub struct ViewMut<'a> {
     pub bytes: &'a mut [u8],
 }
 
-impl ViewMut<'_> {
+impl<'a> ViewMut<'a> {
     /// The elements as a slice.
     pub fn as_mut_slice<T: Element>(&mut self) -> Result<&mut [T], ViewError> {
+        ViewMut { bytes: &mut *self.bytes, ..*self }.into_mut_slice()
+    }
+
+    /// The elements as a slice that lives as long as the tensor's memory.
+    pub fn into_mut_slice<T: Element>(self) -> Result<&'a mut [T], ViewError> {
         if !T::stores(self.spec.dtype) {
             return Err(ViewError::DType { stored: self.spec.dtype });
         }
