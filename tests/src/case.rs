@@ -284,10 +284,11 @@ fn generate(seed: u64, dtype: DType, count: usize, scale: f32, offset: f32) -> V
     words.flat_map(u64::to_le_bytes).take(bytes).collect()
 }
 
-fn dtype(code: &str) -> Option<DType> {
+pub(crate) fn dtype(code: &str) -> Option<DType> {
     Some(match code {
         "bool" => DType::Bool,
         "i8" => DType::I8,
+        "i16" => DType::I16,
         "i32" => DType::I32,
         "i64" => DType::I64,
         "u8" => DType::U8,
@@ -302,6 +303,7 @@ fn encode(dtype: DType, number: &str) -> Vec<u8> {
     match dtype {
         DType::Bool | DType::U8 => parse::<u8>(number).to_le_bytes().to_vec(),
         DType::I8 => parse::<i8>(number).to_le_bytes().to_vec(),
+        DType::I16 => parse::<i16>(number).to_le_bytes().to_vec(),
         DType::I32 => parse::<i32>(number).to_le_bytes().to_vec(),
         DType::I64 => parse::<i64>(number).to_le_bytes().to_vec(),
         DType::F32 => parse::<f32>(number).to_le_bytes().to_vec(),
@@ -323,6 +325,7 @@ fn decode(dtype: DType, element: &[u8]) -> f64 {
     match dtype {
         DType::Bool | DType::U8 => f64::from(element[0]),
         DType::I8 => f64::from(element[0] as i8),
+        DType::I16 => f64::from(u64::from_le_bytes(array(2)) as u16 as i16),
         DType::I32 => f64::from(u64::from_le_bytes(array(4)) as u32 as i32),
         DType::I64 => i64::from_le_bytes(array(8)) as f64,
         DType::F32 => f64::from(f32::from_bits(u64::from_le_bytes(array(4)) as u32)),

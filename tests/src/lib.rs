@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod case;
 pub mod model;
+pub mod suite;
 
 use std::collections::BTreeMap;
 
