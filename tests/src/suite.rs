@@ -65,7 +65,8 @@ fn read_case(operator: &str, json: &Value, files: &mut HashMap<String, Vec<u8>>)
 
 fn read_tensor(json: &Value, rest: &mut &[u8]) -> Tensor {
     let dtype = dtype(json["dtype"].as_str().expect("a type")).expect("a known type");
-    let shape: Vec<usize> = json["shape"].as_array().expect("a shape").iter().map(|d| d.as_u64().expect("a length") as usize).collect();
+    let shape: Vec<usize> =
+        json["shape"].as_array().expect("a shape").iter().map(|d| d.as_u64().expect("a length") as usize).collect();
     let bytes = shape.iter().product::<usize>() * dtype.bits() as usize / 8;
     let (taken, left) = rest.split_at(bytes);
     *rest = left;

@@ -117,7 +117,8 @@ fn every_operator_agrees_with_litert() {
             Outcome::Refused(reason) => {
                 counts[1] += 1;
                 if !is_listed(case, true) {
-                    problems.push(format!("{place}: refused: {}", reason.split_whitespace().collect::<Vec<_>>().join(" ")));
+                    problems
+                        .push(format!("{place}: refused: {}", reason.split_whitespace().collect::<Vec<_>>().join(" ")));
                 }
             }
             Outcome::Wrong(reason) => {
