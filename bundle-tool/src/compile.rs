@@ -2,6 +2,7 @@
 
 mod bare;
 mod golden;
+mod options;
 mod recorded;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use ekiben_runtime::executor::self_test::{SelfTestError, SelfTestReport, self_te
 use ekiben_runtime::{Artifact, LoadError};
 
 use crate::bundle::{self, Bundle, BundleError, ModelFile};
-use crate::frontend::{self, FrontendError, Model};
+use crate::frontend::{self, FrontendError, InputLengths, LengthsError, Model, OpenNames, OpenOptions};
 use crate::graph::{AlignedBytes, EvaluateError};
 use crate::lowered::LoweredApi;
 use crate::passes::{self, PassError};
@@ -22,6 +23,7 @@ use crate::service::{self, ServiceError};
 use crate::writer::{PlannedApi, artifact_parts};
 
 pub(crate) use bare::lower as lower_model;
+pub use options::CompileOptions;
 pub use recorded::{Recorded, RecordedError};
 
 /// Models that a service can call, by [`ModelFile::tag`].
@@ -59,6 +61,9 @@ pub enum CompileError {
     /// Models cannot be read or use what is not supported: all of them that cannot.
     #[error("{}", lines(.0))]
     Models(Vec<ModelError>),
+    /// A length or shape is given for what no model has.
+    #[error(transparent)]
+    Lengths(#[from] LengthsError),
     /// The service's code is not understood, or calls models in a way that is not supported.
     #[error(transparent)]
     Service(#[from] ServiceError),
@@ -135,19 +140,18 @@ fn lines(errors: &[ModelError]) -> String {
 /// # Errors
 /// See [`CompileError`].
 pub fn compile_path(path: &Path, store: Option<&Path>) -> Result<CompiledArtifact, CompileError> {
-    compile(&Bundle::open(path, store)?, None)
+    compile(&Bundle::open(path, store)?, &CompileOptions::default())
 }
 
-/// Compiles every API of a bundle. The same bundle gives the same bytes. With `recorded` examples of the framework's answers,
-/// the artifact is compared with them and takes as many as fit along.
+/// Compiles every API of a bundle. The same bundle and options give the same bytes.
 ///
 /// # Errors
 /// See [`CompileError`].
-pub fn compile(bundle: &Bundle, recorded: Option<&Recorded>) -> Result<CompiledArtifact, CompileError> {
-    let (models, provenance) = open_models(bundle)?;
+pub fn compile(bundle: &Bundle, options: &CompileOptions) -> Result<CompiledArtifact, CompileError> {
+    let (models, provenance) = open_models(bundle, &options.lengths)?;
     let apis = lower_apis(bundle, &models)?;
-    let manifest = manifest(bundle, &apis, provenance);
-    assemble(manifest, &apis, recorded)
+    let manifest = manifest(bundle, &apis, provenance, &options.lengths);
+    assemble(manifest, &apis, options.recorded.as_ref())
 }
 
 /// What the bundle's APIs compute. `models` are those of [`open_models`].
@@ -163,24 +167,36 @@ pub fn lower_apis(bundle: &Bundle, models: &Models) -> Result<Vec<LoweredApi>, C
     Ok(vec![lowered.map_err(|error| ModelError { model: file.describe(), error })?])
 }
 
-/// Opens every model that a front-end reads. A service may hold others, and is refused when it calls them.
+/// Opens every model that a front-end reads. A service may hold others, and is refused when it calls them. `lengths` are for all of
+/// them: each takes those that it has names for.
 ///
 /// # Errors
-/// [`CompileError::Models`] lists every model that cannot be read.
-pub fn open_models(bundle: &Bundle) -> Result<(Models, Vec<ModelProvenance>), CompileError> {
+/// [`CompileError::Models`] lists every model that cannot be read; [`CompileError::Lengths`] when none has a name that is given.
+pub fn open_models(bundle: &Bundle, lengths: &InputLengths) -> Result<(Models, Vec<ModelProvenance>), CompileError> {
     let (mut models, mut provenance, mut errors) = (Models::new(), Vec::new(), Vec::new());
-    for file in &bundle.models {
-        if bundle.entry.is_some() && !frontend::reads(file.format) {
-            continue;
-        }
+    let read = |file: &&ModelFile| bundle.entry.is_none() || frontend::reads(file.format);
+    if !lengths.is_empty() {
+        lengths.check_names(&open_names(bundle.models.iter().filter(read))?)?;
+    }
+    for file in bundle.models.iter().filter(read) {
         let bytes = file.read()?;
         provenance.push(model_provenance(file, &bytes));
-        match frontend::open(file.format, &bytes) {
+        match frontend::open(file.format, &bytes, &OpenOptions { lengths: lengths.clone(), beside: None }) {
             Ok(model) => drop(models.insert(file.tag(), model)),
             Err(error) => errors.push(ModelError { model: file.describe(), error }),
         }
     }
     if errors.is_empty() { Ok((models, provenance)) } else { Err(CompileError::Models(errors)) }
+}
+
+/// Names of all models that lengths can be given for.
+fn open_names<'a>(models: impl Iterator<Item = &'a ModelFile>) -> Result<OpenNames, CompileError> {
+    let mut names = OpenNames::default();
+    for file in models {
+        let error = |error| ModelError { model: file.describe(), error };
+        names.extend(frontend::open_names(file.format, &file.read()?).map_err(error)?);
+    }
+    Ok(names)
 }
 
 fn model_provenance(file: &ModelFile, bytes: &[u8]) -> ModelProvenance {
@@ -192,7 +208,8 @@ fn model_provenance(file: &ModelFile, bytes: &[u8]) -> ModelProvenance {
     }
 }
 
-fn manifest(bundle: &Bundle, apis: &[LoweredApi], models: Vec<ModelProvenance>) -> Manifest {
+fn manifest(bundle: &Bundle, apis: &[LoweredApi], models: Vec<ModelProvenance>, lengths: &InputLengths) -> Manifest {
+    let (dims, shapes) = lengths.spelt();
     Manifest {
         name: bundle.service.clone(),
         version: bundle.version.clone().unwrap_or_default(),
@@ -207,6 +224,8 @@ fn manifest(bundle: &Bundle, apis: &[LoweredApi], models: Vec<ModelProvenance>) 
             tool: concat!("ekiben ", env!("CARGO_PKG_VERSION")).to_owned(),
             bentoml_version: bundle.provenance.bentoml_version.clone().unwrap_or_default(),
             target: "portable".to_owned(),
+            dims,
+            shapes,
             models,
         },
         apis: apis.iter().map(|api| api.manifest.clone()).collect(),

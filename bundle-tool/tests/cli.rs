@@ -337,3 +337,42 @@ fn provenance_names_the_model_that_was_read() {
     assert_eq!((manifest.name.as_str(), model.format.as_str()), ("model", "sklearn"));
     assert_eq!(model.blake3, blake3::hash(&fs::read(self::model()).unwrap()).to_hex().to_string());
 }
+
+#[test]
+fn lengths_that_a_model_leaves_open_are_given_on_the_command_line() {
+    let place = Place::new();
+    let (model, artifact) = (place.path("free.onnx"), place.path("free.ekb"));
+    fs::write(&model, free_lengths()).unwrap();
+    let (code, message) = place.fails(&[&"compile", &model, &"-o", &artifact]);
+    assert_eq!(code, 3, "{message}");
+    assert!(message.contains("axis 1 (\"seq\") is not stated. Give it: --dim seq=LENGTH"), "{message}");
+    let (code, message) = place.fails(&[&"compile", &model, &"-o", &artifact, &"--dim", &"sek=4"]);
+    assert_eq!(code, 2, "{message}");
+    assert!(message.contains("--dim sek") && message.contains("there is: batch, seq"), "{message}");
+    let (code, message) = place.fails(&[&"compile", &model, &"-o", &artifact, &"--shape", &"x=1x2x3"]);
+    assert_eq!(code, 2, "{message}");
+    let told = place.ok(&[&"compile", &model, &"-o", &artifact, &"--dim", &"seq=4"]);
+    assert!(told.contains("lengths        seq=4") && told.contains("[N, 4]"), "{told}");
+    let verified = place.ok(&[&"verify", &artifact, &"--against", &model]);
+    assert!(verified.contains("tract"), "{verified}");
+    let request = place.path("request.json");
+    fs::write(&request, r#"{"x": [[-1, 2, -3]]}"#).unwrap();
+    let shape: [&dyn AsRef<Path>; 5] = [&"run", &model, &request, &"--shape", &"x=1x3"];
+    assert_eq!(place.ok(&shape).trim(), "[[0.0, 2.0, 0.0]]");
+    assert_eq!(place.fails(&[&"run", &artifact, &request, &"--dim", &"seq=4"]).0, 2);
+}
+
+/// An ONNX model of one Relu over `x: float32[batch, seq]`, written field by field: (number, contents).
+fn free_lengths() -> Vec<u8> {
+    fn message(parts: &[(u8, &[u8])]) -> Vec<u8> {
+        parts.iter().flat_map(|(field, bytes)| [&[field << 3 | 2, bytes.len() as u8], *bytes].concat()).collect()
+    }
+    let dims = message(&[(1, &message(&[(2, b"batch")])), (1, &message(&[(2, b"seq")]))]);
+    // elem_type (1) is FLOAT.
+    let tensor = [&[8, 1], message(&[(2, &dims)]).as_slice()].concat();
+    let value = |name: &[u8]| message(&[(1, name), (2, &message(&[(1, &tensor)]))]);
+    let node = message(&[(1, b"x"), (2, b"y"), (4, b"Relu")]);
+    let graph = message(&[(1, &node), (2, b"g"), (11, &value(b"x")), (12, &value(b"y"))]);
+    // ir_version (1) 8, operator set (8) version (2) 17.
+    [&[8, 8], message(&[(7, &graph), (8, &[16, 17])]).as_slice()].concat()
+}

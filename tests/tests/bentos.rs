@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ekiben::bundle::Bundle;
-use ekiben::compile::{CompileError, CompiledArtifact, compile, compile_path};
+use ekiben::compile::{CompileError, CompileOptions, CompiledArtifact, compile, compile_path};
 use ekiben::service::{NotUnderstood, ServiceError};
 use ekiben_edge::adapter::Table;
 use ekiben_edge::score::Scorer;
@@ -127,7 +127,7 @@ fn refused_services_name_the_place() {
     for case in &cases {
         let folder = case.assemble("bento");
         let bundle = Bundle::open(folder.path(), None).expect("a bento");
-        let error = match compile(&bundle, None) {
+        let error = match compile(&bundle, &CompileOptions::default()) {
             Err(CompileError::Service(error)) => error,
             Err(other) => panic!("{}: {other}", case.name()),
             Ok(_) => panic!("{} is compiled", case.name()),

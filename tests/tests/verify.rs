@@ -1,7 +1,8 @@
 //! Artifacts compared with what they were compiled from: right ones agree or have no oracle, wrong ones are found.
 
 use ekiben::bundle::Bundle;
-use ekiben::compile::{CompiledArtifact, Recorded, compile, open_models};
+use ekiben::compile::{CompileOptions, CompiledArtifact, Recorded, compile, open_models};
+use ekiben::frontend::InputLengths;
 use ekiben::graph::Graph;
 use ekiben::planner::plan;
 use ekiben::verify::{Comparison, Report, Verdict, VerifyError, verify};
@@ -16,7 +17,8 @@ use tempfile::TempDir;
 
 fn compiled(model: &Path) -> (Bundle, CompiledArtifact) {
     let bundle = Bundle::open(model, None).expect("a model");
-    let artifact = compile(&bundle, None).unwrap_or_else(|error| panic!("{}: {error}", model.display()));
+    let artifact =
+        compile(&bundle, &CompileOptions::default()).unwrap_or_else(|error| panic!("{}: {error}", model.display()));
     (bundle, artifact)
 }
 
@@ -84,11 +86,15 @@ fn recorded_answers_are_independent() {
     };
     let (_model, model) = file("model.pkl", &model);
     let bundle = Bundle::open(&model, None).expect("a model");
-    let plain = compile(&bundle, None).expect("a scaler");
+    let plain = compile(&bundle, &CompileOptions::default()).expect("a scaler");
     assert_eq!(check(plain.bytes(), &bundle, None).expect("the same model").verdict(), Verdict::NoOracle);
     let (_data, data) = file("data.jsonl", lines(input).as_bytes());
     let (_expected, expected) = file("expected.jsonl", lines(output).as_bytes());
-    let recorded = compile(&bundle, Some(&Recorded { data, expected, api: None })).expect("recorded answers");
+    let recorded = compile(
+        &bundle,
+        &CompileOptions { recorded: Some(Recorded { data, expected, api: None }), ..CompileOptions::default() },
+    )
+    .expect("recorded answers");
     let report = check(recorded.bytes(), &bundle, None).expect("the same model");
     assert_eq!((report.verdict(), report.golden.passed.framework), (Verdict::Agrees, 1), "{report}");
 }
@@ -155,7 +161,7 @@ fn rows_of_data_are_compared_too() {
 fn artifact_of_service(bundle: &Bundle) -> Vec<u8> {
     let bare = root().join("onnx/torch_mlp/model.onnx");
     let mut manifest = compiled(&bare).1.manifest;
-    let (models, provenance) = open_models(bundle).expect("models");
+    let (models, provenance) = open_models(bundle, &InputLengths::default()).expect("models");
     manifest.provenance.models = provenance;
     let model = models.values().next().expect("a model");
     let mut graph = Graph::new();

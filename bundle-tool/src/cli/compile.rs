@@ -9,8 +9,9 @@ use ekiben_edge::inspect::inspect;
 use ekiben_edge::output_file::OutputFile;
 use ekiben_runtime::Artifact;
 
+use super::lengths::LengthFlags;
 use crate::bundle::Bundle;
-use crate::compile::{Recorded, compile};
+use crate::compile::{CompileOptions, Recorded, compile};
 
 /// Compile a bento, an archive or a model file into an artifact
 #[derive(Args, Debug)]
@@ -23,6 +24,8 @@ pub struct Compile {
     /// Folder with BentoML's models, for a 1.x bento that does not hold its own
     #[arg(long)]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    lengths: LengthFlags,
     /// Inputs whose answers by the framework are in --expected: a .csv, .jsonl or .json (request) file
     #[arg(long, requires = "expected")]
     data: Option<PathBuf>,
@@ -43,7 +46,8 @@ impl Compile {
         let bundle = Bundle::open(&self.bento, self.store.as_deref())?;
         let recorded = self.data.clone().zip(self.expected.clone());
         let recorded = recorded.map(|(data, expected)| Recorded { data, expected, api: self.api.clone() });
-        let compiled = compile(&bundle, recorded.as_ref())?;
+        let options = CompileOptions { lengths: self.lengths.lengths()?, recorded };
+        let compiled = compile(&bundle, &options)?;
         let unwritable = |error| Failure::new(Exit::Failure, format!("{}: {error}", self.output.display()));
         OutputFile::write(&self.output, compiled.bytes()).map_err(unwritable)?;
         let artifact = Artifact::parse(compiled.bytes()).map_err(|error| Failure::new(Exit::Failure, error))?;

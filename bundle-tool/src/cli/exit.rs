@@ -4,7 +4,7 @@ use ekiben_edge::cli::{Exit, Failure};
 
 use crate::bundle::BundleError;
 use crate::compile::{CompileError, ModelError, RecordedError};
-use crate::frontend::FrontendError;
+use crate::frontend::{FrontendError, LengthsError};
 use crate::package::PackageError;
 use crate::service::ServiceError;
 use crate::verify::VerifyError;
@@ -12,10 +12,12 @@ use crate::verify::VerifyError;
 impl From<CompileError> for Failure {
     fn from(error: CompileError) -> Self {
         let exit = match &error {
+            CompileError::Models(errors) if errors.iter().any(is_misuse) => Exit::Usage,
             CompileError::Models(errors) if errors.iter().any(is_unsupported) => Exit::Unsupported,
             CompileError::Model(error) if is_unsupported(error) => Exit::Unsupported,
             CompileError::Recorded(RecordedError::Differs { .. }) => Exit::Differs,
             CompileError::Recorded(RecordedError::Api { .. }) => Exit::Usage,
+            CompileError::Lengths(_) => Exit::Usage,
             CompileError::Service(ServiceError::Source(_)) => Exit::Failure,
             CompileError::Service(_) => Exit::Unsupported,
             _ => Exit::Failure,
@@ -51,6 +53,17 @@ impl From<VerifyError> for Failure {
         };
         Self::new(exit, error)
     }
+}
+
+impl From<LengthsError> for Failure {
+    fn from(error: LengthsError) -> Self {
+        Self::new(Exit::Usage, error)
+    }
+}
+
+/// True when the lengths given on the command line contradict the model.
+fn is_misuse(error: &ModelError) -> bool {
+    matches!(error.error, FrontendError::Lengths(_))
 }
 
 /// True when the model is sound but uses what is not supported, or asks for what is refused.

@@ -2,6 +2,7 @@
 
 mod compile;
 mod exit;
+mod lengths;
 mod package;
 mod run;
 mod verify;

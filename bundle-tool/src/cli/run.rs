@@ -5,13 +5,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ekiben_edge::cli::{Failure, ScoreOptions};
+use ekiben_edge::cli::{Exit, Failure, ScoreOptions};
 use ekiben_edge::output_file::OutputFile;
 use ekiben_runtime::Session;
 use ekiben_runtime::artifact::header::{FORMAT_VERSION, MAGIC};
 
+use super::lengths::LengthFlags;
 use crate::bundle::Bundle;
-use crate::compile::compile;
+use crate::compile::{CompileOptions, compile};
+use crate::frontend::InputLengths;
 
 /// Compile a bento to a cache when needed, and score a file with it
 #[derive(Args, Debug)]
@@ -20,6 +22,8 @@ pub struct Run {
     bento: PathBuf,
     #[command(flatten)]
     options: ScoreOptions,
+    #[command(flatten)]
+    lengths: LengthFlags,
     /// Folder with BentoML's models, for a 1.x bento that does not hold its own
     #[arg(long)]
     store: Option<PathBuf>,
@@ -31,18 +35,25 @@ impl Run {
     /// # Errors
     /// Those of `compile` and `score`.
     pub fn run(&self) -> Result<(), Failure> {
+        let lengths = self.lengths.lengths()?;
         if is_artifact(&self.bento) {
+            if !lengths.is_empty() {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    "an artifact's lengths are fixed: --dim and --shape are for models",
+                ));
+            }
             return self.options.run(&self.bento);
         }
         let bundle = Bundle::open(&self.bento, self.store.as_deref())?;
         let cached = match cache_folder() {
-            Some(folder) => Some(folder.join(format!("{}.ekb", key(&bundle)?))),
+            Some(folder) => Some(folder.join(format!("{}.ekb", key(&bundle, &lengths)?))),
             None => None,
         };
         if let Some(cached) = cached.as_deref().filter(|path| is_sound(path)) {
             return self.options.run(cached);
         }
-        let compiled = compile(&bundle, None)?;
+        let compiled = compile(&bundle, &CompileOptions { lengths, recorded: None })?;
         if let Some(cached) = cached.filter(|path| OutputFile::write(path, compiled.bytes()).is_ok()) {
             return self.options.run(&cached);
         }
@@ -65,11 +76,18 @@ fn is_sound(path: &Path) -> bool {
     path.is_file() && Session::open(path).is_ok_and(|session| session.artifact().verify_numbers().is_ok())
 }
 
-/// What the compiled artifact depends on: the bento's contents, and the version and build of this program.
-fn key(bundle: &Bundle) -> Result<String, Failure> {
+/// What the compiled artifact depends on: the bento's contents, the lengths given, and the version and build of this program.
+fn key(bundle: &Bundle, lengths: &InputLengths) -> Result<String, Failure> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(bundle.digest()?.as_bytes());
     hasher.update(bundle.service.as_bytes());
+    let (dims, shapes) = lengths.spelt();
+    for part in [dims, shapes] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        for text in part {
+            hasher.update(text.as_bytes()).update(&[0]);
+        }
+    }
     hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
     hasher.update(&FORMAT_VERSION.to_le_bytes());
     if let Ok(program) = std::env::current_exe().and_then(fs::metadata) {

@@ -1,10 +1,13 @@
 //! Front-ends: each reads one model format and lowers it to the [graph](crate::graph).
 
 pub mod forest;
+pub mod lengths;
 pub mod onnx;
 pub mod pickle;
 pub mod sklearn;
 pub mod tflite;
+
+pub use lengths::{InputLengths, LengthsError, OpenNames};
 
 use ekiben_runtime::TensorSpec;
 
@@ -45,15 +48,27 @@ pub enum Key {
     Text(String),
 }
 
+/// What a front-end is given besides the model's bytes.
+#[derive(Default)]
+pub struct OpenOptions<'a> {
+    /// Lengths that the file leaves open.
+    pub lengths: InputLengths,
+    /// Reads a file of the model's folder; absent where there is no folder.
+    pub beside: Option<&'a ReadBeside<'a>>,
+}
+
+/// Reads a file by its path relative to the model's folder, which it must not leave.
+pub type ReadBeside<'a> = dyn Fn(&str) -> Result<Vec<u8>, String> + 'a;
+
 /// Reads one model format.
-type Open = fn(&[u8]) -> Result<Box<dyn Model>, FrontendError>;
+type Open = fn(&[u8], &OpenOptions<'_>) -> Result<Box<dyn Model>, FrontendError>;
 
 /// The front-end for a format, with the name that a manifest gives the format.
 fn frontend(format: ModelFormat) -> (&'static str, Option<Open>) {
     match format {
-        ModelFormat::Onnx => ("onnx", Some(onnx::open)),
-        ModelFormat::Tflite => ("tflite", Some(tflite::open)),
-        ModelFormat::Pickle | ModelFormat::Compressed => ("sklearn", Some(sklearn::open)),
+        ModelFormat::Onnx => ("onnx", Some(onnx::open_with)),
+        ModelFormat::Tflite => ("tflite", Some(|bytes, _| tflite::open(bytes))),
+        ModelFormat::Pickle | ModelFormat::Compressed => ("sklearn", Some(|bytes, _| sklearn::open(bytes))),
         ModelFormat::XgboostBinary | ModelFormat::Ubjson | ModelFormat::Json => ("xgboost", None),
         ModelFormat::LightgbmText => ("lightgbm", None),
         ModelFormat::Hdf5 => ("keras", None),
@@ -76,14 +91,25 @@ pub fn format_name(format: ModelFormat) -> &'static str {
 ///
 /// # Errors
 /// [`FrontendError`] when the file is damaged, or its format or something in it is not supported.
-pub fn open(format: ModelFormat, bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
+pub fn open(format: ModelFormat, bytes: &[u8], options: &OpenOptions<'_>) -> Result<Box<dyn Model>, FrontendError> {
     match frontend(format) {
-        (_, Some(open)) => open(bytes),
+        (_, Some(open)) => open(bytes, options),
         (name, None) => Err(FrontendError::unsupported(
             "file",
             name,
             "this format is not read. Export the model as ONNX or TFLite, or give a scikit-learn pickle",
         )),
+    }
+}
+
+/// Names that [`OpenOptions::lengths`] may give lengths for.
+///
+/// # Errors
+/// [`FrontendError`] when the file is damaged.
+pub fn open_names(format: ModelFormat, bytes: &[u8]) -> Result<OpenNames, FrontendError> {
+    match format {
+        ModelFormat::Onnx => onnx::open_names(bytes),
+        _ => Ok(OpenNames::default()),
     }
 }
 
@@ -136,6 +162,9 @@ pub enum FrontendError {
         /// What was needed and what was found.
         reason: String,
     },
+    /// Lengths given for the model's inputs contradict it.
+    #[error(transparent)]
+    Lengths(#[from] LengthsError),
     /// A pickle is refused.
     #[error(transparent)]
     Pickle(#[from] pickle::PickleError),

@@ -17,7 +17,7 @@ mod report;
 use std::path::Path;
 
 use ekiben_runtime::artifact::golden::{GoldenReader, Source};
-use ekiben_runtime::artifact::manifest::ModelProvenance;
+use ekiben_runtime::artifact::manifest::{ModelProvenance, Provenance};
 use ekiben_runtime::executor::self_test::SelfTestError;
 use ekiben_runtime::session::OpenError;
 use ekiben_runtime::{Artifact, LoadError, Session};
@@ -26,7 +26,7 @@ use self::candidate::Candidate;
 use self::inputs::{Call, Data};
 use crate::bundle::{Bundle, BundleError, ModelFile, ModelFormat};
 use crate::compile::ModelError;
-use crate::frontend;
+use crate::frontend::{self, InputLengths, OpenOptions};
 
 pub use self::compare::{ABSOLUTE, OutputDifference, RELATIVE, Worst};
 pub use self::inputs::MAX_DATA_ROWS;
@@ -78,6 +78,9 @@ pub enum VerifyError {
         /// What differs.
         reason: String,
     },
+    /// The artifact's manifest states lengths that cannot be read.
+    #[error("the artifact's manifest: {0}")]
+    Lengths(String),
     /// The model cannot be lowered.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -100,17 +103,26 @@ pub fn verify(artifact: &Path, bundle: &Bundle, data: Option<&Path>) -> Result<R
     let mut session = Session::open(artifact)?;
     let data = data.map(Data::read).transpose()?;
     let stated = session.manifest().provenance.models.clone();
+    let lengths = recorded_lengths(&session.manifest().provenance)?;
     let files = stated.iter().map(|model| same_model(bundle, stated.len(), model)).collect::<Result<Vec<_>, _>>()?;
     let golden = golden(&mut session)?;
     let service = bundle.entry.is_some();
     let artifact = session.artifact();
     let models = files.iter().map(|file| {
         let whole = (!service).then_some(&artifact);
-        let comparison = compare_model(file, whole, data.as_ref())?;
+        let comparison = compare_model(file, whole, data.as_ref(), &lengths)?;
         Ok(ModelReport { model: file.tag(), comparison })
     });
     let models = models.collect::<Result<Vec<_>, VerifyError>>()?;
     Ok(Report { models, golden, service })
+}
+
+/// The lengths that the artifact was compiled with.
+fn recorded_lengths(provenance: &Provenance) -> Result<InputLengths, VerifyError> {
+    let dims = provenance.dims.iter().map(|dim| dim.parse()).collect::<Result<Vec<_>, _>>();
+    let shapes = provenance.shapes.iter().map(|shape| shape.parse()).collect::<Result<Vec<_>, _>>();
+    let lengths = dims.and_then(|dims| InputLengths::new(dims, shapes?).map_err(|error| error.to_string()));
+    lengths.map_err(VerifyError::Lengths)
 }
 
 /// The bento's file of a model that the artifact was compiled from. `count` models were; a bare one may have been renamed.
@@ -167,10 +179,12 @@ fn compare_model(
     file: &ModelFile,
     artifact: Option<&Artifact<'_>>,
     data: Option<&Data>,
+    lengths: &InputLengths,
 ) -> Result<Comparison, VerifyError> {
     let bytes = file.read()?;
     let failed = |error| ModelError { model: file.describe(), error };
-    let model = frontend::open(file.format, &bytes).map_err(failed)?;
+    let options = OpenOptions { lengths: lengths.clone(), beside: None };
+    let model = frontend::open(file.format, &bytes, &options).map_err(failed)?;
     if let Some(reason) = policy::objection(file.format, &bytes) {
         return Ok(Comparison::None(reason));
     }

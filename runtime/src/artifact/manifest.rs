@@ -55,6 +55,12 @@ pub struct Provenance {
     pub bentoml_version: String,
     /// Target profile.
     pub target: String,
+    /// Lengths of named dimensions that the user gave, as `seq=64`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dims: Vec<String>,
+    /// Shapes of inputs that the user gave, as `x=Nx3x96x96`; `N` is the batch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shapes: Vec<String>,
     /// The models.
     pub models: Vec<ModelProvenance>,
 }

@@ -164,6 +164,10 @@ impl std::fmt::Display for Inspection {
                 model.frameworks.iter().map(|(name, version)| format!("{name} {version}")).collect();
             writeln!(f, "  model          {} ({}) {}", model.name, model.format, frameworks.join(", "))?;
         }
+        let lengths: Vec<_> = self.provenance.dims.iter().chain(&self.provenance.shapes).map(String::as_str).collect();
+        if !lengths.is_empty() {
+            writeln!(f, "  lengths        {}", lengths.join(", "))?;
+        }
         writeln!(f, "  size           {} bytes: {}", self.artifact_bytes, counts(&self.sections))?;
         writeln!(f, "  operators      {}", counts(&self.operators))?;
         writeln!(f, "  golden vectors {}", counts(&self.golden))?;

@@ -5,11 +5,12 @@
 //! the batch (what `Shape` gives, and what is computed from it) are [`count::Count`]s and never reach the graph. Nodes over constants
 //! are computed at once. Tensors keep ONNX's layout; convolutions and pools stand between transposes.
 //!
-//! The first axis of an input, where its length is not stated, is the batch.
+//! Lengths of inputs that the file leaves open are the batch or given by the user: see [`inputs`].
 
 mod attributes;
 mod call;
 mod count;
+mod inputs;
 mod lowering;
 mod operators;
 mod tensor;
@@ -17,12 +18,9 @@ mod tensor;
 mod tests;
 mod wire;
 
-use ekiben_runtime::{DType, Shape, TensorSpec};
-use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
-use tract_onnx::pb::type_proto::Value as TypeValue;
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
-use super::{Blocker, FrontendError, Key, Model, ModelInput, NamedTensor};
+use super::{FrontendError, Key, Model, ModelInput, NamedTensor, OpenNames, OpenOptions};
 use crate::graph::{Graph, TensorId};
 
 /// Versions of the two operator sets that a model imports.
@@ -50,32 +48,39 @@ pub struct OnnxModel {
 /// [`FrontendError::Malformed`] when it is not ONNX; [`FrontendError::Unsupported`] with every input that cannot be compiled, and then
 /// also every unknown operator.
 pub fn open(bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
-    Ok(Box::new(OnnxModel::read(bytes)?))
+    open_with(bytes, &OpenOptions::default())
+}
+
+/// Reads a model file whose inputs' lengths, or whose weights, are not all in the file.
+///
+/// # Errors
+/// As [`open`], and [`FrontendError::Lengths`] when the lengths given contradict the model.
+pub fn open_with(bytes: &[u8], options: &OpenOptions<'_>) -> Result<Box<dyn Model>, FrontendError> {
+    Ok(Box::new(OnnxModel::read_with(bytes, options)?))
+}
+
+/// Names of the inputs and of their named dimensions.
+pub(super) fn open_names(bytes: &[u8]) -> Result<OpenNames, FrontendError> {
+    Ok(wire::decode(bytes)?.graph.map(|graph| inputs::open_names(&graph)).unwrap_or_default())
 }
 
 impl OnnxModel {
+    #[cfg(test)]
     fn read(bytes: &[u8]) -> Result<Self, FrontendError> {
+        Self::read_with(bytes, &OpenOptions::default())
+    }
+
+    fn read_with(bytes: &[u8], options: &OpenOptions<'_>) -> Result<Self, FrontendError> {
         let model = wire::decode(bytes)?;
         let opsets = opsets(&model)?;
         let graph = model.graph.ok_or_else(|| FrontendError::malformed("model", "it has no graph"))?;
-        let mut blockers = Vec::new();
-        let mut inputs = Vec::new();
-        for input in &graph.input {
-            if graph.initializer.iter().any(|initializer| initializer.name == input.name) {
-                continue;
+        let inputs = inputs::read(&graph, &options.lengths).map_err(|error| match error {
+            FrontendError::Unsupported(mut blockers) => {
+                blockers.extend(operators::unknown(&graph.node));
+                FrontendError::Unsupported(blockers)
             }
-            match input_spec(input) {
-                Ok(spec) => inputs.push(ModelInput { name: input.name.clone(), spec }),
-                Err(reason) => {
-                    let (node, operator) = (input.name.clone(), "input".to_owned());
-                    blockers.push(Blocker { node, operator, reason });
-                }
-            }
-        }
-        if !blockers.is_empty() {
-            blockers.extend(operators::unknown(&graph.node));
-            return Err(FrontendError::Unsupported(blockers));
-        }
+            other => other,
+        })?;
         Ok(Self { graph, opsets, inputs })
     }
 }
@@ -102,43 +107,6 @@ fn opsets(model: &ModelProto) -> Result<Opsets, FrontendError> {
         }
     }
     Ok(opsets)
-}
-
-/// Type and shape of an input: an unstated first length is the batch, any other must be stated.
-fn input_spec(input: &ValueInfoProto) -> Result<TensorSpec, String> {
-    let Some(TypeValue::TensorType(tensor)) = input.r#type.as_ref().and_then(|kind| kind.value.as_ref()) else {
-        return Err("it is not a tensor".to_owned());
-    };
-    let dtype = match tensor::dtype(tensor.elem_type) {
-        // Texts enter as categories: positions among those that the model knows, see `lowering`.
-        Ok(DType::Text) => DType::Category,
-        Ok(dtype) => dtype,
-        Err(reason) => return Err(reason),
-    };
-    let shape = tensor.shape.as_ref().ok_or("its number of axes is not stated; it must be")?;
-    let mut dims = Vec::new();
-    let mut batch = None;
-    for (axis, dim) in shape.dim.iter().enumerate() {
-        match &dim.value {
-            Some(Dimension::DimValue(length)) if *length > 0 => dims.push(*length as usize),
-            Some(Dimension::DimValue(0)) => return Err(format!("axis {axis} has length 0")),
-            _ if axis == 0 => {
-                batch = Some(0);
-                dims.push(1);
-            }
-            value => {
-                let name = match value {
-                    Some(Dimension::DimParam(name)) if !name.is_empty() => format!(" ({name:?})"),
-                    _ => String::new(),
-                };
-                return Err(format!(
-                    "the length of axis {axis}{name} is not stated. Only the first axis, the batch, may be free: the shape must be given"
-                ));
-            }
-        }
-    }
-    let shape = Shape::new(&dims, batch).map_err(|error| error.to_string())?;
-    Ok(TensorSpec::new(dtype, shape))
 }
 
 impl Model for OnnxModel {

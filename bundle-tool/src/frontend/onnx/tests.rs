@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use ekiben_runtime::DType;
 use prost::Message;
-use tract_onnx::pb::{ModelProto, TensorProto};
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
+use tract_onnx::pb::type_proto::Value as TypeValue;
+use tract_onnx::pb::{ModelProto, TensorProto, ValueInfoProto};
 
 use super::*;
+use crate::frontend::lengths::InputLengths;
 use crate::graph::{EvaluateError, evaluate};
 
 /// Lowers a model's only method.
@@ -120,14 +124,62 @@ fn constants_are_checked_against_their_shape() {
     assert!(reason(&outside).contains("another file"));
 }
 
+/// The model of a fixture with an axis of its first input without a length.
+fn with_free_axis(case: &str, axis: usize, name: &str) -> Vec<u8> {
+    let mut model = ModelProto::decode(&fixture(case)[..]).unwrap();
+    let input: &mut ValueInfoProto = &mut model.graph.as_mut().unwrap().input[0];
+    let Some(TypeValue::TensorType(tensor)) = &mut input.r#type.as_mut().unwrap().value.as_mut() else { panic!() };
+    tensor.shape.as_mut().unwrap().dim[axis].value = Some(Dimension::DimParam(name.to_owned()));
+    model.encode_to_vec()
+}
+
 #[test]
 fn free_lengths_beyond_the_batch_are_named() {
-    let mut model = ModelProto::decode(&fixture("torch_cnn")[..]).unwrap();
-    let input = &mut model.graph.as_mut().unwrap().input[0];
-    let Some(TypeValue::TensorType(tensor)) = &mut input.r#type.as_mut().unwrap().value.as_mut() else { panic!() };
-    tensor.shape.as_mut().unwrap().dim[2].value = Some(Dimension::DimParam("height".to_owned()));
-    let error = OnnxModel::read(&model.encode_to_vec()).err().unwrap().to_string();
-    assert!(error.contains("x (input): the length of axis 2 (\"height\") is not stated"), "{error}");
+    let error = OnnxModel::read(&with_free_axis("torch_cnn", 2, "height")).err().unwrap().to_string();
+    let expected = "x (input): the length of axis 2 (\"height\") is not stated. Give it: --dim height=LENGTH";
+    assert!(error.contains(expected), "{error}");
+    let error = OnnxModel::read(&with_free_axis("torch_cnn", 2, "")).err().unwrap().to_string();
+    assert!(error.contains("axis 2 is not stated, and it has no name. Give the input's shape: --shape x="), "{error}");
+}
+
+/// Reads a model with `--dim` and `--shape` as on the command line.
+fn read_with(bytes: &[u8], dims: &[&str], shapes: &[&str]) -> Result<OnnxModel, FrontendError> {
+    let dims = dims.iter().map(|dim| dim.parse().unwrap());
+    let lengths = InputLengths::new(dims, shapes.iter().map(|shape| shape.parse().unwrap())).unwrap();
+    OnnxModel::read_with(bytes, &OpenOptions { lengths, beside: None })
+}
+
+#[test]
+fn given_lengths_take_the_place_of_free_ones() {
+    let shape = |model: Result<OnnxModel, FrontendError>| model.map(|model| model.inputs()[0].spec.shape.to_string());
+    let named = with_free_axis("torch_cnn", 2, "height");
+    let stated = shape(OnnxModel::read(&fixture("torch_cnn"))).unwrap();
+    assert!(stated.starts_with("[N, "), "{stated}");
+    let height = stated.trim_end_matches(']').split(", ").nth(2).unwrap();
+    assert_eq!(shape(read_with(&named, &[&format!("height={height}")], &[])).unwrap(), stated);
+    assert!(read_with(&named, &[&format!("height={height}")], &[]).is_ok_and(|model| lower(&model).is_ok()));
+    let full = |batch: &str| stated.replace("N", batch).replace(", ", "x").trim_matches(['[', ']']).to_owned();
+    assert_eq!(shape(read_with(&named, &[], &[&format!("x={}", full("N"))])).unwrap(), stated);
+    assert_eq!(shape(read_with(&named, &[], &[&format!("x={}", full("5"))])).unwrap(), stated.replace("N", "5"));
+    let wrong = |dims: &[&str], shapes: &[&str]| match read_with(&named, dims, shapes).err() {
+        Some(FrontendError::Lengths(error)) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(wrong(&[], &["x=1x2"]), "--shape x: it has 4 axes, not 2");
+    assert!(wrong(&[], &["x=1x999x8x8"]).contains("axis 1, not 999"));
+    assert!(wrong(&["height=3"], &[&format!("x={}", full("N"))]).contains("\"height\", which is 3, not"));
+}
+
+#[test]
+fn the_batch_may_lie_on_another_axis() {
+    let inner = with_free_axis("torch_mlp", 1, "batch");
+    let error = OnnxModel::read(&inner).err().unwrap().to_string();
+    assert!(error.contains("--dim batch=LENGTH"), "{error}");
+    let first = open_names(&inner).unwrap().dims[0].clone();
+    let model = read_with(&inner, &[&format!("{first}=3")], &[]).unwrap();
+    assert_eq!(model.inputs()[0].spec.shape.to_string(), "[3, N]");
+    let model = read_with(&inner, &["batch=N", &format!("{first}=3")], &[]).unwrap();
+    assert_eq!(model.inputs()[0].spec.shape.to_string(), "[3, N]");
 }
 
 #[test]

@@ -1,0 +1,13 @@
+//! What a bundle is compiled with.
+
+use super::Recorded;
+use crate::frontend::InputLengths;
+
+/// What a bundle is compiled with, besides its own contents.
+#[derive(Clone, Debug, Default)]
+pub struct CompileOptions {
+    /// Lengths of inputs that the models leave open.
+    pub lengths: InputLengths,
+    /// The framework's answers: the artifact is compared with them and takes as many as fit along.
+    pub recorded: Option<Recorded>,
+}
