@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs, on Debian 12 and as root, what it takes to build for ARM and to run the result on an x86-64 machine: cross
-# compilers, emulators, and Debian's own Rust with its source, linter and arm64 standard library, for machines where
+# compilers, emulators, Python's venv, and Debian's own Rust with its source, linter and arm64 standard library, for machines where
 # rustup cannot add targets (scripts/cargo-cross.sh chooses between the two).
 # Only what is missing is installed; with everything there it does nothing and needs neither root nor a network.
 set -euo pipefail
@@ -16,6 +16,7 @@ packages=(
   rustc-web rust-web-clippy
   rust-web-src                                     # armv7 and Cortex-M build their standard library from it
   libstd-rust-web-dev:arm64                        # aarch64 has it ready-made
+  python3-venv                                     # the conformance cases' generator
 )
 
 installed() { # PACKAGE[:ARCH]

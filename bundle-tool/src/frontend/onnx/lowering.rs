@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
-use ekiben_runtime::DType;
 use ekiben_runtime::ops::reshape::Reshape;
+use ekiben_runtime::{DType, Op};
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
 use super::attributes::Attributes;
@@ -133,7 +133,9 @@ impl<'a> Lowering<'a> {
             inputs.push(if input.is_empty() { None } else { Some(self.value(input)?) });
         }
         let blocked = inputs.iter().any(|input| matches!(input, Some(Value::Blocked)));
-        let results = match operators::find(node) {
+        let found = operators::find(node);
+        let found = found.and_then(|found| operators::check_version(node, self.opsets.default).map(|()| found));
+        let results = match found {
             Err(reason) => Some(Err(reason)),
             Ok(_) if blocked => None,
             Ok(operator) => {
@@ -166,12 +168,30 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
+    /// True when a category comes from an input without having been looked up: texts that the model does not know are lost.
+    fn is_text_of_input(&self, tensor: TensorId) -> bool {
+        let is_category = |id: &TensorId| self.graph.spec(*id).dtype == DType::Category;
+        let mut reached = HashSet::from([tensor]);
+        reached.retain(is_category);
+        for node in self.graph.nodes().iter().rev() {
+            let looked_up = matches!(node.op, Op::Lookup(_));
+            if !looked_up && node.outputs.iter().any(|output| reached.contains(output)) {
+                reached.extend(node.inputs.iter().flatten().filter(|input| is_category(input)));
+            }
+        }
+        self.graph.inputs().iter().any(|input| reached.contains(input))
+    }
+
     /// The model's results, each a tensor of its own that is neither an input nor a constant.
     fn results(&mut self) -> Result<Vec<NamedTensor>, FrontendError> {
         let mut results = Vec::new();
         let mut taken: HashSet<TensorId> = self.graph.inputs().iter().copied().collect();
         for output in &self.model.output {
             match self.value(&output.name)? {
+                Value::Tensor(tensor) if self.is_text_of_input(tensor) => {
+                    let reason = "it is a text of an input: only those that the model's encoders know are told apart";
+                    self.block(&output.name, "output", reason);
+                }
                 Value::Tensor(tensor) => {
                     let spec = self.graph.spec(tensor);
                     let shared = !taken.insert(tensor) || self.graph.tensor(tensor).constant.is_some();

@@ -30,8 +30,8 @@ struct Opsets {
     ml: i64,
 }
 
-/// Versions of the default operator set that are read. Before 7 broadcasting was another.
-const DEFAULT_OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
+/// Versions of the default operator set that are read; [`operators::check_version`] says what of the first ones.
+const DEFAULT_OPSETS: std::ops::RangeInclusive<i64> = 1..=28;
 /// Versions of `ai.onnx.ml` that are read.
 const ML_OPSETS: std::ops::RangeInclusive<i64> = 1..=5;
 

@@ -1,6 +1,6 @@
-//! Hostile files, and the cases that ONNX itself publishes for its operators.
+//! Hostile files, and what is refused by name.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ekiben_runtime::DType;
 use prost::Message;
@@ -10,7 +10,6 @@ use tract_onnx::pb::{ModelProto, TensorProto, ValueInfoProto};
 
 use super::*;
 use crate::frontend::lengths::InputLengths;
-use crate::graph::{EvaluateError, evaluate};
 
 /// Lowers a model's only method.
 fn lower(model: &OnnxModel) -> Result<Graph, FrontendError> {
@@ -227,102 +226,4 @@ fn an_unknown_attribute_is_refused_by_name() {
     let model = OnnxModel::read(&model.encode_to_vec()).unwrap();
     let error = lower(&model).unwrap_err().to_string();
     assert!(error.contains("attribute sideways is not supported"), "{error}");
-}
-
-/// Where the folder `backend/test/data/node` of the Python package `onnx` may be.
-const BACKEND_TESTS: &str = "EKIBEN_ONNX_NODE_TESTS";
-
-/// How one published case went.
-enum Outcome {
-    Agrees,
-    Refused(String),
-    Differs(String),
-}
-
-#[test]
-fn published_cases_agree_where_they_are_supported() {
-    let Some(folder) = std::env::var_os(BACKEND_TESTS).map(PathBuf::from) else {
-        eprintln!("skipped: {BACKEND_TESTS} is not set");
-        return;
-    };
-    let mut cases: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    cases.sort();
-    let (mut agreed, mut differences) = (0, Vec::new());
-    for case in cases.iter().filter(|case| case.join("test_data_set_0/output_0.pb").exists()) {
-        let name = case.file_name().unwrap_or_default().to_string_lossy();
-        match published(case) {
-            Outcome::Agrees => agreed += 1,
-            Outcome::Refused(reason) => println!("{name}: {}", reason.replace('\n', " ")),
-            Outcome::Differs(reason) => differences.push(format!("{name}: {reason}")),
-        }
-    }
-    println!("{agreed} agree");
-    assert!(differences.is_empty(), "{}", differences.join("\n"));
-}
-
-fn tensors(case: &Path, kind: &str) -> Option<Vec<TensorProto>> {
-    let file = |index: usize| case.join(format!("test_data_set_0/{kind}_{index}.pb"));
-    let files = (0..).map(file).take_while(|file| file.exists());
-    files.map(|file| TensorProto::decode(&std::fs::read(file).ok()?[..]).ok()).collect()
-}
-
-/// Runs a case with all inputs given when it runs, or, where that is refused, all but the first known before.
-fn published(case: &Path) -> Outcome {
-    let mut model = ModelProto::decode(&std::fs::read(case.join("model.onnx")).unwrap()[..]).unwrap();
-    let (Some(inputs), Some(outputs)) = (tensors(case, "input"), tensors(case, "output")) else {
-        return Outcome::Refused("not tensors".to_owned());
-    };
-    let mut outcome = compare(&model, &inputs, &outputs);
-    for first in [1, 0] {
-        if !matches!(outcome, Outcome::Refused(_)) || first > inputs.len() {
-            break;
-        }
-        let graph = model.graph.as_mut().unwrap();
-        let names: Vec<String> = graph.input.iter().map(|input| input.name.clone()).collect();
-        for (name, tensor) in names.iter().zip(&inputs).skip(first) {
-            if graph.initializer.iter().all(|initializer| initializer.name != *name) {
-                graph.initializer.push(TensorProto { name: name.clone(), ..tensor.clone() });
-            }
-        }
-        outcome = compare(&model, &inputs[..first.min(inputs.len())], &outputs);
-    }
-    outcome
-}
-
-fn compare(model: &ModelProto, inputs: &[TensorProto], outputs: &[TensorProto]) -> Outcome {
-    let graph = match OnnxModel::read(&model.encode_to_vec()).and_then(|model| lower(&model)) {
-        Ok(graph) => graph,
-        Err(error) => return Outcome::Refused(error.to_string()),
-    };
-    let constants = |tensors: &[TensorProto]| tensors.iter().map(tensor::read).collect::<Result<Vec<_>, _>>();
-    let (inputs, expected) = match (constants(inputs), constants(outputs)) {
-        (Ok(inputs), Ok(expected)) => (inputs, expected),
-        (Err(reason), _) | (_, Err(reason)) => return Outcome::Refused(reason),
-    };
-    let bytes: Vec<&[u8]> = inputs.iter().map(|input| input.bytes.as_slice()).collect();
-    let results = match evaluate(&graph, 1, &bytes) {
-        Ok(results) => results,
-        Err(error @ EvaluateError::Input { .. }) => return Outcome::Refused(error.to_string()),
-        Err(error) => return Outcome::Differs(error.to_string()),
-    };
-    for (index, (expected, got)) in expected.iter().zip(results).enumerate() {
-        let spec = graph.spec(graph.outputs()[index]);
-        if (spec.dtype, spec.shape.resolve(1)) != (expected.spec.dtype, expected.spec.shape.resolve(1)) {
-            return Outcome::Differs(format!("output {index} is {spec:?} instead of {:?}", expected.spec));
-        }
-        let numbers = |bytes: &[u8]| -> Vec<f64> {
-            match spec.dtype {
-                DType::F32 => bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()).into()).collect(),
-                DType::F64 => bytes.chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect(),
-                _ => bytes.iter().map(|&b| b.into()).collect(),
-            }
-        };
-        let (wanted, given) = (numbers(&expected.bytes), numbers(got.as_slice()));
-        // The package's own relative tolerance: some answers are stored with four digits.
-        let near = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-6 + 1e-3 * a.abs();
-        if let Some(at) = (0..wanted.len()).find(|&at| !near(wanted[at], given[at])) {
-            return Outcome::Differs(format!("output {index}, element {at}: {} instead of {}", given[at], wanted[at]));
-        }
-    }
-    Outcome::Agrees
 }

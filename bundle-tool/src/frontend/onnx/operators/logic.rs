@@ -42,6 +42,9 @@ fn logic(call: &mut Call<'_>, kind: LogicKind) -> Lowered {
 fn compare(call: &mut Call<'_>, kind: CompareKind) -> Lowered {
     let mut inputs = [call.tensor(0)?, call.tensor(1)?];
     for input in &mut inputs {
+        if call.dtype(*input) == DType::Category {
+            return Err("texts are not compared: those that no encoder of the model knows are not told apart".into());
+        }
         // Types without a comparison of their own have all their values in a 64-bit integer.
         if matches!(call.dtype(*input), DType::Bool | DType::I8 | DType::I16 | DType::U8 | DType::U16 | DType::U32) {
             *input = call.add(Cast { to: DType::I64 }, &[*input])?;

@@ -51,6 +51,39 @@ pub(super) fn find(node: &NodeProto) -> Result<Lower, Refusal> {
     found.ok_or_else(|| Refusal("this operator is not supported".to_owned()))
 }
 
+/// Operators that mean the same in the versions before [`OLDEST`] that have them.
+const UNCHANGED: [&str; 16] = [
+    "Abs",
+    "Ceil",
+    "Exp",
+    "Floor",
+    "Identity",
+    "Log",
+    "Neg",
+    "Not",
+    "Reciprocal",
+    "Relu",
+    "Shape",
+    "Sigmoid",
+    "Softsign",
+    "Sqrt",
+    "Tanh",
+    "Transpose",
+];
+/// From this version of the default operator set on every operator is read: before it, broadcasting was another.
+const OLDEST: i64 = 7;
+
+/// Fails when the model's version of the default operator set is too old for the node's operator.
+pub(super) fn check_version(node: &NodeProto, default: i64) -> Result<(), Refusal> {
+    if is_ml(node) || default >= OLDEST || UNCHANGED.contains(&node.op_type.as_str()) {
+        return Ok(());
+    }
+    Err(Refusal(format!(
+        "version {default} of the operator set is not supported for it, {OLDEST} and newer are. Convert the model with \
+         onnx.version_converter"
+    )))
+}
+
 /// Every node whose operator is unknown.
 pub(super) fn unknown(nodes: &[NodeProto]) -> Vec<Blocker> {
     let blocker = |(position, node): (usize, &NodeProto)| {

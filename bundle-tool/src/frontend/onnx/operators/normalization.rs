@@ -1,8 +1,10 @@
 //! Normalisations and softmax.
 
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
+use ekiben_runtime::ops::compare::{Compare, CompareKind};
 use ekiben_runtime::ops::layer_norm::LayerNorm;
 use ekiben_runtime::ops::reduce::{Reduce, ReduceKind};
+use ekiben_runtime::ops::select::Select;
 use ekiben_runtime::ops::softmax::Softmax;
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 
@@ -79,7 +81,7 @@ pub(super) fn layer(call: &mut Call<'_>) -> Lowered {
     one(call.add(LayerNorm { axes: (rank - axis) as u8, epsilon }, &inputs)?)
 }
 
-/// `x` over its L1 or L2 norm along an axis.
+/// `x` over its L1 or L2 norm along an axis; 0 where the norm is 0.
 pub(super) fn lp(call: &mut Call<'_>) -> Lowered {
     let kind = match call.attributes.int("p")?.unwrap_or(2) {
         1 => ReduceKind::L1,
@@ -89,6 +91,9 @@ pub(super) fn lp(call: &mut Call<'_>) -> Lowered {
     let x = call.tensor(0)?;
     let axis = call.axis(call.attributes.int("axis")?.unwrap_or(-1), call.shape(x).rank())?;
     let norm = call.add(Reduce { kind, axes: 1u8 << axis, keep: true }, &[x])?;
+    let (zero, unit) = (call.floats_like(x, &[], &[0.0])?, call.floats_like(x, &[], &[1.0])?);
+    let empty = call.add(Compare { kind: CompareKind::Equal }, &[norm, zero])?;
+    let norm = call.add(Select, &[empty, unit, norm])?;
     one(call.add(Binary { kind: BinaryKind::Div }, &[x, norm])?)
 }
 
