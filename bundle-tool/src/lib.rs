@@ -10,5 +10,6 @@ pub mod package;
 pub mod passes;
 pub mod planner;
 pub mod service;
+pub mod target;
 pub mod verify;
 pub mod writer;
