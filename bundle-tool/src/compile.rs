@@ -20,6 +20,7 @@ use crate::lowered::LoweredApi;
 use crate::passes::{self, PassError};
 use crate::planner::{self, PlanError};
 use crate::service::{self, ServiceError};
+use crate::target::{Fit, Target};
 use crate::writer::{PlannedApi, artifact_parts};
 
 pub(crate) use bare::lower as lower_model;
@@ -42,12 +43,20 @@ pub struct CompiledArtifact {
     pub arenas: Vec<Extent>,
     /// Golden vectors that the artifact holds and has passed.
     pub golden: SelfTestReport,
+    /// What the artifact needs of the device that it was compiled for.
+    pub fit: Option<Fit>,
 }
 
 impl CompiledArtifact {
     /// The artifact, aligned as [`Artifact::parse`] needs it.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.as_slice()
+    }
+
+    /// The artifact with what it needs of `target`.
+    fn fitted(self, target: &Target) -> Result<Self, CompileError> {
+        let fit = Fit::of(&Artifact::parse(self.bytes())?, target);
+        if fit.fits() { Ok(Self { fit: Some(fit), ..self }) } else { Err(CompileError::DoesNotFit(Box::new(fit))) }
     }
 }
 
@@ -96,6 +105,9 @@ pub enum CompileError {
         /// Bytes for the rows of a golden vector.
         needed: u64,
     },
+    /// The artifact needs more than the device has: how much, and what takes it.
+    #[error("the model does not fit\n{0}")]
+    DoesNotFit(Box<Fit>),
     /// The graph cannot be run for the golden vectors.
     #[error("API {api}: {error}")]
     Evaluate {
@@ -150,8 +162,12 @@ pub fn compile_path(path: &Path, store: Option<&Path>) -> Result<CompiledArtifac
 pub fn compile(bundle: &Bundle, options: &CompileOptions) -> Result<CompiledArtifact, CompileError> {
     let (models, provenance) = open_models(bundle, &options.lengths)?;
     let apis = lower_apis(bundle, &models)?;
-    let manifest = manifest(bundle, &apis, provenance, &options.lengths);
-    assemble(manifest, &apis, options.recorded.as_ref())
+    let manifest = manifest(bundle, &apis, provenance, options);
+    let compiled = assemble(manifest, &apis, options.recorded.as_ref())?;
+    match &options.target {
+        Some(target) => compiled.fitted(target),
+        None => Ok(compiled),
+    }
 }
 
 /// What the bundle's APIs compute. `models` are those of [`open_models`].
@@ -208,8 +224,11 @@ fn model_provenance(file: &ModelFile, bytes: &[u8]) -> ModelProvenance {
     }
 }
 
-fn manifest(bundle: &Bundle, apis: &[LoweredApi], models: Vec<ModelProvenance>, lengths: &InputLengths) -> Manifest {
-    let (dims, shapes) = lengths.spelt();
+/// Target of an artifact that is compiled for no device in particular.
+const PORTABLE: &str = "portable";
+
+fn manifest(bundle: &Bundle, apis: &[LoweredApi], models: Vec<ModelProvenance>, options: &CompileOptions) -> Manifest {
+    let (dims, shapes) = options.lengths.spelt();
     Manifest {
         name: bundle.service.clone(),
         version: bundle.version.clone().unwrap_or_default(),
@@ -223,7 +242,7 @@ fn manifest(bundle: &Bundle, apis: &[LoweredApi], models: Vec<ModelProvenance>, 
         provenance: Provenance {
             tool: concat!("ekiben ", env!("CARGO_PKG_VERSION")).to_owned(),
             bentoml_version: bundle.provenance.bentoml_version.clone().unwrap_or_default(),
-            target: "portable".to_owned(),
+            target: options.target.as_ref().map_or(PORTABLE, |target| &target.name).to_owned(),
             dims,
             shapes,
             models,
@@ -262,7 +281,8 @@ fn assemble(
     parts.golden.extend(golden::vectors(apis, left)?);
     let bytes = AlignedBytes::from(emit(&parts)?.as_slice());
     let golden = test(bytes.as_slice())?;
-    Ok(CompiledArtifact { bytes, manifest, arenas: plans.iter().map(|plan| plan.extent).collect(), golden })
+    let arenas = plans.iter().map(|plan| plan.extent).collect();
+    Ok(CompiledArtifact { bytes, manifest, arenas, golden, fit: None })
 }
 
 /// Refuses a graph whose golden vectors, which run on it before any pass, would take too much memory.

@@ -339,6 +339,29 @@ fn provenance_names_the_model_that_was_read() {
 }
 
 #[test]
+fn a_model_that_does_not_fit_its_target_is_refused_with_what_it_needs() {
+    let place = Place::new();
+    let (artifact, board) = (place.path("out.ekb"), place.path("board.toml"));
+    let network = fixtures().join("tflite/ds_cnn_int8/model.tflite");
+    let told = place.ok(&[&"compile", &network, &"-o", &artifact, &"--target", &"stm32f4"]);
+    assert!(told.contains("target stm32f4 (STM32F407xG: Cortex-M4F)"), "{told}");
+    let session = Session::open(&artifact).unwrap();
+    let manifest = Manifest::from_cbor(session.artifact().section(SectionKind::Manifest)).unwrap();
+    assert_eq!(manifest.provenance.target, "stm32f4");
+    fs::remove_file(&artifact).unwrap();
+    let profile = "device = 'tiny'\nsystem = 'none'\nrust_target = 'thumbv7em-none-eabihf'\nisa = 'armv7e-m'\n";
+    fs::write(&board, format!("{profile}ram = '4 KiB'\nflash = '1 MiB'\n")).unwrap();
+    let (code, message) = place.fails(&[&"compile", &network, &"-o", &artifact, &"--target", &board]);
+    assert_eq!(code, 4, "{message}");
+    for said in ["RAM", "4096  does not fit", "arena of predict", "stack", "flash", "weights", "multiply-accumulates"] {
+        assert!(message.contains(said), "{said}: {message}");
+    }
+    assert!(!artifact.exists());
+    let (code, message) = place.fails(&[&"compile", &network, &"-o", &artifact, &"--target", &"pi"]);
+    assert!(code == 2 && message.contains("raspberry-pi-5"), "{code} {message}");
+}
+
+#[test]
 fn lengths_that_a_model_leaves_open_are_given_on_the_command_line() {
     let place = Place::new();
     let (model, artifact) = (place.path("free.onnx"), place.path("free.ekb"));

@@ -12,6 +12,7 @@ use ekiben_runtime::Artifact;
 use super::lengths::LengthFlags;
 use crate::bundle::Bundle;
 use crate::compile::{CompileOptions, Recorded, compile};
+use crate::target::Target;
 
 /// Compile a bento, an archive or a model file into an artifact
 #[derive(Args, Debug)]
@@ -24,6 +25,9 @@ pub struct Compile {
     /// Folder with BentoML's models, for a 1.x bento that does not hold its own
     #[arg(long)]
     store: Option<PathBuf>,
+    /// Device that the artifact must fit: a built-in name, as `stm32f4` or `raspberry-pi-5`, or a .toml file; see docs/targets.md
+    #[arg(long)]
+    target: Option<String>,
     #[command(flatten)]
     lengths: LengthFlags,
     /// Inputs whose answers by the framework are in --expected: a .csv, .jsonl or .json (request) file
@@ -41,17 +45,22 @@ impl Compile {
     /// Runs the verb.
     ///
     /// # Errors
-    /// Exit 3 when the model or the service uses what is not supported, listing everything that stands in the way.
+    /// Exit 3 when the model or the service uses what is not supported, listing everything that stands in the way; exit 4
+    /// with a table of what is needed when it does not fit the target.
     pub fn run(&self) -> Result<(), Failure> {
+        let target = self.target.as_deref().map(Target::open).transpose()?;
         let bundle = Bundle::open(&self.bento, self.store.as_deref())?;
         let recorded = self.data.clone().zip(self.expected.clone());
         let recorded = recorded.map(|(data, expected)| Recorded { data, expected, api: self.api.clone() });
-        let options = CompileOptions { lengths: self.lengths.lengths()?, recorded };
+        let options = CompileOptions { lengths: self.lengths.lengths()?, recorded, target };
         let compiled = compile(&bundle, &options)?;
         let unwritable = |error| Failure::new(Exit::Failure, format!("{}: {error}", self.output.display()));
         OutputFile::write(&self.output, compiled.bytes()).map_err(unwritable)?;
         let artifact = Artifact::parse(compiled.bytes()).map_err(|error| Failure::new(Exit::Failure, error))?;
         write!(io::stdout(), "{}", inspect(&artifact, &compiled.manifest))?;
+        if let Some(fit) = &compiled.fit {
+            write!(io::stdout(), "{fit}")?;
+        }
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use crate::compile::{CompileError, ModelError, RecordedError};
 use crate::frontend::{FrontendError, LengthsError};
 use crate::package::PackageError;
 use crate::service::ServiceError;
+use crate::target::TargetError;
 use crate::verify::VerifyError;
 
 impl From<CompileError> for Failure {
@@ -16,10 +17,21 @@ impl From<CompileError> for Failure {
             CompileError::Models(errors) if errors.iter().any(is_unsupported) => Exit::Unsupported,
             CompileError::Model(error) if is_unsupported(error) => Exit::Unsupported,
             CompileError::Recorded(RecordedError::Differs { .. }) => Exit::Differs,
+            CompileError::DoesNotFit(_) => Exit::DoesNotFit,
             CompileError::Recorded(RecordedError::Api { .. }) => Exit::Usage,
             CompileError::Lengths(_) => Exit::Usage,
             CompileError::Service(ServiceError::Source(_)) => Exit::Failure,
             CompileError::Service(_) => Exit::Unsupported,
+            _ => Exit::Failure,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<TargetError> for Failure {
+    fn from(error: TargetError) -> Self {
+        let exit = match &error {
+            TargetError::Unknown { .. } => Exit::Usage,
             _ => Exit::Failure,
         };
         Self::new(exit, error)

@@ -2,6 +2,7 @@
 
 use super::Recorded;
 use crate::frontend::InputLengths;
+use crate::target::Target;
 
 /// What a bundle is compiled with, besides its own contents.
 #[derive(Clone, Debug, Default)]
@@ -10,4 +11,6 @@ pub struct CompileOptions {
     pub lengths: InputLengths,
     /// The framework's answers: the artifact is compared with them and takes as many as fit along.
     pub recorded: Option<Recorded>,
+    /// The device that the artifact must fit; without one it is compiled for any.
+    pub target: Option<Target>,
 }
