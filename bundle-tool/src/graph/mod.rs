@@ -254,6 +254,11 @@ impl Graph {
         Ok(outputs)
     }
 
+    /// The node that writes a tensor.
+    pub fn producer(&self, id: TensorId) -> Option<&Node> {
+        self.nodes.iter().rev().find(|node| node.outputs.contains(&id))
+    }
+
     /// Adds an output.
     pub fn add_output(&mut self, id: TensorId) {
         self.outputs.push(id);

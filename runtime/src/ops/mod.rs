@@ -223,4 +223,6 @@ operators! {
     tree_ensemble::TreeEnsemble = 80;
     /// Position of elements among sorted keys.
     lookup::Lookup = 81;
+    /// A recurrent layer: RNN, GRU or LSTM.
+    recurrent::Recurrent = 110;
 }

@@ -10,7 +10,7 @@ use ekiben_runtime::{DType, Shape, TensorSpec};
 
 use super::attributes::Attributes;
 use super::count::{Count, Counts, MAX_COUNTS};
-use crate::graph::{ConstantError, Graph, GraphError, TensorId, evaluate};
+use crate::graph::{ConstantError, Graph, GraphError, Node, TensorId, evaluate};
 
 /// Why a node cannot be lowered, and what would work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -243,6 +243,17 @@ impl<'a> Call<'a> {
             DType::F64 => Some(bytemuck::cast_slice(bytes).to_vec()),
             _ => None,
         }
+    }
+
+    /// True when all elements of a tensor are known to be `number`.
+    pub(super) fn filled_with(&self, id: TensorId, number: f64) -> bool {
+        let source = match self.graph.producer(id) {
+            Some(Node { op: Op::Expand(_), inputs, .. }) => inputs.first().copied().flatten().unwrap_or(id),
+            _ => id,
+        };
+        let integers = self.constant_integers(source).map(|values| values.iter().all(|&value| value as f64 == number));
+        let floats = || self.constant_floats(source).map(|values| values.iter().all(|&value| value == number));
+        integers.or_else(floats).unwrap_or(false)
     }
 
     /// An axis of a tensor of `rank` axes, counted from the end when negative.

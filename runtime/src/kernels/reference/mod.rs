@@ -21,6 +21,7 @@ pub mod quantized_conv2d;
 pub mod quantized_fully_connected;
 pub mod quantized_pool2d;
 pub mod quantized_softmax;
+pub mod recurrent;
 pub mod reduce;
 pub mod softmax;
 pub mod strided;

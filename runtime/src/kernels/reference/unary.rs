@@ -95,6 +95,8 @@ kinds! {
     Affine = 31;
     /// 1 / sqrt(x).
     Rsqrt = 32;
+    /// alpha * tanh(beta * x).
+    ScaledTanh = 110;
 }
 
 /// 1 / (1 + exp(-x)) without overflow: exp is taken of -|x|.
@@ -166,5 +168,6 @@ pub fn unary<F: Float>(kind: UnaryKind, alpha: F, beta: F, x: &[F], out: &mut [F
         UnaryKind::Square => map(x, out, |x| x * x),
         UnaryKind::Affine => map(x, out, |x| alpha * x + beta),
         UnaryKind::Rsqrt => map(x, out, |x| one / x.sqrt()),
+        UnaryKind::ScaledTanh => map(x, out, |x| alpha * (beta * x).tanh()),
     }
 }

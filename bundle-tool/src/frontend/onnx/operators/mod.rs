@@ -11,6 +11,7 @@ mod logic;
 mod normalization;
 mod pool;
 mod post_transform;
+mod recurrent;
 mod reduce;
 mod scale;
 mod shape;
@@ -115,16 +116,19 @@ fn default_domain(name: &str) -> Option<Lower> {
         "Expand" => layout::expand,
         "Flatten" => shape::flatten,
         "Gather" => indexing::gather,
+        "GRU" => recurrent::gru,
         "Gemm" => dense::gemm,
         "GlobalAveragePool" => pool::global_average,
         "GlobalMaxPool" => pool::global_max,
         "InstanceNormalization" => normalization::instance,
+        "LSTM" => recurrent::lstm,
         "LayerNormalization" => normalization::layer,
         "LogSoftmax" => normalization::log_softmax,
         "LpNormalization" => normalization::lp,
         "MatMul" => dense::mat_mul,
         "MaxPool" => pool::max,
         "Pad" => layout::pad,
+        "RNN" => recurrent::rnn,
         "Range" => sources::range,
         "Reshape" => shape::reshape,
         "Shape" => shape::shape,
