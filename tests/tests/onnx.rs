@@ -26,12 +26,21 @@ fn compile(graph: &Graph) -> AlignedBytes {
     AlignedBytes::from(emit(&parts).expect("an artifact").as_slice())
 }
 
+/// Rows of the batch that a case's inputs have.
+fn rows(artifact: &Artifact<'_>, run: &Run) -> usize {
+    let api = artifact.api(0).expect("an API");
+    let rows = |(index, input): (usize, &Tensor)| {
+        let shape = artifact.api_tensor(&api, index).expect("an input").spec.shape;
+        shape.batch_axis().map(|axis| input.shape[axis] / shape.factors()[axis] as usize)
+    };
+    run.inputs.iter().enumerate().find_map(rows).unwrap_or(1)
+}
+
 /// Outputs of an artifact for a case's inputs.
 fn execute(bytes: &AlignedBytes, run: &Run) -> Vec<Tensor> {
     let artifact = Artifact::parse(bytes.as_slice()).expect("a sound artifact");
-    let rows = run.inputs[0].shape.first().copied().unwrap_or(1);
     let api = artifact.api(0).expect("an API");
-    let rows = if api.fixed_rows == 0 { rows } else { api.fixed_rows as usize };
+    let rows = if api.fixed_rows == 0 { rows(&artifact, run) } else { api.fixed_rows as usize };
     let mut arena = AlignedBytes::zeroed(artifact.arena_bytes(0, rows).expect("a size"));
     let mut executor = Executor::new(&artifact, 0, rows, arena.as_mut_slice()).expect("an executor");
     for (index, input) in run.inputs.iter().enumerate() {
