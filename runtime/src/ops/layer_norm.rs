@@ -1,11 +1,14 @@
-//! Layer normalisation over the last axes.
+//! Layer normalisation over the last axes, and root-mean-square normalisation.
 //!
-//! Attributes: `axes: u8` (how many of the last axes), `epsilon: f64`. Inputs: x (f32 or f64), scale and optional bias of x's type and
-//! of the shape of those axes, none of which is the batch. The formula stands at [`softmax::layer_norm`].
+//! Attributes: `axes: u8` (how many of the last axes), `epsilon: f64`, and `root_mean_square: bool`, which may be missing for false. Inputs:
+//! x (f32 or f64), optional scale and optional bias of x's type and of the shape of those axes, none of which is the batch. Outputs: 0 of x's
+//! shape; then, if there, the means (not with `root_mean_square`) and the reciprocals of the deviations, x's shape with 1 for the
+//! normalised axes. The formula stands at [`Norm::run`].
 
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
-use crate::kernels::reference::{Float, softmax};
+use crate::kernels::reference::Float;
+use crate::kernels::reference::softmax::Norm;
 use crate::tensor::{DType, MAX_RANK, TensorSpec};
 
 /// Gives each part zero mean and unit variance, then scales and shifts it.
@@ -15,26 +18,49 @@ pub struct LayerNorm {
     pub axes: u8,
     /// Added to the variance.
     pub epsilon: f64,
+    /// The mean stays, and the variance is the mean of the squares.
+    pub root_mean_square: bool,
 }
 
 impl LayerNorm {
     fn run_typed<F: Float>(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let scale = operands.slice::<F>(1)?;
-        let (x, bias) = (operands.slice::<F>(0)?, operands.optional_slice::<F>(2)?);
-        let mut output = operands.output(0)?;
-        softmax::layer_norm(F::from_f64(self.epsilon), x, scale.len(), scale, bias, output.elements(0)?);
+        let x = operands.input(0)?;
+        let kept = x.dims.len().saturating_sub(self.axes.into());
+        let norm = Norm {
+            centred: !self.root_mean_square,
+            epsilon: F::from_f64(self.epsilon),
+            length: x.dims.iter().skip(kept).fold(1, |product, &dim| product.saturating_mul(dim)),
+            scale: operands.optional_slice(1)?,
+            bias: operands.optional_slice(2)?,
+        };
+        let extra = |index: usize| if operands.outputs() > index { operands.output(index).map(Some) } else { Ok(None) };
+        let (mut output, mut first, mut second) = (operands.output(0)?, extra(1)?, extra(2)?);
+        let (means, deviations) =
+            if self.root_mean_square { (&mut second, &mut first) } else { (&mut first, &mut second) };
+        let mut means = means.as_mut().map(|view| view.elements::<F>(1)).transpose()?;
+        let mut deviations = deviations.as_mut().map(|view| view.elements::<F>(2)).transpose()?;
+        norm.run(operands.slice(0)?, output.elements(0)?, |part, mean, reciprocal| {
+            for (slots, value) in [(&mut means, mean), (&mut deviations, reciprocal)] {
+                if let Some(slot) = slots.as_mut().and_then(|slots| slots.get_mut(part)) {
+                    *slot = value;
+                }
+            }
+        });
         Ok(())
     }
 }
 
 impl Operator for LayerNorm {
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
-        Ok(Self { axes: reader.u8()?, epsilon: reader.f64()? })
+        let (axes, epsilon) = (reader.u8()?, reader.f64()?);
+        let root_mean_square = reader.remaining() > 0 && reader.bool("root_mean_square")?;
+        Ok(Self { axes, epsilon, root_mean_square })
     }
 
     fn emit(&self, writer: &mut Writer<'_>) -> Result<(), BytesError> {
         writer.u8(self.axes)?;
-        writer.f64(self.epsilon)
+        writer.f64(self.epsilon)?;
+        if self.root_mean_square { writer.bool(true) } else { Ok(()) }
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
@@ -50,11 +76,18 @@ impl Operator for LayerNorm {
             *slot = dim as usize;
         }
         let dims = dims.get(..self.axes.into()).unwrap_or_default();
-        inputs.fixed(1, input.dtype, dims, "a scale of the shape of the normalised axes")?;
-        if inputs.get(2).is_some() {
-            inputs.fixed(2, input.dtype, dims, "a bias of the shape of the normalised axes")?;
+        for index in [1, 2] {
+            if inputs.get(index).is_some() {
+                inputs.fixed(index, input.dtype, dims, "a tensor of the shape of the normalised axes")?;
+            }
         }
-        outputs.put(0, TensorSpec::new(input.dtype, input.shape))
+        outputs.put(0, TensorSpec::new(input.dtype, input.shape))?;
+        let extra = outputs.len().saturating_sub(1);
+        if extra > if self.root_mean_square { 1 } else { 2 } {
+            return Err(OpError::output(extra, Problem::Extra, "means and deviations after the result"));
+        }
+        let one = (kept..input.shape.rank()).try_fold(input.shape, |shape, axis| shape.with_axis(axis, 1, false))?;
+        (1..=extra).try_for_each(|index| outputs.put(index, TensorSpec::new(input.dtype, one)))
     }
 
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {

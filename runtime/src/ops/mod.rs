@@ -5,6 +5,7 @@
 
 mod error;
 mod fixed_point;
+mod heads;
 mod kernel_set;
 mod operands;
 mod window;
@@ -225,4 +226,18 @@ operators! {
     lookup::Lookup = 81;
     /// A recurrent layer: RNN, GRU or LSTM.
     recurrent::Recurrent = 110;
+    /// Each query's weighted mean of values.
+    attention::Attention = 130;
+    /// Turns pairs of elements by an angle that depends on the row.
+    rotary_embedding::RotaryEmbedding = 131;
+    /// Attention without a softmax, by a state that each row changes.
+    linear_attention::LinearAttention = 132;
+    /// Convolves each channel of a sequence with its past.
+    causal_conv::CausalConv = 133;
+    /// How unlikely the expected classes are.
+    negative_log_likelihood::NegativeLogLikelihood = 134;
+    /// Discrete Fourier transform of an axis.
+    fourier::Fourier = 135;
+    /// Discrete Fourier transforms of overlapping frames.
+    short_fourier::ShortFourier = 136;
 }

@@ -3,16 +3,22 @@
 //! Kernels are total: whatever the slices' lengths, they neither panic nor read outside them.
 
 pub mod affine;
+pub mod attention;
 pub mod binary;
 pub mod broadcast;
 pub mod cast;
+pub mod causal_conv;
 pub mod compare;
 pub mod conv2d;
 pub mod fixed_point;
 mod float;
+pub mod fourier;
 pub mod gather;
+pub mod heads;
 pub mod hybrid;
+pub mod linear_attention;
 pub mod lookup;
+pub mod loss;
 pub mod mat_mul;
 pub mod pad;
 pub mod pool2d;
@@ -23,6 +29,7 @@ pub mod quantized_pool2d;
 pub mod quantized_softmax;
 pub mod recurrent;
 pub mod reduce;
+pub mod rotary;
 pub mod softmax;
 pub mod strided;
 pub mod transpose;

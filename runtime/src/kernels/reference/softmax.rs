@@ -34,17 +34,37 @@ pub fn softmax<F: Float>(log: bool, x: &[F], length: usize, inner: usize, out: &
     }
 }
 
-/// Layer normalisation of parts of `length` elements: `(x - mean) / sqrt(variance + epsilon) * scale + bias`, the variance
-/// being the mean of `(x - mean)^2`.
-pub fn layer_norm<F: Float>(epsilon: F, x: &[F], length: usize, scale: &[F], bias: Option<&[F]>, out: &mut [F]) {
-    let count = F::from_f64(length as f64);
-    for (x, out) in x.chunks_exact(length.max(1)).zip(out.chunks_exact_mut(length.max(1))) {
-        let mean = x.iter().fold(F::ZERO, |sum, &x| sum + x) / count;
-        let variance = x.iter().fold(F::ZERO, |sum, &x| sum + (x - mean) * (x - mean)) / count;
-        let deviation = (variance + epsilon).sqrt();
-        for (index, (out, &x)) in out.iter_mut().zip(x).enumerate() {
-            let scaled = (x - mean) / deviation * scale.get(index).copied().unwrap_or(F::ONE);
-            *out = scaled + bias.and_then(|bias| bias.get(index)).copied().unwrap_or(F::ZERO);
+/// What a normalisation of parts of `length` elements does.
+#[derive(Clone, Copy, Debug)]
+pub struct Norm<'a, F> {
+    /// The mean is taken off; otherwise it counts as 0.
+    pub centred: bool,
+    /// Added to the variance.
+    pub epsilon: F,
+    /// Elements of a part.
+    pub length: usize,
+    /// Factor for each element of a part.
+    pub scale: Option<&'a [F]>,
+    /// Added to each element of a part.
+    pub bias: Option<&'a [F]>,
+}
+
+impl<F: Float> Norm<'_, F> {
+    /// `(x - mean) / sqrt(variance + epsilon) * scale + bias`, the variance being the mean of `(x - mean)^2`. Sums run upwards from zero.
+    /// `note` is called with the number of each part, its mean, and the reciprocal of the root.
+    pub fn run(&self, x: &[F], out: &mut [F], mut note: impl FnMut(usize, F, F)) {
+        let length = self.length.max(1);
+        let count = F::from_f64(length as f64);
+        for (part, (x, out)) in x.chunks_exact(length).zip(out.chunks_exact_mut(length)).enumerate() {
+            let mean = if self.centred { x.iter().fold(F::ZERO, |sum, &x| sum + x) / count } else { F::ZERO };
+            let variance = x.iter().fold(F::ZERO, |sum, &x| sum + (x - mean) * (x - mean)) / count;
+            let deviation = (variance + self.epsilon).sqrt();
+            note(part, mean, F::ONE / deviation);
+            for (index, (out, &x)) in out.iter_mut().zip(x).enumerate() {
+                let of = |values: Option<&[F]>| values.and_then(|values| values.get(index)).copied();
+                let scaled = (x - mean) / deviation * of(self.scale).unwrap_or(F::ONE);
+                *out = scaled + of(self.bias).unwrap_or(F::ZERO);
+            }
         }
     }
 }
