@@ -284,7 +284,18 @@ impl<'a> Call<'a> {
 
     /// Adds a float constant of the type of `like`.
     pub(super) fn floats_like(&mut self, like: TensorId, dims: &[usize], values: &[f64]) -> Result<TensorId, Refusal> {
-        match self.dtype(like) {
+        self.floats(self.dtype(like), dims, values)
+    }
+
+    /// As [`Call::floats`], for values computed from a few numbers.
+    pub(super) fn computed(&mut self, dtype: DType, dims: &[usize], values: &[f64]) -> Result<TensorId, Refusal> {
+        self.spend(values.len() as u64 * 8)?;
+        self.floats(dtype, dims, values)
+    }
+
+    /// Adds a float constant.
+    pub(super) fn floats(&mut self, dtype: DType, dims: &[usize], values: &[f64]) -> Result<TensorId, Refusal> {
+        match dtype {
             DType::F64 => self.constant(DType::F64, dims, values),
             DType::F32 => {
                 let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
@@ -292,6 +303,13 @@ impl<'a> Call<'a> {
             }
             other => Err(Refusal(format!("elements of type {other} are not supported, float32 and float64 are"))),
         }
+    }
+
+    /// Takes bytes of a constant that is computed from a few numbers from what such constants may take.
+    pub(super) fn spend(&self, bytes: u64) -> Result<(), Refusal> {
+        let left = self.budget.get().checked_sub(bytes).ok_or("the constants that the model computes take too much")?;
+        self.budget.set(left);
+        Ok(())
     }
 
     /// Adds a node of one output.

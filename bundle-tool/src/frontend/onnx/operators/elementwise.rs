@@ -288,3 +288,24 @@ fn cast_to(call: &mut Call<'_>, to: DType) -> Lowered {
     }
     one(call.add(Cast { to }, &[x])?)
 }
+
+/// `a * sigmoid(alpha * a) * b`.
+pub(super) fn swish_gate(call: &mut Call<'_>) -> Lowered {
+    let alpha = call.attributes.float("alpha")?.unwrap_or(1.0);
+    let (a, b) = (call.tensor(0)?, call.tensor(1)?);
+    if call.shape(a) != call.shape(b) {
+        return Err("its inputs must have the same shape".into());
+    }
+    let swish = swished(call, a, alpha)?;
+    one(call.add(Binary { kind: BinaryKind::Mul }, &[swish, b])?)
+}
+
+/// `x * sigmoid(alpha * x)`.
+pub(super) fn swished(call: &mut Call<'_>, x: TensorId, alpha: f32) -> Result<TensorId, Refusal> {
+    if alpha == 1.0 {
+        return call.add(Unary::of(UnaryKind::Silu), &[x]);
+    }
+    let scaled = call.add(Unary { kind: UnaryKind::Affine, alpha: alpha.into(), beta: 0.0 }, &[x])?;
+    let gate = call.add(Unary::of(UnaryKind::Sigmoid), &[scaled])?;
+    call.add(Binary { kind: BinaryKind::Mul }, &[x, gate])
+}

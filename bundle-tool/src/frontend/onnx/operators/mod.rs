@@ -1,5 +1,7 @@
 //! What each operator is lowered to, one file per family.
 
+mod attention;
+mod audio;
 mod convolution;
 mod dense;
 mod elementwise;
@@ -8,6 +10,7 @@ mod labels;
 mod layout;
 mod linear;
 mod logic;
+mod loss;
 mod normalization;
 mod pool;
 mod post_transform;
@@ -47,6 +50,7 @@ pub(super) fn find(node: &NodeProto) -> Result<Lower, Refusal> {
     let found = match node.domain.as_str() {
         "" | "ai.onnx" => default_domain(&node.op_type),
         "ai.onnx.ml" => ml_domain(&node.op_type),
+        "ai.onnx.preview" if node.op_type == "FlexAttention" => Some(attention::flexible as Lower),
         domain => return Err(Refusal(format!("operators of the domain {domain:?} are not supported"))),
     };
     found.ok_or_else(|| Refusal("this operator is not supported".to_owned()))
@@ -106,12 +110,16 @@ fn default_domain(name: &str) -> Option<Lower> {
         }
         "ArgMax" => reduce::arg_max,
         "ArgMin" => reduce::arg_min,
+        "Attention" => attention::attention,
         "AveragePool" => pool::average,
         "BatchNormalization" => normalization::batch,
+        "BlackmanWindow" => audio::blackman,
+        "CausalConvWithState" => attention::causal_conv,
         "Concat" => layout::concat,
         "Constant" => sources::constant,
         "ConstantOfShape" => sources::constant_of_shape,
         "Conv" => convolution::conv,
+        "DFT" => audio::dft,
         "DepthToSpace" => layout::depth_to_space,
         "Expand" => layout::expand,
         "Flatten" => shape::flatten,
@@ -120,24 +128,34 @@ fn default_domain(name: &str) -> Option<Lower> {
         "Gemm" => dense::gemm,
         "GlobalAveragePool" => pool::global_average,
         "GlobalMaxPool" => pool::global_max,
+        "HammingWindow" => audio::hamming,
+        "HannWindow" => audio::hann,
         "InstanceNormalization" => normalization::instance,
         "LSTM" => recurrent::lstm,
         "LayerNormalization" => normalization::layer,
+        "LinearAttention" => attention::linear,
         "LogSoftmax" => normalization::log_softmax,
         "LpNormalization" => normalization::lp,
         "MatMul" => dense::mat_mul,
         "MaxPool" => pool::max,
+        "MelWeightMatrix" => audio::mel_weights,
+        "NegativeLogLikelihoodLoss" => loss::negative_log_likelihood,
         "Pad" => layout::pad,
         "RNN" => recurrent::rnn,
+        "RMSNormalization" => normalization::root_mean_square,
         "Range" => sources::range,
         "Reshape" => shape::reshape,
+        "RotaryEmbedding" => attention::rotary,
+        "STFT" => audio::stft,
         "Shape" => shape::shape,
         "Size" => shape::size,
         "Slice" => indexing::slice,
         "Softmax" => normalization::softmax,
+        "SoftmaxCrossEntropyLoss" => loss::softmax_cross_entropy,
         "SpaceToDepth" => layout::space_to_depth,
         "Split" => indexing::split,
         "Squeeze" => shape::squeeze,
+        "SwiGLU" => elementwise::swish_gate,
         "Tile" => layout::tile,
         "Transpose" => layout::transpose,
         "Unsqueeze" => shape::unsqueeze,
