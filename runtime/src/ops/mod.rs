@@ -240,4 +240,6 @@ operators! {
     fourier::Fourier = 135;
     /// Discrete Fourier transforms of overlapping frames.
     short_fourier::ShortFourier = 136;
+    /// Compares two int8 tensors of different scales.
+    quantized_compare::QuantizedCompare = 219;
 }

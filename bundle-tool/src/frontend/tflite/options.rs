@@ -18,7 +18,7 @@ pub(super) enum Options {
     Activation(Activation),
     /// SOFTMAX (beta), LEAKY_RELU (alpha).
     Number(f32),
-    /// CONCATENATION, PACK.
+    /// CONCATENATION, PACK, UNPACK.
     Axis { axis: i32, activation: Activation },
     /// RESHAPE, SQUEEZE: lengths or axes, one more than a tensor can have at most.
     List(Vec<i32>),
@@ -26,6 +26,12 @@ pub(super) enum Options {
     Masks { begin: i32, end: i32, shrink: i32, others: i32 },
     /// MEAN.
     KeepDims(bool),
+    /// GATHER.
+    Gather { axis: i32, batch_dims: i32 },
+    /// SPACE_TO_DEPTH, DEPTH_TO_SPACE.
+    Block(i32),
+    /// MIRROR_PAD: whether the first and the last element are repeated.
+    Symmetric(bool),
 }
 
 /// How a window moves: strides and dilations for height, then width.
@@ -199,6 +205,25 @@ impl Options {
             BuiltinOperator::PACK => {
                 let axis = operator.builtin_options_as_pack_options().map_or(0, |stated| stated.axis());
                 Self::Axis { axis, activation: Activation::None }
+            }
+            BuiltinOperator::UNPACK => {
+                let axis = operator.builtin_options_as_unpack_options().map_or(0, |stated| stated.axis());
+                Self::Axis { axis, activation: Activation::None }
+            }
+            BuiltinOperator::GATHER => {
+                let stated = operator.builtin_options_as_gather_options();
+                let (axis, batch_dims) = stated.map_or((0, 0), |stated| (stated.axis(), stated.batch_dims()));
+                Self::Gather { axis, batch_dims }
+            }
+            BuiltinOperator::SPACE_TO_DEPTH => Self::Block(
+                operator.builtin_options_as_space_to_depth_options().map_or(0, |stated| stated.block_size()),
+            ),
+            BuiltinOperator::DEPTH_TO_SPACE => Self::Block(
+                operator.builtin_options_as_depth_to_space_options().map_or(0, |stated| stated.block_size()),
+            ),
+            BuiltinOperator::MIRROR_PAD => {
+                let mode = operator.builtin_options_as_mirror_pad_options().map(|stated| stated.mode());
+                Self::Symmetric(mode == Some(tflite::MirrorPadMode::SYMMETRIC))
             }
             BuiltinOperator::RESHAPE => {
                 let list = operator.builtin_options_as_reshape_options().and_then(|stated| stated.new_shape());

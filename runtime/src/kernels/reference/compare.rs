@@ -35,7 +35,8 @@ impl CompareKind {
         Self::ALL.get(usize::from(code)).copied()
     }
 
-    fn holds<T: PartialOrd>(self, a: T, b: T) -> bool {
+    /// Whether the comparison holds.
+    pub(super) fn holds<T: PartialOrd>(self, a: T, b: T) -> bool {
         match self {
             Self::Equal => a == b,
             Self::NotEqual => a != b,

@@ -23,6 +23,7 @@ pub mod mat_mul;
 pub mod pad;
 pub mod pool2d;
 pub mod quantized_add;
+pub mod quantized_compare;
 pub mod quantized_conv2d;
 pub mod quantized_fully_connected;
 pub mod quantized_pool2d;

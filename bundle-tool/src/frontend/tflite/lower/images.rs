@@ -1,7 +1,6 @@
-//! AVERAGE_POOL_2D, MAX_POOL_2D, MEAN and PAD.
+//! AVERAGE_POOL_2D, MAX_POOL_2D and MEAN.
 
 use ekiben_runtime::DType;
-use ekiben_runtime::ops::pad::{Pad, PadMode};
 use ekiben_runtime::ops::pool2d::{Pool2d, PoolKind};
 use ekiben_runtime::ops::quantized_pool2d::QuantizedPool2d;
 use ekiben_runtime::ops::reduce::{Reduce, ReduceKind};
@@ -57,30 +56,6 @@ impl<'a> Lowering<'a> {
         let axes = self.fixed_numbers(operator, 1)?;
         let axes = axes.iter().try_fold(0u8, |axes, &axis| Ok::<_, Stop>(axes | 1 << axis_of(axis, rank)?))?;
         let result = self.add(operator, Reduce { kind: ReduceKind::Mean, axes, keep }, &[Some(input)])?;
-        Ok(Value::Tensor(result))
-    }
-
-    pub(super) fn pad(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
-        let input = self.tensor(operator, 0)?;
-        let rank = self.graph.shape(input).rank();
-        let stated = self.fixed_numbers(operator, 1)?;
-        if stated.len() != 2 * rank {
-            return Err(format!("{} paddings for {rank} axes", stated.len()).into());
-        }
-        // The file lists (before, after) for each axis, the runtime all before and then all after.
-        let order = (0..2).flat_map(|side| (0..rank).map(move |axis| 2 * axis + side));
-        let counts = order.map(|at| i32::try_from(stated[at]).map_err(|_| format!("a padding of {}", stated[at])));
-        let counts = counts.collect::<Result<Vec<i32>, _>>()?;
-        let counts = self.list(operator, DType::I32, &[2, rank], &counts)?;
-        let value = match self.graph.spec(input).dtype {
-            DType::I8 => {
-                self.same_quantization(operator, 0)?;
-                let (_, zero) = self.input_quantization(operator, 0)?;
-                Some(self.list(operator, DType::I8, &[], &[zero])?)
-            }
-            _ => None,
-        };
-        let result = self.add(operator, Pad { mode: PadMode::Constant }, &[Some(input), Some(counts), value])?;
         Ok(Value::Tensor(result))
     }
 }

@@ -1,8 +1,8 @@
 //! Operators that move elements, and those that work out shapes, which never become operators of the graph.
 
-use ekiben_runtime::DType;
 use ekiben_runtime::ops::concat::Concat;
 use ekiben_runtime::ops::transpose::{Permutation, Transpose};
+use ekiben_runtime::tensor::Quantization;
 
 use super::super::file::Operator;
 use super::super::options::{Activation, Options};
@@ -101,9 +101,7 @@ impl<'a> Lowering<'a> {
         if shape.is_batch(axis) {
             return Err("it joins rows of the batch".into());
         }
-        if self.graph.spec(first).dtype == DType::I8 {
-            (0..parts.len()).try_for_each(|input| self.same_quantization(operator, input))?;
-        }
+        (0..parts.len()).try_for_each(|input| self.moves(operator, input, 0))?;
         let parts: Vec<_> = parts.into_iter().map(Some).collect();
         Ok(Value::Tensor(self.add(operator, Concat { axis: axis as u8 }, &parts)?))
     }
@@ -116,7 +114,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Of numbers only: one range of a list, with a positive step.
-    pub(super) fn strided_slice(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
+    pub(super) fn slice_of_numbers(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
         let Options::Masks { begin: begin_mask, end: end_mask, shrink, others } = operator.options else {
             return Err("the options are missing".into());
         };
@@ -141,9 +139,32 @@ impl<'a> Lowering<'a> {
         Ok(Value::Numbers(taken.collect()))
     }
 
-    /// Of numbers only: scalars to a list.
+    /// Joins tensors along a new axis.
     pub(super) fn pack(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
-        if !matches!(operator.options, Options::Axis { axis: 0 | -1, .. }) {
+        let Options::Axis { axis, .. } = operator.options else { return Err("the options are missing".into()) };
+        if (0..operator.inputs.len()).any(|input| self.is_numbers(operator, input)) {
+            return self.list_of_numbers(operator, axis);
+        }
+        let mut parts = Vec::with_capacity(operator.inputs.len());
+        for input in 0..operator.inputs.len() {
+            let part = self.tensor(operator, input)?;
+            self.moves(operator, input, 0)?;
+            let mut lengths = self.lengths(part);
+            let axis = axis_of(axis.into(), lengths.len() + 1)?;
+            if axis == 0 && self.graph.shape(part).is_batched() {
+                return Err("the batch would not be the first axis".into());
+            }
+            lengths.insert(axis, 1);
+            parts.push(Some(self.reshaped(operator, part, &lengths)?));
+        }
+        let rank = parts.iter().flatten().next().map_or(0, |&part| self.graph.shape(part).rank());
+        let axis = axis_of(axis.into(), rank)? as u8;
+        Ok(Value::Tensor(self.add(operator, Concat { axis }, &parts)?))
+    }
+
+    /// Of numbers only: scalars to a list.
+    fn list_of_numbers(&mut self, operator: &'a Operator, axis: i32) -> Result<Value, Stop> {
+        if !matches!(axis, 0 | -1) {
             return Err("an axis other than 0".into());
         }
         let mut list = Vec::with_capacity(operator.inputs.len());
@@ -154,6 +175,27 @@ impl<'a> Lowering<'a> {
             list.push(number);
         }
         Ok(Value::Numbers(list))
+    }
+
+    /// True when an input was worked out from shapes.
+    pub(super) fn is_numbers(&self, operator: &Operator, input: usize) -> bool {
+        let index = self.optional(operator, input);
+        index.is_some_and(|index| matches!(self.values.get(&index), Some(Value::Numbers(_))))
+    }
+
+    /// Fails unless an input and a result stand for the same numbers: one scale and one zero point, or none.
+    pub(super) fn moves(&self, operator: &Operator, input: usize, output: usize) -> Result<(), Stop> {
+        let quantization = |index: usize| {
+            let tensor = &self.file.tensors[index];
+            tensor.quantization.as_ref().and_then(|quantization| quantization.per_tensor())
+        };
+        let source = self.optional(operator, input).and_then(quantization);
+        let result = operator.outputs.get(output).copied().and_then(quantization);
+        let parts = |quantization: Option<Quantization>| quantization.map(|q| (q.scale, q.zero_point));
+        if parts(source) == parts(result) {
+            return Ok(());
+        }
+        Err(format!("input {input} and result {output} have different scales or zero points").into())
     }
 
     /// The numbers at an input of an operator that is translated for numbers only.

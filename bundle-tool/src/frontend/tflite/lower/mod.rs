@@ -1,9 +1,12 @@
 //! Lowers a checked TFLite file to the graph, operator by operator.
 
+mod blocks;
+mod choice;
 mod dense;
 mod elementwise;
 mod images;
 mod layout;
+mod parts;
 
 use std::collections::HashMap;
 
@@ -96,7 +99,7 @@ pub(super) fn lower(file: &File, graph: &mut Graph, inputs: &[TensorId]) -> Resu
     let mut blockers = Vec::new();
     for operator in &file.operators {
         match lowering.operator(operator) {
-            Ok(result) => lowering.finish(operator, result)?,
+            Ok(results) => lowering.finish(operator, results)?,
             Err(Stop::Malformed(error)) => return Err(error),
             Err(Stop::Unknown) => lowering.give_up(operator),
             Err(Stop::Unsupported(reason)) => {
@@ -122,7 +125,16 @@ struct Lowering<'a> {
 
 impl<'a> Lowering<'a> {
     /// Lowers one operator, by its code.
-    fn operator(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
+    fn operator(&mut self, operator: &'a Operator) -> Result<Vec<Value>, Stop> {
+        match operator.code {
+            BuiltinOperator::SPLIT | BuiltinOperator::SPLIT_V => self.split(operator),
+            BuiltinOperator::UNPACK => self.unpack(operator),
+            _ => self.one_result(operator).map(|result| vec![result]),
+        }
+    }
+
+    /// Lowers an operator that has one result.
+    fn one_result(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
         match operator.code {
             BuiltinOperator::CONV_2D => self.conv2d(operator),
             BuiltinOperator::DEPTHWISE_CONV_2D => self.depthwise_conv2d(operator),
@@ -153,6 +165,34 @@ impl<'a> Lowering<'a> {
             BuiltinOperator::EXPAND_DIMS => self.expand_dims(operator),
             BuiltinOperator::TRANSPOSE => self.transpose(operator),
             BuiltinOperator::CONCATENATION => self.concatenation(operator),
+            BuiltinOperator::SLICE => self.slice(operator),
+            BuiltinOperator::GATHER => self.gather(operator),
+            BuiltinOperator::GATHER_ND => self.gather_nd(operator),
+            BuiltinOperator::EMBEDDING_LOOKUP => self.embedding_lookup(operator),
+            BuiltinOperator::REVERSE_V2 => self.reverse(operator),
+            BuiltinOperator::PADV2 => self.pad(operator),
+            BuiltinOperator::MIRROR_PAD => self.mirror_pad(operator),
+            BuiltinOperator::SPACE_TO_BATCH_ND => self.space_to_batch(operator),
+            BuiltinOperator::BATCH_TO_SPACE_ND => self.batch_to_space(operator),
+            BuiltinOperator::SPACE_TO_DEPTH => self.space_to_depth(operator),
+            BuiltinOperator::DEPTH_TO_SPACE => self.depth_to_space(operator),
+            BuiltinOperator::BROADCAST_TO => self.broadcast_to(operator),
+            BuiltinOperator::BROADCAST_ARGS => self.broadcast_args(operator),
+            BuiltinOperator::FILL => self.fill(operator),
+            BuiltinOperator::ZEROS_LIKE => self.zeros_like(operator),
+            BuiltinOperator::TILE => self.tile(operator),
+            BuiltinOperator::CAST => self.cast(operator),
+            BuiltinOperator::EQUAL
+            | BuiltinOperator::NOT_EQUAL
+            | BuiltinOperator::GREATER
+            | BuiltinOperator::GREATER_EQUAL
+            | BuiltinOperator::LESS
+            | BuiltinOperator::LESS_EQUAL => self.compare(operator),
+            BuiltinOperator::LOGICAL_AND | BuiltinOperator::LOGICAL_OR | BuiltinOperator::LOGICAL_NOT => {
+                self.logic(operator)
+            }
+            BuiltinOperator::SELECT_V2 | BuiltinOperator::SELECT => self.select(operator),
+            BuiltinOperator::ARG_MAX | BuiltinOperator::ARG_MIN => self.arg_extreme(operator),
             BuiltinOperator::SHAPE => self.shape(operator),
             BuiltinOperator::STRIDED_SLICE => self.strided_slice(operator),
             BuiltinOperator::PACK => self.pack(operator),
@@ -161,11 +201,16 @@ impl<'a> Lowering<'a> {
     }
 
     /// Notes the result of an operator, after comparing it with what the file states.
-    fn finish(&mut self, operator: &Operator, result: Value) -> Result<(), FrontendError> {
-        let &[output] = operator.outputs.as_slice() else {
-            let reason = format!("{} outputs instead of one", operator.outputs.len());
+    fn finish(&mut self, operator: &Operator, results: Vec<Value>) -> Result<(), FrontendError> {
+        if operator.outputs.len() != results.len() {
+            let reason = format!("{} outputs instead of {}", operator.outputs.len(), results.len());
             return Err(FrontendError::malformed(self.place(operator), reason));
-        };
+        }
+        let pairs = operator.outputs.iter().zip(results);
+        pairs.map(|(&output, result)| self.finish_one(operator, output, result)).collect()
+    }
+
+    fn finish_one(&mut self, operator: &Operator, output: usize, result: Value) -> Result<(), FrontendError> {
         if let Value::Tensor(id) = result {
             self.check_result(operator, &self.file.tensors[output], self.graph.spec(id))?;
             if let Some(quantization) = self.file.tensors[output].quantization.as_ref().and_then(|q| q.per_tensor()) {
