@@ -35,7 +35,7 @@ fn row(target: &Target) -> String {
         _ => format!("{} KiB", bytes >> 10),
     };
     let Target { name, device, isa, features, ram, flash, reserved_ram, reserved_flash, .. } = target;
-    let instructions = [&[isa.clone()], &features[..]].concat().join(" ");
+    let instructions = [std::slice::from_ref(isa), features].concat().join(" ");
     let flash = size(flash.unwrap_or(0));
     let (ram, reserved_ram, reserved_flash) = (size(*ram), size(*reserved_ram), size(*reserved_flash));
     format!("| `{name}` | {device} | {instructions} | {ram} | {reserved_ram} | {flash} | {reserved_flash} |")
