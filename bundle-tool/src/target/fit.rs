@@ -134,7 +134,11 @@ fn flash(artifact: &Artifact<'_>, target: &Target, available: u64) -> Demand {
 impl fmt::Display for Fit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Target { name, device, rust_target, isa, features, .. } = &self.target;
-        writeln!(f, "target {name} ({device}): {rust_target}, {}", [std::slice::from_ref(isa), features].concat().join(" "))?;
+        writeln!(
+            f,
+            "target {name} ({device}): {rust_target}, {}",
+            [std::slice::from_ref(isa), features].concat().join(" ")
+        )?;
         writeln!(f, "  {:<36}{:>14}{:>14}", "", "needed", "available")?;
         for demand in &self.demands {
             let verdict = if demand.fits() { "" } else { "  does not fit" };
