@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
         taken.try_into().map_err(|_| BytesError::Truncated { at, needed: N, left: 0 })
     }
 
-    read_number!(u8: u8, u16: u16, u32: u32, u64: u64, i8: i8, i32: i32, i64: i64, f32: f32, f64: f64);
+    read_number!(u8: u8, u16: u16, u32: u32, u64: u64, i8: i8, i16: i16, i32: i32, i64: i64, f32: f32, f64: f64);
 
     /// Reads a byte that is 0 or 1.
     pub fn bool(&mut self, field: &'static str) -> Result<bool, BytesError> {
@@ -140,7 +140,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    write_number!(u8: u8, u16: u16, u32: u32, u64: u64, i8: i8, i32: i32, i64: i64, f32: f32, f64: f64);
+    write_number!(u8: u8, u16: u16, u32: u32, u64: u64, i8: i8, i16: i16, i32: i32, i64: i64, f32: f32, f64: f64);
 
     /// Writes 0 or 1.
     pub fn bool(&mut self, value: bool) -> Result<(), BytesError> {

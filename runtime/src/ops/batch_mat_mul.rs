@@ -15,7 +15,7 @@ use crate::tensor::{DType, Dims, MAX_RANK, Shape, ShapeError, TensorSpec};
 pub struct BatchMatMul;
 
 /// The shape without its last two axes, which must not be the batch.
-fn leading(shape: &Shape, index: usize) -> Result<Shape, OpError> {
+pub(super) fn leading(shape: &Shape, index: usize) -> Result<Shape, OpError> {
     let needs = "two axes at least, the last two of them not the batch";
     let rank = shape.rank().checked_sub(2).ok_or(OpError::input(index, Problem::Rank, needs))?;
     if shape.batch_axis().is_some_and(|axis| axis >= rank) {
@@ -25,7 +25,7 @@ fn leading(shape: &Shape, index: usize) -> Result<Shape, OpError> {
 }
 
 /// The first `keep` axes of a shape, then `more`.
-fn replaced(shape: &Shape, keep: usize, more: &[usize]) -> Result<Shape, ShapeError> {
+pub(super) fn replaced(shape: &Shape, keep: usize, more: &[usize]) -> Result<Shape, ShapeError> {
     let mut dims = [0usize; MAX_RANK];
     let factors = shape.factors().iter().take(keep).map(|&dim| dim as usize);
     for (slot, dim) in dims.iter_mut().zip(factors.chain(more.iter().copied())) {
@@ -36,7 +36,7 @@ fn replaced(shape: &Shape, keep: usize, more: &[usize]) -> Result<Shape, ShapeEr
 }
 
 /// The lengths before the last two axes.
-fn leading_dims(dims: &Dims) -> Result<Dims, OpError> {
+pub(super) fn leading_dims(dims: &Dims) -> Result<Dims, OpError> {
     Ok(Shape::fixed(dims.get(..dims.len().saturating_sub(2)).unwrap_or_default())?.resolve(1))
 }
 

@@ -6,7 +6,9 @@
 mod error;
 mod fixed_point;
 mod heads;
+pub mod integer;
 mod kernel_set;
+mod linear;
 mod operands;
 mod window;
 
@@ -242,4 +244,16 @@ operators! {
     short_fourier::ShortFourier = 136;
     /// Compares two int8 tensors of different scales.
     quantized_compare::QuantizedCompare = 219;
+    /// Numbers to linearly quantized integers.
+    linear_quantize::LinearQuantize = 160;
+    /// Linearly quantized integers to numbers.
+    linear_dequantize::LinearDequantize = 161;
+    /// Float32 to uint8 by the tensor's own range.
+    dynamic_quantize::DynamicQuantize = 162;
+    /// Convolves images of 8-bit integers with int8 filters.
+    integer_conv2d::IntegerConv2d = 163;
+    /// Convolves each channel of images of 8-bit integers by itself.
+    integer_depthwise_conv2d::IntegerDepthwiseConv2d = 164;
+    /// Multiplies matrices of 8-bit integers.
+    integer_mat_mul::IntegerMatMul = 165;
 }

@@ -61,7 +61,7 @@ impl Operator for QuantizedConv2d {
             &sliding,
             self.groups as usize,
             (operands.slice(0)?, self.input_zero),
-            operands.slice(1)?,
+            (operands.slice(1)?, &[]),
             output.elements(0)?,
             |channel, sum| requantize.store(channel, sum),
         );

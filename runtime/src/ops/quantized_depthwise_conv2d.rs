@@ -50,7 +50,7 @@ impl Operator for QuantizedDepthwiseConv2d {
         quantized_conv2d::depthwise_conv2d(
             &sliding,
             (operands.slice(0)?, self.input_zero),
-            operands.slice(1)?,
+            (operands.slice(1)?, &[]),
             output.elements(0)?,
             |channel, sum| requantize.store(channel, sum),
         );

@@ -27,7 +27,7 @@ pub struct Affine {
 }
 
 /// The lowest and the highest value, 0 included.
-fn range(input: &[f32]) -> (f32, f32) {
+pub(super) fn range(input: &[f32]) -> (f32, f32) {
     input.iter().fold((0.0, 0.0), |(low, high), &x| (if x < low { x } else { low }, if x > high { x } else { high }))
 }
 

@@ -67,7 +67,7 @@ pub fn conv2d(
     scratch: &mut [i8],
 ) {
     for_each_image(sliding, input, out, scratch, asymmetric, |image, affine, out| {
-        quantized_conv2d::conv2d(sliding, groups, (image, affine.zero), filters, out, |channel, sum| {
+        quantized_conv2d::conv2d(sliding, groups, (image, affine.zero), (filters, &[]), out, |channel, sum| {
             let (sum, scale) = (sum as f32, rescale.scale(channel));
             let value = if asymmetric { sum * scale * affine.scale } else { sum * (affine.scale * scale) };
             rescale.clamp.apply(value + rescale.bias(channel))
@@ -86,7 +86,7 @@ pub fn depthwise_conv2d(
     scratch: &mut [i8],
 ) {
     for_each_image(sliding, input, out, scratch, true, |image, affine, out| {
-        quantized_conv2d::depthwise_conv2d(sliding, (image, affine.zero), filters, out, |channel, sum| {
+        quantized_conv2d::depthwise_conv2d(sliding, (image, affine.zero), (filters, &[]), out, |channel, sum| {
             let value = sum as f32 * (rescale.scale(channel) * affine.scale);
             rescale.clamp.apply(value + rescale.bias(channel))
         });

@@ -17,6 +17,8 @@ pub mod gather;
 pub mod heads;
 pub mod hybrid;
 pub mod linear_attention;
+pub mod integer_mat_mul;
+pub mod linear;
 pub mod lookup;
 pub mod loss;
 pub mod mat_mul;

@@ -1,9 +1,10 @@
-//! Convolutions of int8 images with int8 filters, summed in int32.
+//! Convolutions of images of 8-bit integers with int8 filters, summed in int32.
 //!
-//! The sum of an output is `sum over the taps inside the input, then channels, of (input - zero) * weight`; it wraps, and padding
-//! adds nothing. What becomes of the sums is the caller's to say: see [`Requantize`] and the hybrid operators.
+//! The sum of an output is `sum over the taps inside the input, then channels, of (input - zero) * (weight - filter zero)`; it wraps, and
+//! padding adds nothing. What becomes of the sums is the caller's to say: see [`Requantize`], the hybrid and the integer operators.
 
 use super::fixed_point::{Factors, Target};
+use super::linear::Byte;
 use super::window::{Patch, Sliding};
 
 /// Channels that a depthwise convolution sums at a time.
@@ -44,10 +45,10 @@ impl Requantize<'_> {
 }
 
 /// `sum + (a[0] - zero) * b[0] + (a[1] - zero) * b[1] + …`, as long as the shorter; wraps.
-pub fn dot(sum: i32, a: &[i8], zero: i8, b: &[i8]) -> i32 {
-    let zero = i16::from(zero);
+pub fn dot<X: Byte>(sum: i32, a: &[X], zero: X, b: &[i8]) -> i32 {
+    let zero = zero.wide();
     a.iter().zip(b).fold(sum, |sum, (&a, &b)| {
-        let a = i16::from(a).wrapping_sub(zero);
+        let a = a.wide().wrapping_sub(zero);
         sum.wrapping_add(i32::from(a).wrapping_mul(i32::from(b)))
     })
 }
@@ -58,35 +59,54 @@ fn dot_i16(a: &[i16], b: &[i8]) -> i32 {
 }
 
 /// What a pixel sees, in the order of a filter's weights: `input - zero`, and 0 for padding.
-fn gather(patch: &Patch<'_, i8>, zero: i8, channels: usize, window: &mut [i16]) {
+fn gather<X: Byte>(patch: &Patch<'_, X>, zero: X, channels: usize, window: &mut [i16]) {
+    let zero = zero.wide();
     window.fill(0);
     for (tap, run) in patch.runs() {
         let places = window.get_mut(tap * channels..).unwrap_or_default();
         for (place, &x) in places.iter_mut().zip(run) {
-            *place = i16::from(x).wrapping_sub(zero.into());
+            *place = x.wide().wrapping_sub(zero);
         }
     }
 }
 
+/// The sum over all taps of `input - zero` for `channels` channels from `first` on.
+fn total<X: Byte>(patch: &Patch<'_, X>, zero: X, first: usize, channels: usize) -> i32 {
+    let zero = zero.wide();
+    patch.pixels().fold(0, |sum, (_, seen)| {
+        let seen = seen.iter().skip(first).take(channels);
+        seen.fold(sum, |sum, &x| sum.wrapping_add(x.wide().wrapping_sub(zero).into()))
+    })
+}
+
+/// What a filter's zero point takes off its sum, for the sum of `input - zero` that it sees.
+fn excess(zeros: &[i8], channel: usize, total: impl FnOnce() -> i32) -> i32 {
+    match zeros.get(channel).or(zeros.first()) {
+        None | Some(0) => 0,
+        Some(&zero) => total().wrapping_mul(zero.into()),
+    }
+}
+
 /// The sum of a filter that sees all channels.
-fn sum_of_runs(patch: &Patch<'_, i8>, zero: i8, filter: &[i8], channels: usize) -> i32 {
+fn sum_of_runs<X: Byte>(patch: &Patch<'_, X>, zero: X, filter: &[i8], channels: usize) -> i32 {
     let weights = |tap: usize| filter.get(tap * channels..).unwrap_or_default();
     patch.runs().fold(0, |sum, (tap, run)| dot(sum, run, zero, weights(tap)))
 }
 
 /// The sum of a filter that sees `channels` channels, those of `group`.
-fn sum_of_group(patch: &Patch<'_, i8>, zero: i8, filter: &[i8], channels: usize, group: usize) -> i32 {
+fn sum_of_group<X: Byte>(patch: &Patch<'_, X>, zero: X, filter: &[i8], channels: usize, group: usize) -> i32 {
     let skipped = group * channels;
     let taps = patch.weighted(filter, channels);
     taps.fold(0, |sum, (seen, filter)| dot(sum, seen.get(skipped..).unwrap_or_default(), zero, filter))
 }
 
-/// Convolves with filters `[outputs, kernel height, kernel width, channels / groups]`; `store` gets each output's channel and sum.
-pub fn conv2d<O>(
+/// Convolves with filters `[outputs, kernel height, kernel width, channels / groups]` and their zero points (one for each, one for
+/// all, or none for 0); `store` gets each output's channel and sum.
+pub fn conv2d<X: Byte, O>(
     sliding: &Sliding,
     groups: usize,
-    (input, zero): (&[i8], i8),
-    filters: &[i8],
+    (input, zero): (&[X], X),
+    (filters, zeros): (&[i8], &[i8]),
     out: &mut [O],
     store: impl Fn(usize, i32) -> O,
 ) {
@@ -105,30 +125,31 @@ pub fn conv2d<O>(
             Some(window) if groups == 1 => {
                 gather(&patch, zero, channels, window);
                 for (out, (channel, filter)) in outputs {
-                    *out = store(channel, dot_i16(window, filter));
+                    let excess = excess(zeros, channel, || window.iter().fold(0, |sum, &x| sum + i32::from(x)));
+                    *out = store(channel, dot_i16(window, filter).wrapping_sub(excess));
                 }
             }
             _ => {
                 for (out, (channel, filter)) in outputs {
-                    *out = store(
-                        channel,
-                        match groups {
-                            1 => sum_of_runs(&patch, zero, filter, channels),
-                            _ => sum_of_group(&patch, zero, filter, channels, channel / per_group),
-                        },
-                    );
+                    let group = channel / per_group;
+                    let sum = match groups {
+                        1 => sum_of_runs(&patch, zero, filter, channels),
+                        _ => sum_of_group(&patch, zero, filter, channels, group),
+                    };
+                    let excess = excess(zeros, channel, || total(&patch, zero, group * channels, channels));
+                    *out = store(channel, sum.wrapping_sub(excess));
                 }
             }
         }
     });
 }
 
-/// Convolves each channel by itself with filters `[kernel height, kernel width, channels * multiplier]`; output channel
-/// `c * multiplier + m` reads input channel `c`. `store` gets each output's channel and sum.
-pub fn depthwise_conv2d<O>(
+/// Convolves each channel by itself with filters `[kernel height, kernel width, channels * multiplier]` and their zero points as in
+/// [`conv2d`]; output channel `c * multiplier + m` reads input channel `c`. `store` gets each output's channel and sum.
+pub fn depthwise_conv2d<X: Byte, O>(
     sliding: &Sliding,
-    (input, zero): (&[i8], i8),
-    filters: &[i8],
+    (input, zero): (&[X], X),
+    (filters, zeros): (&[i8], &[i8]),
     out: &mut [O],
     store: impl Fn(usize, i32) -> O,
 ) {
@@ -137,15 +158,15 @@ pub fn depthwise_conv2d<O>(
     if multiplier == 0 {
         return;
     }
-    let zero = i16::from(zero);
     sliding.for_each_pixel(input, out, |pixel, patch| {
+        let wide = zero.wide();
         for (block, out) in pixel.chunks_mut(BLOCK).enumerate() {
             let first = block * BLOCK;
             let mut sums = [0i32; BLOCK];
             for (seen, weights) in patch.weighted(filters, outputs) {
                 let weights = weights.get(first..).unwrap_or_default();
-                let add = |sum: &mut i32, x: i8, w: i8| {
-                    let x = i16::from(x).wrapping_sub(zero);
+                let add = |sum: &mut i32, x: X, w: i8| {
+                    let x = x.wide().wrapping_sub(wide);
                     *sum = sum.wrapping_add(i32::from(x).wrapping_mul(i32::from(w)));
                 };
                 if multiplier == 1 {
@@ -155,12 +176,14 @@ pub fn depthwise_conv2d<O>(
                     }
                 } else {
                     for (i, (sum, &w)) in sums.iter_mut().zip(weights).enumerate() {
-                        add(sum, seen.get((first + i) / multiplier).copied().unwrap_or_default(), w);
+                        add(sum, seen.get((first + i) / multiplier).copied().unwrap_or(zero), w);
                     }
                 }
             }
             for (i, (out, &sum)) in out.iter_mut().zip(&sums).enumerate() {
-                *out = store(first + i, sum);
+                let channel = first + i;
+                let excess = excess(zeros, channel, || total(&patch, zero, channel / multiplier, 1));
+                *out = store(channel, sum.wrapping_sub(excess));
             }
         }
     });
@@ -205,7 +228,7 @@ mod tests {
             let mut expected = vec![0.0; 2 * s.output.elements()];
             float::conv2d(&s, groups, &floats(&input, 83), &floats(&filters, 0), None, Clamp::NONE, &mut expected);
             let mut sums = vec![0; expected.len()];
-            conv2d(&s, groups, (&input, 83), &filters, &mut sums, |_, sum| sum);
+            conv2d(&s, groups, (&input, 83), (&filters, &[]), &mut sums, |_, sum| sum);
             assert!(sums.iter().zip(&expected).all(|(&sum, &expected)| sum as f32 == expected), "{channels} {groups}");
         }
     }
@@ -219,11 +242,39 @@ mod tests {
             let mut expected = vec![0.0; 2 * s.output.elements()];
             float::depthwise_conv2d(&s, &floats(&input, -9), &floats(&filters, 0), None, Clamp::NONE, &mut expected);
             let mut sums = vec![0; expected.len()];
-            depthwise_conv2d(&s, (&input, -9), &filters, &mut sums, |_, sum| sum);
+            depthwise_conv2d(&s, (&input, -9), (&filters, &[]), &mut sums, |_, sum| sum);
             assert!(
                 sums.iter().zip(&expected).all(|(&sum, &expected)| sum as f32 == expected),
                 "{channels} {multiplier}"
             );
         }
+    }
+
+    #[test]
+    fn zero_points_of_filters_and_unsigned_images() {
+        let unsigned = |bytes: &[i8]| bytes.iter().map(|&byte| byte as u8).collect::<Vec<_>>();
+        let zeros = [3i8, -128, 0, 7, 1, 127, -1, 5, 9];
+        for (channels, groups) in [(4, 1), (110, 1), (6, 3)] {
+            let s = sliding(channels, 9, 1);
+            let length = 6 * channels / groups;
+            let (input, filters) = (unsigned(&bytes(2 * s.input.elements(), 7)), bytes(9 * length, 13));
+            let real_input: Vec<f32> = input.iter().map(|&x| f32::from(x) - 200.0).collect();
+            let real_filters: Vec<f32> = filters.chunks(length).zip(zeros).flat_map(|(f, z)| floats(f, z)).collect();
+            let mut expected = vec![0.0; 2 * s.output.elements()];
+            float::conv2d(&s, groups, &real_input, &real_filters, None, Clamp::NONE, &mut expected);
+            let mut sums = vec![0; expected.len()];
+            conv2d(&s, groups, (&input, 200), (&filters, &zeros), &mut sums, |_, sum| sum);
+            assert!(sums.iter().zip(&expected).all(|(&sum, &expected)| sum as f32 == expected), "{channels} {groups}");
+        }
+        let s = sliding(3, 9, 2);
+        let (input, filters) = (unsigned(&bytes(s.input.elements(), 7)), bytes(6 * 9, 13));
+        let real_input: Vec<f32> = input.iter().map(|&x| f32::from(x) - 200.0).collect();
+        let real_filters: Vec<f32> =
+            filters.iter().enumerate().map(|(i, &f)| f32::from(f) - f32::from(zeros[i % 9])).collect();
+        let mut expected = vec![0.0; s.output.elements()];
+        float::depthwise_conv2d(&s, &real_input, &real_filters, None, Clamp::NONE, &mut expected);
+        let mut sums = vec![0; expected.len()];
+        depthwise_conv2d(&s, (&input, 200), (&filters, &zeros), &mut sums, |_, sum| sum);
+        assert!(sums.iter().zip(&expected).all(|(&sum, &expected)| sum as f32 == expected));
     }
 }

@@ -1,16 +1,30 @@
 //! Convolutions over one or two axes.
 
-use ekiben_runtime::ops::conv2d::{Clamp, Conv2d};
+use ekiben_runtime::ops::conv2d::{Clamp, Conv2d, Window};
 use ekiben_runtime::ops::depthwise_conv2d::DepthwiseConv2d;
 
 use super::super::call::{Call, Lowered, Refusal, one};
+use crate::graph::TensorId;
 use super::window::{channels_first, images, kernel_shape, sliding};
 
-pub(super) fn conv(call: &mut Call<'_>) -> Lowered {
-    let (x, filters, bias) = (call.tensor(0)?, call.tensor(1)?, call.optional(2)?);
+/// A convolution's operands in our layout.
+pub(super) struct Convolution {
+    /// `[N, H, W, C]`.
+    pub(super) images: TensorId,
+    /// `[O, KH, KW, C / groups]`, or `[1, KH, KW, O]` where `depthwise`.
+    pub(super) filters: TensorId,
+    pub(super) window: Window,
+    pub(super) groups: u32,
+    /// Each channel is convolved by itself.
+    pub(super) depthwise: bool,
+    /// Number of spatial axes in ONNX's layout.
+    pub(super) spatial: usize,
+}
+
+/// Reads the attributes of a convolution of `x` with `filters`.
+pub(super) fn convolution(call: &mut Call<'_>, x: TensorId, filters: TensorId) -> Result<Convolution, Refusal> {
     let channels = call.shape(x).factor(1).ok_or("the input has no channels")?;
     let images = images(call, x)?;
-    let spatial = images.lengths.len();
     let dims: Vec<usize> = call.shape(filters).factors().iter().map(|&dim| dim as usize).collect();
     let (&[count, per_group], kernel) = dims.split_first_chunk::<2>().ok_or("the filters have no channels")?;
     if call.shape(filters).is_batched() {
@@ -31,11 +45,16 @@ pub(super) fn conv(call: &mut Call<'_>) -> Lowered {
         &[taps] => call.reshape_to(filters, &[count, per_group, 1, taps], None)?,
         _ => filters,
     };
-    let clamp = Clamp::NONE;
     let depthwise = groups > 1 && per_group == 1;
-    let order = if depthwise { [1, 2, 3, 0] } else { [0, 2, 3, 1] };
-    let filters = call.transpose(filters, &order)?;
-    let mut inputs = vec![images.tensor, filters];
+    let filters = call.transpose(filters, if depthwise { &[1, 2, 3, 0] } else { &[0, 2, 3, 1] })?;
+    Ok(Convolution { images: images.tensor, filters, window, groups, depthwise, spatial: images.lengths.len() })
+}
+
+pub(super) fn conv(call: &mut Call<'_>) -> Lowered {
+    let (x, filters, bias) = (call.tensor(0)?, call.tensor(1)?, call.optional(2)?);
+    let Convolution { images, filters, window, groups, depthwise, spatial } = convolution(call, x, filters)?;
+    let clamp = Clamp::NONE;
+    let mut inputs = vec![images, filters];
     inputs.extend(bias);
     let result = if depthwise {
         call.add(DepthwiseConv2d { window, clamp }, &inputs)?

@@ -1,0 +1,80 @@
+//! Convolution of images `[B, H, W, C]` of int8 or uint8 with int8 filters `[O, KH, KW, C / groups]`, summed in int32.
+//!
+//! Inputs: images, filters, and those that [`super::integer`] lists, where the result's formula stands. Attributes: the window as in
+//! [`super::conv2d`], `groups: u32`, `input_zero: i16`, and the outcome: `dtype: u8` and `zero, low, high: i16`. With a multiplier of
+//! input scale * filter scale / output scale, 8-bit results are ONNX Runtime's QLinearConv; without, those of ConvInteger.
+
+use super::integer::{Finish, Outcome, Zeros};
+use super::linear::{BYTES, NEEDS_BYTES};
+use super::window::{check_groups, emit_window, filters, images, parse_window, put_images, sliding};
+use super::{Inputs, OpError, Operands, Operator, Outputs};
+use crate::bytes::{BytesError, Reader, Writer};
+use crate::kernels::reference::linear::Byte;
+use crate::kernels::reference::quantized_conv2d;
+use crate::kernels::reference::window::Window;
+use crate::tensor::DType;
+
+/// Convolves images of 8-bit integers with int8 filters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct IntegerConv2d {
+    /// How the filters move.
+    pub window: Window,
+    /// Number of groups of channels; each filter sees one of them.
+    pub groups: u32,
+    /// Stored value of real zero in the input.
+    pub input_zero: i16,
+    /// What becomes of the sums.
+    pub outcome: Outcome,
+}
+
+impl IntegerConv2d {
+    fn run_typed<X: Byte>(&self, operands: &dyn Operands) -> Result<(), OpError> {
+        let kernel = operands.input(1)?.dims;
+        let output = operands.output(0)?;
+        let sliding = &sliding(self.window, [kernel.at(1), kernel.at(2)], &operands.input(0)?.dims, &output.dims);
+        let zero = X::truncate(Zeros::of(operands, 5, self.input_zero)?.at(0).into());
+        let (input, groups) = ((operands.slice::<X>(0)?, zero), self.groups as usize);
+        let filters = (operands.slice(1)?, operands.optional_slice(4)?.unwrap_or_default());
+        let finish = Finish::new(operands, self.outcome)?;
+        if self.outcome.dtype.bits() == 8 {
+            quantized_conv2d::conv2d(sliding, groups, input, filters, output.bytes, |c, sum| finish.byte(c, sum));
+        } else {
+            let out = output.bytes.as_chunks_mut().0;
+            quantized_conv2d::conv2d(sliding, groups, input, filters, out, |c, sum| finish.word(c, sum));
+        }
+        Ok(())
+    }
+}
+
+impl Operator for IntegerConv2d {
+    fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
+        Ok(Self {
+            window: parse_window(reader)?,
+            groups: reader.u32()?,
+            input_zero: reader.i16()?,
+            outcome: Outcome::parse(reader)?,
+        })
+    }
+
+    fn emit(&self, writer: &mut Writer<'_>) -> Result<(), BytesError> {
+        emit_window(&self.window, writer)?;
+        writer.u32(self.groups)?;
+        writer.i16(self.input_zero)?;
+        self.outcome.emit(writer)
+    }
+
+    fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
+        let input = images(inputs, inputs.typed(0, &BYTES, NEEDS_BYTES)?.dtype, NEEDS_BYTES)?;
+        let [count, height, width, channels] = filters(inputs, DType::I8, "int8 filters [O, KH, KW, C / groups]")?;
+        check_groups(self.groups, input.1.channels, count, channels)?;
+        self.outcome.check(inputs, count, 1)?;
+        put_images(outputs, &self.window, [height, width], input, self.outcome.dtype, count)
+    }
+
+    fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
+        match operands.input(0)?.spec.dtype {
+            DType::U8 => self.run_typed::<u8>(operands),
+            _ => self.run_typed::<i8>(operands),
+        }
+    }
+}
