@@ -256,4 +256,6 @@ operators! {
     integer_depthwise_conv2d::IntegerDepthwiseConv2d = 164;
     /// Multiplies matrices of 8-bit integers.
     integer_mat_mul::IntegerMatMul = 165;
+    /// A function of one byte, as a table.
+    byte_map::ByteMap = 166;
 }

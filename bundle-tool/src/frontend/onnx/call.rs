@@ -339,7 +339,9 @@ impl<'a> Call<'a> {
             let tensor = self.graph.tensor(*id);
             tensor.constant.is_some() && tensor.spec.table.is_none()
         };
-        if !inputs.iter().flatten().all(foldable) {
+        // Quantized weights stay integers until passes have seen who reads them.
+        let widens = matches!(op, Op::LinearDequantize(_));
+        if widens || !inputs.iter().flatten().all(foldable) {
             return Ok(self.graph.add_node(&self.name, op, inputs, declared)?);
         }
         let mut folded = Graph::new();

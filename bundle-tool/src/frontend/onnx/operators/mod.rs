@@ -15,6 +15,7 @@ mod normalization;
 mod pool;
 mod post_transform;
 mod recurrent;
+mod quantization;
 mod reduce;
 mod scale;
 mod shape;
@@ -120,7 +121,10 @@ fn default_domain(name: &str) -> Option<Lower> {
         "ConstantOfShape" => sources::constant_of_shape,
         "Conv" => convolution::conv,
         "DFT" => audio::dft,
+        "ConvInteger" => quantization::conv_integer,
+        "DequantizeLinear" => quantization::dequantize_linear,
         "DepthToSpace" => layout::depth_to_space,
+        "DynamicQuantizeLinear" => quantization::dynamic_quantize_linear,
         "Expand" => layout::expand,
         "Flatten" => shape::flatten,
         "Gather" => indexing::gather,
@@ -137,12 +141,16 @@ fn default_domain(name: &str) -> Option<Lower> {
         "LogSoftmax" => normalization::log_softmax,
         "LpNormalization" => normalization::lp,
         "MatMul" => dense::mat_mul,
+        "MatMulInteger" => quantization::mat_mul_integer,
         "MaxPool" => pool::max,
         "MelWeightMatrix" => audio::mel_weights,
         "NegativeLogLikelihoodLoss" => loss::negative_log_likelihood,
         "Pad" => layout::pad,
         "RNN" => recurrent::rnn,
         "RMSNormalization" => normalization::root_mean_square,
+        "QLinearConv" => quantization::qlinear_conv,
+        "QLinearMatMul" => quantization::qlinear_mat_mul,
+        "QuantizeLinear" => quantization::quantize_linear,
         "Range" => sources::range,
         "Reshape" => shape::reshape,
         "RotaryEmbedding" => attention::rotary,
