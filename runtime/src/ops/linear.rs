@@ -15,11 +15,7 @@ pub(super) const NEEDS_BYTES: &str = "int8 or uint8";
 pub(super) const STEPS: [DType; 6] = [DType::I4, DType::U4, DType::I8, DType::U8, DType::I16, DType::U16];
 
 /// Reads the code of one of `dtypes`.
-pub(super) fn parse_dtype(
-    reader: &mut Reader<'_>,
-    dtypes: &[DType],
-    field: &'static str,
-) -> Result<DType, BytesError> {
+pub(super) fn parse_dtype(reader: &mut Reader<'_>, dtypes: &[DType], field: &'static str) -> Result<DType, BytesError> {
     let dtype = DType::from_code(reader.u8()?).filter(|dtype| dtypes.contains(dtype));
     dtype.ok_or(reader.invalid(field))
 }

@@ -4,8 +4,8 @@ use ekiben_runtime::ops::conv2d::{Clamp, Conv2d, Window};
 use ekiben_runtime::ops::depthwise_conv2d::DepthwiseConv2d;
 
 use super::super::call::{Call, Lowered, Refusal, one};
-use crate::graph::TensorId;
 use super::window::{channels_first, images, kernel_shape, sliding};
+use crate::graph::TensorId;
 
 /// A convolution's operands in our layout.
 pub(super) struct Convolution {
