@@ -242,8 +242,6 @@ operators! {
     fourier::Fourier = 135;
     /// Discrete Fourier transforms of overlapping frames.
     short_fourier::ShortFourier = 136;
-    /// Compares two int8 tensors of different scales.
-    quantized_compare::QuantizedCompare = 219;
     /// Numbers to linearly quantized integers.
     linear_quantize::LinearQuantize = 160;
     /// Linearly quantized integers to numbers.
@@ -258,4 +256,6 @@ operators! {
     integer_mat_mul::IntegerMatMul = 165;
     /// A function of one byte, as a table.
     byte_map::ByteMap = 166;
+    /// Compares two int8 tensors of different scales.
+    quantized_compare::QuantizedCompare = 219;
 }
