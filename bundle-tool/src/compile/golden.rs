@@ -2,10 +2,11 @@
 
 use ekiben_runtime::artifact::golden::{Source, VectorHead, fill, sample_ranges};
 use ekiben_runtime::artifact::{GoldenValues, GoldenVector};
+use ekiben_runtime::ops::{OpError, Problem};
 use ekiben_runtime::{DType, TensorSpec};
 
 use super::CompileError;
-use crate::graph::{AlignedBytes, Graph, evaluate};
+use crate::graph::{AlignedBytes, EvaluateError, Graph, evaluate};
 use crate::lowered::LoweredApi;
 
 /// Seed of the first input; each further one adds one.
@@ -48,12 +49,29 @@ pub(super) fn vectors(apis: &[LoweredApi], budget: usize) -> Result<Vec<GoldenVe
         for (variant, &batch) in ROWS.iter().enumerate() {
             let rows = if is_batched(&api.graph) { batch } else { 1 };
             let Some(cost) = cost(&api.graph, rows).filter(|&cost| cost <= left) else { continue };
-            let failed = |error| CompileError::Evaluate { api: api.manifest.name.clone(), error };
-            vectors.push(vector(&api.graph, index as u32, rows, variant).map_err(failed)?);
+            let mut made = vector(&api.graph, index as u32, rows, variant, sample_ranges);
+            if made.as_ref().is_err_and(is_refused_value) {
+                made = vector(&api.graph, index as u32, rows, variant, ranges_from_zero);
+            }
+            match made {
+                Ok(vector) => vectors.push(vector),
+                Err(error) if is_refused_value(&error) => continue,
+                Err(error) => return Err(CompileError::Evaluate { api: api.manifest.name.clone(), error }),
+            }
             left -= cost;
         }
     }
     Ok(vectors)
+}
+
+/// True when an operator refused a value: an index outside its axis, say.
+fn is_refused_value(error: &EvaluateError) -> bool {
+    matches!(error, EvaluateError::Node { error: OpError::Input { problem: Problem::Value, .. }, .. })
+}
+
+/// As [`sample_ranges`], with 0 for integers: an index that every axis has.
+fn ranges_from_zero(dtype: DType, categories: usize) -> [(f64, f64); 4] {
+    if dtype.is_integer() { [(0.0, 0.0); 4] } else { sample_ranges(dtype, categories) }
 }
 
 fn is_batched(graph: &Graph) -> bool {
@@ -73,12 +91,19 @@ fn cost(graph: &Graph, rows: u32) -> Option<usize> {
     })
 }
 
-fn vector(graph: &Graph, api: u32, rows: u32, variant: usize) -> Result<GoldenVector, crate::graph::EvaluateError> {
+/// A vector of seeded inputs from `ranges`.
+fn vector(
+    graph: &Graph,
+    api: u32,
+    rows: u32,
+    variant: usize,
+    ranges: impl Fn(DType, usize) -> [(f64, f64); 4],
+) -> Result<GoldenVector, EvaluateError> {
     let (mut stored, mut values) = (Vec::new(), Vec::new());
     for (index, &id) in graph.inputs().iter().enumerate() {
         let spec = graph.spec(id);
         let categories = spec.table.map_or(0, |table| graph.tables()[table as usize].len());
-        let ranges = sample_ranges(spec.dtype, categories);
+        let ranges = ranges(spec.dtype, categories);
         let (low, high) = ranges[variant % ranges.len()];
         let seed = FIRST_SEED + (variant * graph.inputs().len() + index) as u64;
         let mut tensor = AlignedBytes::zeroed(bytes(&spec, rows).unwrap_or(0));

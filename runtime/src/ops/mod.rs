@@ -10,6 +10,7 @@ pub mod integer;
 mod kernel_set;
 mod linear;
 mod operands;
+mod width;
 mod window;
 
 pub use error::{OpError, Problem};
@@ -242,6 +243,32 @@ operators! {
     fourier::Fourier = 135;
     /// Discrete Fourier transforms of overlapping frames.
     short_fourier::ShortFourier = 136;
+    /// Takes an element for each index.
+    gather_elements::GatherElements = 140;
+    /// Takes parts by tuples of indices.
+    gather_nd::GatherNd = 141;
+    /// Writes an element for each index.
+    scatter_elements::ScatterElements = 142;
+    /// Writes parts by tuples of indices.
+    scatter_nd::ScatterNd = 143;
+    /// Writes the next steps of sequences into their caches.
+    cache_write::CacheWrite = 144;
+    /// The largest or smallest elements along an axis.
+    top_k::TopK = 145;
+    /// Indices as vectors of which one element is set.
+    one_hot::OneHot = 146;
+    /// Turns the beginnings of sequences round.
+    reverse_sequence::ReverseSequence = 147;
+    /// Running sums and products.
+    cumulate::Cumulate = 148;
+    /// Triangles of matrices.
+    triangle::Triangle = 149;
+    /// Determinants.
+    determinant::Determinant = 150;
+    /// Choice of boxes that do not overlap.
+    non_max_suppression::NonMaxSuppression = 151;
+    /// Counts of n-grams.
+    n_grams::NGramCounts = 152;
     /// Numbers to linearly quantized integers.
     linear_quantize::LinearQuantize = 160;
     /// Linearly quantized integers to numbers.

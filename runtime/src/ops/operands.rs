@@ -1,6 +1,7 @@
 //! How operators see their operands: while shapes are worked out, and while they run.
 
 use super::{OpError, Problem};
+use crate::kernels::reference::indices::Indices;
 use crate::tensor::{DType, Element, Shape, TensorSpec, View, ViewMut};
 
 /// An input while shapes are worked out.
@@ -45,6 +46,20 @@ impl dyn Inputs + '_ {
     pub fn typed(&self, index: usize, dtypes: &[DType], needs: &'static str) -> Result<TensorSpec, OpError> {
         let spec = self.required(index)?.spec;
         if dtypes.contains(&spec.dtype) { Ok(spec) } else { Err(OpError::input(index, Problem::DType, needs)) }
+    }
+
+    /// The type and shape of the input at `index`, whose elements must have whole bytes.
+    pub fn whole_bytes(&self, index: usize) -> Result<TensorSpec, OpError> {
+        let spec = self.required(index)?.spec;
+        if spec.dtype.bits() < 8 {
+            return Err(OpError::input(index, Problem::DType, "elements of whole bytes"));
+        }
+        Ok(spec)
+    }
+
+    /// The shape of the input at `index`, whose elements must be i32 or i64.
+    pub fn indices(&self, index: usize) -> Result<Shape, OpError> {
+        Ok(self.typed(index, &[DType::I32, DType::I64], "int32 or int64 indices")?.shape)
     }
 
     /// As [`Self::typed`], for a tensor whose shape is `dims` and does not depend on the batch (weights, biases, tables).
@@ -116,6 +131,14 @@ impl dyn Operands + '_ {
     /// The elements of the input at `index`.
     pub fn slice<T: Element>(&self, index: usize) -> Result<&[T], OpError> {
         view_input(index, &self.input(index)?)
+    }
+
+    /// The elements of the input at `index`, which are i32 or i64.
+    pub fn indices(&self, index: usize) -> Result<Indices<'_>, OpError> {
+        Ok(match self.input(index)?.spec.dtype {
+            DType::I64 => Indices::Wide(self.slice(index)?),
+            _ => Indices::Narrow(self.slice(index)?),
+        })
     }
 
     /// The elements of the input at `index`, if it is there.

@@ -62,6 +62,21 @@ impl Shape {
         Ok(Self { dims: stored, rank: dims.len() as u8, batch_axis: batch })
     }
 
+    /// A shape made of axes of other shapes, each with its dependence on the batch; at most one of them may have it.
+    pub fn of_axes<'a>(axes: impl Iterator<Item = (&'a Self, usize)>) -> Result<Self, ShapeError> {
+        let mut dims = [0usize; MAX_RANK];
+        let (mut rank, mut batch) = (0usize, None);
+        for (shape, axis) in axes {
+            let length = shape.factor(axis).ok_or(ShapeError::Axis(axis))?;
+            *dims.get_mut(rank).ok_or(ShapeError::Rank(rank.saturating_add(1)))? = length;
+            if shape.is_batch(axis) && batch.replace(rank).is_some() {
+                return Err(ShapeError::BatchAxis(rank));
+            }
+            rank = rank.saturating_add(1);
+        }
+        Self::new(dims.get(..rank).unwrap_or_default(), batch)
+    }
+
     /// The shape that an artifact stores: `rank` lengths and zeros after them, and a batch axis or 255. `None` for anything else.
     pub(crate) fn stored(dims: [u32; MAX_RANK], rank: u8, batch_axis: u8) -> Option<Self> {
         let unused = dims.get(rank.into()..)?;

@@ -32,6 +32,13 @@ impl Walk {
         walk
     }
 
+    /// A walk over a tensor of `dims` that gives positions in another tensor, `strides[axis]` further for each step along an axis.
+    pub fn strided(dims: &Dims, strides: [usize; MAX_RANK]) -> Self {
+        let mut walk = Self::new(dims, &[]);
+        walk.strides[0] = strides;
+        walk
+    }
+
     /// Calls `visit` with the inputs' offsets for each element of the output.
     pub fn for_each(&self, elements: usize, mut visit: impl FnMut([usize; MAX_OPERANDS])) {
         let mut index = [0usize; MAX_RANK];

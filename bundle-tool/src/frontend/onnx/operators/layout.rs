@@ -11,9 +11,6 @@ use super::indexing::{Part, take};
 use super::shape::shape_of_counts;
 use crate::graph::TensorId;
 
-/// The most copies that `Tile` makes along an axis.
-const MAX_REPEATS: i64 = 4096;
-
 pub(super) fn transpose(call: &mut Call<'_>) -> Lowered {
     let x = call.data(0)?;
     let rank = call.shape(x).rank();
@@ -80,17 +77,64 @@ pub(super) fn expand_to(call: &mut Call<'_>, x: TensorId, shape: ekiben_runtime:
 pub(super) fn tile(call: &mut Call<'_>) -> Lowered {
     let mut x = call.data(0)?;
     let repeats = call.integers(1)?;
-    if repeats.len() != call.shape(x).rank() {
+    let rank = call.shape(x).rank();
+    if repeats.len() != rank {
         return Err("it needs a number of copies for each axis".into());
     }
-    for (axis, &copies) in repeats.iter().enumerate() {
-        match copies {
-            1 => {}
-            2..=MAX_REPEATS => x = call.add(Concat { axis: axis as u8 }, &vec![x; copies as usize])?,
-            _ => return Err(Refusal(format!("{copies} copies of axis {axis}; 1 to {MAX_REPEATS} are supported"))),
-        }
+    for (axis, &copies) in repeats.iter().enumerate().filter(|&(_, &copies)| copies != 1) {
+        let copies = usize::try_from(copies).ok().filter(|&copies| copies > 0);
+        let copies = copies.ok_or_else(|| Refusal(format!("{} copies of axis {axis}", repeats[axis])))?;
+        x = repeat(call, x, axis, copies)?;
     }
     call.moved(vec![x])
+}
+
+/// Copies of a tensor one after the other along an axis.
+fn repeat(call: &mut Call<'_>, x: TensorId, axis: usize, copies: usize) -> Result<TensorId, Refusal> {
+    let shape = call.shape(x);
+    if shape.is_batch(axis) {
+        return Err("the batch cannot be repeated".into());
+    }
+    let part = |axes: std::ops::Range<usize>| {
+        let counts = axes.map(|axis| Count::of_axis(&shape, axis));
+        counts.into_iter().try_fold(Count::from(1), Count::multiply).ok_or("the input is too large")
+    };
+    let (outer, inner) = (part(0..axis)?, part(axis..shape.rank())?);
+    let parts = call.reshape(x, shape_of_counts(&[outer, 1.into(), inner])?)?;
+    let copied = expand_to(call, parts, shape_of_counts(&[outer, (copies as i64).into(), inner])?)?;
+    let length = shape.factors()[axis] as usize;
+    call.reshape(copied, shape.with_axis(axis, length.saturating_mul(copies), shape.is_batched())?)
+}
+
+/// Takes the middle of axes that are too long and surrounds those that are too short by zeros.
+pub(super) fn center_crop_pad(call: &mut Call<'_>) -> Lowered {
+    let x = call.tensor(0)?;
+    let shape = call.shape(x);
+    let target = call.counts(1)?.values;
+    let axes: Vec<usize> = match call.attributes.ints("axes")? {
+        Some(axes) => axes.iter().map(|&axis| call.axis(axis, shape.rank())).collect::<Result<_, _>>()?,
+        None => (0..shape.rank()).collect(),
+    };
+    if axes.len() != target.len() {
+        return Err(Refusal(format!("{} lengths for {} axes", target.len(), axes.len())));
+    }
+    let mut pads = vec![0i64; 2 * shape.rank()];
+    for (&axis, &target) in axes.iter().zip(&target) {
+        let length = Count::of_axis(&shape, axis);
+        if length == target {
+            continue;
+        }
+        let (Some(length), Some(target)) = (length.number(), target.number().filter(|&target| target > 0)) else {
+            return Err(Refusal(format!("axis {axis} of {shape} cannot get the length {target}")));
+        };
+        // What is left over is added or taken away behind.
+        let more = target.saturating_sub(length);
+        let before = if more < 0 { -(more / -2) } else { more / 2 };
+        pads[axis] = before;
+        pads[shape.rank() + axis] = more - before;
+    }
+    let x = cropped(call, x, &pads)?;
+    one(padded(call, x, &pads, PadMode::Constant, None)?)
 }
 
 pub(super) fn pad(call: &mut Call<'_>) -> Lowered {
@@ -122,20 +166,28 @@ pub(super) fn pad(call: &mut Call<'_>) -> Lowered {
         table[rank + axis] = pads[axes.len() + position];
     }
     let x = cropped(call, x, &table)?;
-    let table: Vec<i32> = table
-        .iter()
-        .map(|&count| i32::try_from(count.max(0)))
-        .collect::<Result<_, _>>()
-        .map_err(|_| "a pad is too large")?;
+    one(padded(call, x, &table, mode, value)?)
+}
+
+/// Adds what positive pads say: before and after each axis.
+fn padded(
+    call: &mut Call<'_>,
+    x: TensorId,
+    pads: &[i64],
+    mode: PadMode,
+    value: Option<TensorId>,
+) -> Result<TensorId, Refusal> {
+    let table = pads.iter().map(|&count| i32::try_from(count.max(0))).collect::<Result<Vec<i32>, _>>();
+    let table = table.map_err(|_| "a pad is too large")?;
     if table.iter().all(|&count| count == 0) {
-        return one(x);
+        return Ok(x);
     }
-    let table = call.constant(DType::I32, &[2, rank], &table)?;
+    let table = call.constant(DType::I32, &[2, pads.len() / 2], &table)?;
     let inputs = match value.filter(|_| mode == PadMode::Constant) {
         Some(value) => vec![x, table, value],
         None => vec![x, table],
     };
-    one(call.add(Pad { mode }, &inputs)?)
+    call.add(Pad { mode }, &inputs)
 }
 
 /// Takes away what negative pads say.

@@ -2,15 +2,20 @@
 
 mod attention;
 mod audio;
+mod boxes;
+mod choice;
 mod convolution;
 mod dense;
+mod einsum;
 mod elementwise;
 mod indexing;
+mod known;
 mod labels;
 mod layout;
 mod linear;
 mod logic;
 mod loss;
+mod n_grams;
 mod normalization;
 mod pool;
 mod post_transform;
@@ -18,6 +23,8 @@ mod quantization;
 mod recurrent;
 mod reduce;
 mod scale;
+mod scan;
+mod scatter;
 mod shape;
 mod sources;
 mod trees;
@@ -54,7 +61,14 @@ pub(super) fn find(node: &NodeProto) -> Result<Lower, Refusal> {
         "ai.onnx.preview" if node.op_type == "FlexAttention" => Some(attention::flexible as Lower),
         domain => return Err(Refusal(format!("operators of the domain {domain:?} are not supported"))),
     };
-    found.ok_or_else(|| Refusal("this operator is not supported".to_owned()))
+    found.ok_or_else(|| {
+        let of_sequences = ["Sequence", "Optional"].iter().any(|kind| node.op_type.contains(kind));
+        let reason = match of_sequences {
+            true => "sequences and optionals are not supported: only tensors are",
+            false => "this operator is not supported",
+        };
+        Refusal(reason.to_owned())
+    })
 }
 
 /// Operators that mean the same in the versions before [`OLDEST`] that have them.
@@ -116,6 +130,8 @@ fn default_domain(name: &str) -> Option<Lower> {
         "BatchNormalization" => normalization::batch,
         "BlackmanWindow" => audio::blackman,
         "CausalConvWithState" => attention::causal_conv,
+        "CenterCropPad" => layout::center_crop_pad,
+        "Compress" => choice::compress,
         "Concat" => layout::concat,
         "Constant" => sources::constant,
         "ConstantOfShape" => sources::constant_of_shape,
@@ -125,15 +141,23 @@ fn default_domain(name: &str) -> Option<Lower> {
         "DequantizeLinear" => quantization::dequantize_linear,
         "DepthToSpace" => layout::depth_to_space,
         "DynamicQuantizeLinear" => quantization::dynamic_quantize_linear,
+        "CumProd" => scan::cum_prod,
+        "CumSum" => scan::cum_sum,
+        "DepthToSpace" => layout::depth_to_space,
+        "Det" => scan::det,
+        "Einsum" => einsum::einsum,
         "Expand" => layout::expand,
         "Flatten" => shape::flatten,
         "Gather" => indexing::gather,
         "GRU" => recurrent::gru,
+        "GatherElements" => scatter::gather_elements,
+        "GatherND" => scatter::gather_nd,
         "Gemm" => dense::gemm,
         "GlobalAveragePool" => pool::global_average,
         "GlobalMaxPool" => pool::global_max,
         "HammingWindow" => audio::hamming,
         "HannWindow" => audio::hann,
+        "Hardmax" => choice::hardmax,
         "InstanceNormalization" => normalization::instance,
         "LSTM" => recurrent::lstm,
         "LayerNormalization" => normalization::layer,
@@ -145,6 +169,9 @@ fn default_domain(name: &str) -> Option<Lower> {
         "MaxPool" => pool::max,
         "MelWeightMatrix" => audio::mel_weights,
         "NegativeLogLikelihoodLoss" => loss::negative_log_likelihood,
+        "NonMaxSuppression" => boxes::non_max_suppression,
+        "NonZero" => choice::non_zero,
+        "OneHot" => choice::one_hot,
         "Pad" => layout::pad,
         "RNN" => recurrent::rnn,
         "RMSNormalization" => normalization::root_mean_square,
@@ -155,6 +182,9 @@ fn default_domain(name: &str) -> Option<Lower> {
         "Reshape" => shape::reshape,
         "RotaryEmbedding" => attention::rotary,
         "STFT" => audio::stft,
+        "ReverseSequence" => scan::reverse_sequence,
+        "Scatter" | "ScatterElements" => scatter::scatter_elements,
+        "ScatterND" => scatter::scatter_nd,
         "Shape" => shape::shape,
         "Size" => shape::size,
         "Slice" => indexing::slice,
@@ -164,8 +194,13 @@ fn default_domain(name: &str) -> Option<Lower> {
         "Split" => indexing::split,
         "Squeeze" => shape::squeeze,
         "SwiGLU" => elementwise::swish_gate,
+        "TensorScatter" => scatter::tensor_scatter,
+        "TfIdfVectorizer" => n_grams::tf_idf,
         "Tile" => layout::tile,
+        "TopK" => choice::top_k,
         "Transpose" => layout::transpose,
+        "Trilu" => scan::trilu,
+        "Unique" => choice::unique,
         "Unsqueeze" => shape::unsqueeze,
         _ => return reduce::find(name),
     })
