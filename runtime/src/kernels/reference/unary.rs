@@ -97,6 +97,10 @@ kinds! {
     Rsqrt = 32;
     /// alpha * tanh(beta * x).
     ScaledTanh = 110;
+    /// x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))).
+    GeluTanh = 130;
+    /// x * Sigmoid(alpha * x).
+    Swish = 131;
 }
 
 /// 1 / (1 + exp(-x)) without overflow: exp is taken of -|x|.
@@ -141,6 +145,12 @@ pub fn unary<F: Float>(kind: UnaryKind, alpha: F, beta: F, x: &[F], out: &mut [F
             let (half, root) = (F::from_f64(0.5), F::from_f64(core::f64::consts::FRAC_1_SQRT_2));
             map(x, out, |x| half * x * (one + (x * root).erf()))
         }
+        UnaryKind::GeluTanh => {
+            let (half, cubic) = (F::from_f64(0.5), F::from_f64(0.044715));
+            let root = F::from_f64(0.797_884_560_802_865_4);
+            map(x, out, |x| half * x * (one + (root * (x + cubic * (x * x * x))).tanh()))
+        }
+        UnaryKind::Swish => map(x, out, |x| x * sigmoid(alpha * x)),
         UnaryKind::Exp => map(x, out, F::exp),
         UnaryKind::Log => map(x, out, F::ln),
         UnaryKind::Sqrt => map(x, out, F::sqrt),

@@ -53,7 +53,8 @@ fn row(call: &mut Call<'_>, c: TensorId, width: usize) -> Result<Option<TensorId
     if is_row { call.reshape_to(c, &[width], None).map(Some) } else { Ok(None) }
 }
 
-fn scaled(call: &mut Call<'_>, x: TensorId, factor: f32) -> Result<TensorId, Refusal> {
+/// `factor * x`.
+pub(super) fn scaled(call: &mut Call<'_>, x: TensorId, factor: f32) -> Result<TensorId, Refusal> {
     if factor == 1.0 {
         return Ok(x);
     }

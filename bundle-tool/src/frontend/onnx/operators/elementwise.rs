@@ -49,6 +49,10 @@ pub(super) fn find(name: &str) -> Option<Lower> {
         "HardSwish" => {
             |call| function(call, Unary { kind: UnaryKind::HardSwish, alpha: f64::from(1.0f32 / 6.0), beta: 0.5 })
         }
+        "Swish" => |call| {
+            let alpha = call.attributes.float("alpha")?.unwrap_or(1.0);
+            function(call, swish(alpha))
+        },
         "ThresholdedRelu" => |call| with_parameters(call, UnaryKind::ThresholdedRelu, ("alpha", 1.0), None),
         "Celu" => celu,
         "Mish" => mish,
@@ -126,18 +130,7 @@ fn mish(call: &mut Call<'_>) -> Lowered {
 fn gelu(call: &mut Call<'_>) -> Lowered {
     match call.attributes.string("approximate")?.unwrap_or("none") {
         "none" => function(call, Unary::of(UnaryKind::Gelu)),
-        "tanh" => {
-            // x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))
-            let x = call.tensor(0)?;
-            let square = call.add(Unary::of(UnaryKind::Square), &[x])?;
-            let cubic = call.add(Unary { kind: UnaryKind::Affine, alpha: 0.044715, beta: 1.0 }, &[square])?;
-            let inner = call.add(Binary { kind: BinaryKind::Mul }, &[x, cubic])?;
-            let root = (2.0 / std::f64::consts::PI).sqrt();
-            let inner = call.add(Unary { kind: UnaryKind::Affine, alpha: root, beta: 0.0 }, &[inner])?;
-            let tanh = call.add(Unary::of(UnaryKind::Tanh), &[inner])?;
-            let share = call.add(Unary { kind: UnaryKind::Affine, alpha: 0.5, beta: 0.5 }, &[tanh])?;
-            one(call.add(Binary { kind: BinaryKind::Mul }, &[x, share])?)
-        }
+        "tanh" => function(call, Unary::of(UnaryKind::GeluTanh)),
         other => Err(Refusal(format!("attribute approximate is {other:?}"))),
     }
 }
@@ -296,16 +289,14 @@ pub(super) fn swish_gate(call: &mut Call<'_>) -> Lowered {
     if call.shape(a) != call.shape(b) {
         return Err("its inputs must have the same shape".into());
     }
-    let swish = swished(call, a, alpha)?;
+    let swish = call.add(swish(alpha), &[a])?;
     one(call.add(Binary { kind: BinaryKind::Mul }, &[swish, b])?)
 }
 
 /// `x * sigmoid(alpha * x)`.
-pub(super) fn swished(call: &mut Call<'_>, x: TensorId, alpha: f32) -> Result<TensorId, Refusal> {
-    if alpha == 1.0 {
-        return call.add(Unary::of(UnaryKind::Silu), &[x]);
+pub(super) fn swish(alpha: f32) -> Unary {
+    match alpha {
+        1.0 => Unary::of(UnaryKind::Silu),
+        _ => Unary { kind: UnaryKind::Swish, alpha: alpha.into(), beta: 0.0 },
     }
-    let scaled = call.add(Unary { kind: UnaryKind::Affine, alpha: alpha.into(), beta: 0.0 }, &[x])?;
-    let gate = call.add(Unary::of(UnaryKind::Sigmoid), &[scaled])?;
-    call.add(Binary { kind: BinaryKind::Mul }, &[x, gate])
 }

@@ -4,6 +4,8 @@ mod attention;
 mod audio;
 mod boxes;
 mod choice;
+mod contrib;
+mod contrib_attention;
 mod convolution;
 mod dense;
 mod einsum;
@@ -58,6 +60,12 @@ pub(super) fn find(node: &NodeProto) -> Result<Lower, Refusal> {
     let found = match node.domain.as_str() {
         "" | "ai.onnx" => default_domain(&node.op_type),
         "ai.onnx.ml" => ml_domain(&node.op_type),
+        "com.microsoft" => contrib::find(&node.op_type),
+        "com.microsoft.nchwc" | "com.ms.internal.nhwc" => {
+            return Err(Refusal(
+                "it is laid out for one machine: write the optimised model at the level ORT_ENABLE_EXTENDED".to_owned(),
+            ));
+        }
         "ai.onnx.preview" if node.op_type == "FlexAttention" => Some(attention::flexible as Lower),
         domain => return Err(Refusal(format!("operators of the domain {domain:?} are not supported"))),
     };
@@ -186,6 +194,7 @@ fn default_domain(name: &str) -> Option<Lower> {
         "Scatter" | "ScatterElements" => scatter::scatter_elements,
         "ScatterND" => scatter::scatter_nd,
         "Shape" => shape::shape,
+        "SimplifiedLayerNormalization" => normalization::root_mean_square,
         "Size" => shape::size,
         "Slice" => indexing::slice,
         "Softmax" => normalization::softmax,
