@@ -40,6 +40,25 @@ pub(super) fn leading_dims(dims: &Dims) -> Result<Dims, OpError> {
     Ok(Shape::fixed(dims.get(..dims.len().saturating_sub(2)).unwrap_or_default())?.resolve(1))
 }
 
+/// The rule of the products of inputs 0 and 1, of one of `dtypes`.
+pub(super) fn put_products(
+    inputs: &dyn Inputs,
+    outputs: &mut dyn Outputs,
+    dtypes: &[DType],
+    needs: &'static str,
+) -> Result<(), OpError> {
+    inputs.at_most(2)?;
+    let a = inputs.typed(0, dtypes, needs)?;
+    let b = inputs.typed(1, &[a.dtype], "the type of input 0")?;
+    let pairs = broadcast_shapes(&leading(&a.shape, 0)?, &leading(&b.shape, 1)?)?;
+    let last = |shape: &Shape, back: usize| shape.rank().checked_sub(back).and_then(|axis| shape.factor(axis));
+    if last(&a.shape, 1) != last(&b.shape, 2) {
+        return Err(OpError::input(1, Problem::Shape, "matrices as high as those of input 0 are wide"));
+    }
+    let (m, c) = (last(&a.shape, 2).unwrap_or(0), last(&b.shape, 1).unwrap_or(0));
+    outputs.put(0, TensorSpec::new(a.dtype, replaced(&pairs, pairs.rank(), &[m, c])?))
+}
+
 impl BatchMatMul {
     fn run_typed<F: Float>(operands: &dyn Operands) -> Result<(), OpError> {
         let (a, b) = (operands.input(0)?, operands.input(1)?);
@@ -66,16 +85,7 @@ impl Operator for BatchMatMul {
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
-        inputs.at_most(2)?;
-        let a = inputs.typed(0, &[DType::F32, DType::F64], "float32 or float64")?;
-        let b = inputs.typed(1, &[a.dtype], "the type of input 0")?;
-        let pairs = broadcast_shapes(&leading(&a.shape, 0)?, &leading(&b.shape, 1)?)?;
-        let last = |shape: &Shape, back: usize| shape.rank().checked_sub(back).and_then(|axis| shape.factor(axis));
-        if last(&a.shape, 1) != last(&b.shape, 2) {
-            return Err(OpError::input(1, Problem::Shape, "matrices as high as those of input 0 are wide"));
-        }
-        let (m, c) = (last(&a.shape, 2).unwrap_or(0), last(&b.shape, 1).unwrap_or(0));
-        outputs.put(0, TensorSpec::new(a.dtype, replaced(&pairs, pairs.rank(), &[m, c])?))
+        put_products(inputs, outputs, &[DType::F32, DType::F64], "float32 or float64")
     }
 
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {

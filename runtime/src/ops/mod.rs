@@ -283,6 +283,14 @@ operators! {
     integer_mat_mul::IntegerMatMul = 165;
     /// A function of one byte, as a table.
     byte_map::ByteMap = 166;
+    /// Interpolates images between pixels, as TFLite does.
+    resize_bilinear::ResizeBilinear = 214;
+    /// Convolves images with filters the other way round, f32.
+    transpose_conv2d::TransposeConv2d = 215;
+    /// Convolves int8 images with int8 filters the other way round.
+    quantized_transpose_conv2d::QuantizedTransposeConv2d = 216;
+    /// Products of pairs of int8 matrices.
+    quantized_batch_mat_mul::QuantizedBatchMatMul = 217;
     /// Compares two int8 tensors of different scales.
     quantized_compare::QuantizedCompare = 219;
 }

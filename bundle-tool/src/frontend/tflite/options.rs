@@ -30,6 +30,10 @@ pub(super) enum Options {
     Gather { axis: i32, batch_dims: i32 },
     /// SPACE_TO_DEPTH, DEPTH_TO_SPACE.
     Block(i32),
+    /// RESIZE_BILINEAR, RESIZE_NEAREST_NEIGHBOR.
+    Resize { align_corners: bool, half_pixel_centers: bool },
+    /// BATCH_MATMUL: whether each side is transposed.
+    Adjoint([bool; 2]),
     /// MIRROR_PAD: whether the first and the last element are repeated.
     Symmetric(bool),
 }
@@ -152,7 +156,7 @@ impl Options {
                 let activation = Activation::read(stated.fused_activation_function());
                 Self::Conv { steps: Steps::new(stated.padding(), strides, dilations)?, activation }
             }
-            BuiltinOperator::AVERAGE_POOL_2D | BuiltinOperator::MAX_POOL_2D => {
+            BuiltinOperator::AVERAGE_POOL_2D | BuiltinOperator::MAX_POOL_2D | BuiltinOperator::L2_POOL_2D => {
                 let stated = operator.builtin_options_as_pool_2_doptions().ok_or_else(needed)?;
                 let kernel = [stated.filter_height(), stated.filter_width()];
                 let [Ok(height @ 1..), Ok(width @ 1..)] = kernel.map(u32::try_from) else {
@@ -161,6 +165,22 @@ impl Options {
                 let steps = Steps::new(stated.padding(), [stated.stride_h(), stated.stride_w()], [1, 1])?;
                 let activation = Activation::read(stated.fused_activation_function());
                 Self::Pool { steps, kernel: [height, width], activation }
+            }
+            BuiltinOperator::TRANSPOSE_CONV => {
+                let stated = operator.builtin_options_as_transpose_conv_options().ok_or_else(needed)?;
+                let strides = [stated.stride_h(), stated.stride_w()];
+                let activation = Activation::read(stated.fused_activation_function());
+                Self::Conv { steps: Steps::new(stated.padding(), strides, [1, 1])?, activation }
+            }
+            BuiltinOperator::RESIZE_BILINEAR => {
+                let stated = operator.builtin_options_as_resize_bilinear_options().ok_or_else(needed)?;
+                let (align_corners, half_pixel_centers) = (stated.align_corners(), stated.half_pixel_centers());
+                Self::Resize { align_corners, half_pixel_centers }
+            }
+            BuiltinOperator::RESIZE_NEAREST_NEIGHBOR => {
+                let stated = operator.builtin_options_as_resize_nearest_neighbor_options().ok_or_else(needed)?;
+                let (align_corners, half_pixel_centers) = (stated.align_corners(), stated.half_pixel_centers());
+                Self::Resize { align_corners, half_pixel_centers }
             }
             BuiltinOperator::FULLY_CONNECTED => {
                 let stated = operator.builtin_options_as_fully_connected_options().ok_or_else(needed)?;
@@ -221,6 +241,13 @@ impl Options {
             BuiltinOperator::DEPTH_TO_SPACE => Self::Block(
                 operator.builtin_options_as_depth_to_space_options().map_or(0, |stated| stated.block_size()),
             ),
+            BuiltinOperator::BATCH_MATMUL => {
+                let stated = operator.builtin_options_as_batch_mat_mul_options();
+                Self::Adjoint(stated.map_or([false; 2], |stated| [stated.adj_x(), stated.adj_y()]))
+            }
+            BuiltinOperator::L2_NORMALIZATION => Self::Activation(activation(
+                operator.builtin_options_as_l2_norm_options().map(|stated| stated.fused_activation_function()),
+            )),
             BuiltinOperator::MIRROR_PAD => {
                 let mode = operator.builtin_options_as_mirror_pad_options().map(|stated| stated.mode());
                 Self::Symmetric(mode == Some(tflite::MirrorPadMode::SYMMETRIC))

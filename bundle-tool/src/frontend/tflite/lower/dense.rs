@@ -134,7 +134,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// The lengths of a tensor of four axes.
-    fn four_axes(&self, id: TensorId, input: usize) -> Result<[usize; 4], Stop> {
+    pub(super) fn four_axes(&self, id: TensorId, input: usize) -> Result<[usize; 4], Stop> {
         let lengths: Result<[u32; 4], _> = self.graph.shape(id).factors().try_into();
         Ok(lengths.map_err(|_| format!("input {input} does not have four axes"))?.map(|length| length as usize))
     }
@@ -155,7 +155,11 @@ impl<'a> Lowering<'a> {
     }
 
     /// The scales of int8 weights, for each of the `channels` along `axis` or one for all. Their zero points must be 0.
-    fn weight_scales(&self, operator: &Operator, (axis, channels): (usize, usize)) -> Result<&'a [f32], Stop> {
+    pub(super) fn weight_scales(
+        &self,
+        operator: &Operator,
+        (axis, channels): (usize, usize),
+    ) -> Result<&'a [f32], Stop> {
         let weights = self.stated(operator, 1)?;
         let place = weights.place();
         let quantized = weights.quantization.as_ref();
@@ -238,7 +242,7 @@ enum Product {
     Single,
 }
 
-fn conv_options(operator: &Operator) -> Result<(Steps, Activation), Stop> {
+pub(super) fn conv_options(operator: &Operator) -> Result<(Steps, Activation), Stop> {
     match operator.options {
         Options::Conv { steps, activation } => Ok((steps, activation)),
         _ => Err("the options are missing".into()),

@@ -6,7 +6,9 @@ mod dense;
 mod elementwise;
 mod images;
 mod layout;
+mod norms;
 mod parts;
+mod resample;
 
 use std::collections::HashMap;
 
@@ -165,6 +167,15 @@ impl<'a> Lowering<'a> {
             BuiltinOperator::EXPAND_DIMS => self.expand_dims(operator),
             BuiltinOperator::TRANSPOSE => self.transpose(operator),
             BuiltinOperator::CONCATENATION => self.concatenation(operator),
+            BuiltinOperator::RESIZE_BILINEAR => self.resize_bilinear(operator),
+            BuiltinOperator::RESIZE_NEAREST_NEIGHBOR => self.resize_nearest(operator),
+            BuiltinOperator::TRANSPOSE_CONV => self.transpose_conv(operator),
+            BuiltinOperator::BATCH_MATMUL => self.batch_mat_mul(operator),
+            BuiltinOperator::L2_NORMALIZATION => self.l2_normalization(operator),
+            BuiltinOperator::L2_POOL_2D => self.l2_pool2d(operator),
+            BuiltinOperator::LOG_SOFTMAX => self.log_softmax(operator),
+            BuiltinOperator::FLOOR_DIV => self.floor_div(operator),
+            BuiltinOperator::FLOOR_MOD => self.floor_mod(operator),
             BuiltinOperator::SLICE => self.slice(operator),
             BuiltinOperator::GATHER => self.gather(operator),
             BuiltinOperator::GATHER_ND => self.gather_nd(operator),

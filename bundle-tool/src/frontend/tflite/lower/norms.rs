@@ -1,0 +1,113 @@
+//! BATCH_MATMUL, norms over the last axis, and quotients rounded down.
+
+use ekiben_runtime::DType;
+use ekiben_runtime::ops::batch_mat_mul::BatchMatMul;
+use ekiben_runtime::ops::binary::{Binary, BinaryKind};
+use ekiben_runtime::ops::pool2d::{Pool2d, PoolKind};
+use ekiben_runtime::ops::quantized_batch_mat_mul::QuantizedBatchMatMul;
+use ekiben_runtime::ops::reduce::{Reduce, ReduceKind};
+use ekiben_runtime::ops::softmax::Softmax;
+use ekiben_runtime::ops::transpose::{Permutation, Transpose};
+use ekiben_runtime::ops::unary::{Unary, UnaryKind};
+
+use super::super::file::Operator;
+use super::super::options::{Activation, Options};
+use super::{Lowering, Stop, TensorId, Value, factor};
+
+/// What a norm is at least (TFLite's `L2Normalization`).
+const LEAST_NORM: f32 = 1e-6;
+
+impl<'a> Lowering<'a> {
+    pub(super) fn batch_mat_mul(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
+        let Options::Adjoint(adjoint) = operator.options else { return Err("the options are missing".into()) };
+        let mut sides = [self.tensor(operator, 0)?, self.tensor(operator, 1)?];
+        for (side, adjoint) in sides.iter_mut().zip(adjoint) {
+            let rank = self.graph.shape(*side).rank();
+            if !adjoint || rank < 2 {
+                continue;
+            }
+            let mut axes: Vec<usize> = (0..rank).collect();
+            axes.swap(rank - 2, rank - 1);
+            let perm = Permutation::new(&axes).ok_or("too many axes")?;
+            *side = self.add(operator, Transpose { perm }, &[Some(*side)])?;
+        }
+        let result = match sides.map(|side| self.graph.spec(side).dtype) {
+            [DType::F32, DType::F32] => self.add(operator, BatchMatMul, &sides.map(Some))?,
+            [DType::I8, DType::I8] => {
+                let [a, b] = [self.input_quantization(operator, 0)?, self.input_quantization(operator, 1)?];
+                let output = self.output_quantization(operator)?;
+                // LiteRT multiplies the scales in float32.
+                let factor = factor(f64::from(a.0 * b.0) / f64::from(output.scale))?;
+                let op = QuantizedBatchMatMul { zeros: [a.1, b.1], factor, target: Activation::None.target(output)? };
+                self.add(operator, op, &sides.map(Some))?
+            }
+            [a, b] => return Err(format!("{a} times {b} is not translated").into()),
+        };
+        Ok(Value::Tensor(result))
+    }
+
+    fn float(&mut self, operator: &'a Operator) -> Result<TensorId, Stop> {
+        let input = self.tensor(operator, 0)?;
+        match self.graph.spec(input).dtype {
+            DType::F32 => Ok(input),
+            dtype => Err(format!("{dtype} is not translated").into()),
+        }
+    }
+
+    fn unary_of(&mut self, operator: &'a Operator, kind: UnaryKind, input: TensorId) -> Result<TensorId, Stop> {
+        self.add(operator, Unary::of(kind), &[Some(input)])
+    }
+
+    pub(super) fn l2_normalization(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
+        if !matches!(operator.options, Options::Activation(Activation::None)) {
+            return Err("a fused activation is not translated".into());
+        }
+        let input = self.float(operator)?;
+        let last = self.graph.shape(input).rank().checked_sub(1).ok_or("the input has no axis")?;
+        let squares = self.unary_of(operator, UnaryKind::Square, input)?;
+        let sum = Reduce { kind: ReduceKind::Sum, axes: 1 << last, keep: true };
+        let sum = self.add(operator, sum, &[Some(squares)])?;
+        let norm = self.unary_of(operator, UnaryKind::Sqrt, sum)?;
+        let least = self.list(operator, DType::F32, &[], &[LEAST_NORM])?;
+        let norm = self.add(operator, Binary { kind: BinaryKind::Max }, &[Some(norm), Some(least)])?;
+        Ok(Value::Tensor(self.add(operator, Binary { kind: BinaryKind::Div }, &[Some(input), Some(norm)])?))
+    }
+
+    /// The root of the mean of squares in each window.
+    pub(super) fn l2_pool2d(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
+        let Options::Pool { steps, kernel, activation } = operator.options else {
+            return Err("the options are missing".into());
+        };
+        let input = self.float(operator)?;
+        let window = self.window(steps, input, kernel.map(|taps| taps as usize))?;
+        let squares = self.unary_of(operator, UnaryKind::Square, input)?;
+        let pool = Pool2d { kind: PoolKind::Average, kernel, window };
+        let means = self.add(operator, pool, &[Some(squares)])?;
+        let roots = self.unary_of(operator, UnaryKind::Sqrt, means)?;
+        Ok(Value::Tensor(self.clamp(operator, activation.clamp()?, roots)?))
+    }
+
+    pub(super) fn log_softmax(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
+        let input = self.float(operator)?;
+        let axis = self.graph.shape(input).rank().checked_sub(1).ok_or("the input has no axis")? as u8;
+        Ok(Value::Tensor(self.add(operator, Softmax { axis, log: true }, &[Some(input)])?))
+    }
+
+    pub(super) fn floor_mod(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
+        let inputs = [self.tensor(operator, 0)?, self.tensor(operator, 1)?].map(Some);
+        Ok(Value::Tensor(self.add(operator, Binary { kind: BinaryKind::Mod }, &inputs)?))
+    }
+
+    /// Floats: the quotient rounded down. Integers: what the remainder leaves is divided.
+    pub(super) fn floor_div(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
+        let [a, b] = [self.tensor(operator, 0)?, self.tensor(operator, 1)?];
+        let binary = |kind| Binary { kind };
+        if self.graph.spec(a).dtype == DType::F32 {
+            let quotient = self.add(operator, binary(BinaryKind::Div), &[Some(a), Some(b)])?;
+            return self.unary_of(operator, UnaryKind::Floor, quotient).map(Value::Tensor);
+        }
+        let rest = self.add(operator, binary(BinaryKind::Mod), &[Some(a), Some(b)])?;
+        let whole = self.add(operator, binary(BinaryKind::Sub), &[Some(a), Some(rest)])?;
+        Ok(Value::Tensor(self.add(operator, binary(BinaryKind::Div), &[Some(whole), Some(b)])?))
+    }
+}
