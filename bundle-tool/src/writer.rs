@@ -45,7 +45,8 @@ impl Writer {
         let graph = api.graph;
         let mut records: HashMap<TensorId, u32> = HashMap::new();
         let in_tables = table_constants(graph);
-        let used = graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten().chain(&node.outputs));
+        let nodes = api.plan.steps.iter().map(|step| &graph.nodes()[step.node]);
+        let used = nodes.flat_map(|node| node.inputs.iter().flatten().chain(&node.outputs));
         for &id in graph.inputs().iter().chain(graph.outputs()).chain(used) {
             if let Entry::Vacant(entry) = records.entry(id) {
                 let record = self.tensor_record(graph, api.plan, id, in_tables.contains(&id));
@@ -55,12 +56,14 @@ impl Writer {
         }
         let name = self.parts.strings.string(api.name);
         let mut steps = Vec::new();
-        for (position, node) in graph.nodes().iter().enumerate() {
+        for step in &api.plan.steps {
+            let node = &graph.nodes()[step.node];
             steps.push(StepParts {
                 op: node.op,
                 inputs: node.inputs.iter().map(|input| input.map(|id| records[&id])).collect(),
                 outputs: node.outputs.iter().map(|id| records[id]).collect(),
-                scratch: self.scratch_record(api.plan, position),
+                scratch: self.scratch_record(api.plan, step.node),
+                in_place: step.in_place,
             });
         }
         let boundary = graph.inputs().iter().chain(graph.outputs());

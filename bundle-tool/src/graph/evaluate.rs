@@ -178,6 +178,15 @@ impl Operands for NodeOperands<'_> {
         Ok(Some(View { spec: tensor.spec, dims: tensor.spec.shape.resolve(self.rows), bytes }))
     }
 
+    fn is_in_place(&self, _input: usize, _output: usize) -> bool {
+        false
+    }
+
+    fn dtype(&self, index: usize) -> Option<DType> {
+        let id = self.node.inputs.get(index).copied().flatten()?;
+        Some(self.graph.spec(id).dtype)
+    }
+
     fn output(&self, index: usize) -> Result<ViewMut<'_>, OpError> {
         let missing = OpError::output(index, Problem::Missing, "an output here");
         let id = self.node.outputs.get(index).ok_or(missing)?;

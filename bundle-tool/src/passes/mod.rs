@@ -2,6 +2,7 @@
 
 mod cancel_transposes;
 mod fold_constants;
+mod fuse_residual_add;
 mod remove_dead_nodes;
 mod rewrite;
 #[cfg(test)]
@@ -9,6 +10,7 @@ mod tests;
 
 pub use cancel_transposes::cancel_transposes;
 pub use fold_constants::fold_constants;
+pub use fuse_residual_add::fuse_residual_add;
 pub use remove_dead_nodes::remove_dead_nodes;
 
 use crate::graph::{ConstantError, EvaluateError, Graph, GraphError};
@@ -34,5 +36,6 @@ pub enum PassError {
 pub fn optimise(graph: &Graph) -> Result<Graph, PassError> {
     let graph = fold_constants(graph)?;
     let graph = cancel_transposes(&graph)?;
-    remove_dead_nodes(&graph)
+    let graph = remove_dead_nodes(&graph)?;
+    fuse_residual_add(&graph)
 }

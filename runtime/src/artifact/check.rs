@@ -4,7 +4,7 @@ use super::header::SectionKind;
 use super::plans::{ApiRecord, Plans, StepRecord};
 use super::tensors::{Place, TensorRecord, Tensors};
 use super::{Artifact, Extent, LoadError, MEMORY_ALIGNMENT, golden};
-use crate::ops::{Inputs, OpError, OperandSpec, Outputs, Problem};
+use crate::ops::{InPlace, Inputs, OpError, OperandSpec, Outputs, Problem};
 use crate::tensor::{DType, TensorSpec};
 
 /// Checks everything that is used as an index, an offset, a length or a loop bound.
@@ -153,6 +153,7 @@ fn check_api(artifact: &Artifact<'_>, plans: &Plans<'_>, api: &ApiRecord) -> Res
 }
 
 /// The bytes of the arena that a tensor takes, for every batch size.
+#[derive(PartialEq)]
 struct Span {
     start: Extent,
     end: Extent,
@@ -191,27 +192,34 @@ fn check_step(
         name: crate::ops::Op::name_of(record.tag),
     })?;
     let attributes = plans.attributes(record).ok_or(error("the attributes are not there"))?;
-    check_memory(plans, &artifact.tensors(), api, record, step)?;
     let operands = StepSpecs { artifact, plans, record };
     let mut outputs = DeclaredOutputs { specs: &operands, stated: 0 };
     let operator = |error| LoadError::Operator { step, operator: entry.name, error };
-    let scratch = (entry.check)(attributes, &operands, &mut outputs).map_err(operator)?;
+    let memory = (entry.check)(attributes, &operands, &mut outputs).map_err(operator)?;
     if outputs.stated != record.outputs.into() {
         return Err(operator(OpError::output(outputs.stated, Problem::Extra, "no output here")));
     }
-    check_scratch(&operands, scratch.into()).ok_or(LoadError::Memory { step, operand: record.operands() })
+    check_memory(plans, &artifact.tensors(), api, record, step, memory.in_place)?;
+    check_scratch(&operands, memory.scratch.into()).ok_or(LoadError::Memory { step, operand: record.operands() })
 }
 
-/// Every output and the scratch lie in the arena, apart from each other and from the inputs, for every batch size.
+/// Every output and the scratch lie in the arena, apart from each other and from the inputs, for every batch size. In a step marked
+/// so, one input at least has exactly the place of an output, as `allowed`; no other input overlaps that output.
 fn check_memory(
     plans: &Plans<'_>,
     tensors: &Tensors<'_>,
     api: &ApiRecord,
     record: &StepRecord,
     step: usize,
+    allowed: InPlace,
 ) -> Result<(), LoadError> {
     let first = record.first_operand as usize;
     let inputs = usize::from(record.inputs);
+    let mut in_place = false;
+    let is_allowed = |input: usize, output: usize| {
+        let pair = |&(i, o): &(u8, u8)| (usize::from(i), usize::from(o)) == (input, output);
+        record.in_place && allowed.iter().any(pair)
+    };
     let at = |operand: usize| -> Result<Option<TensorRecord>, LoadError> {
         let missing =
             LoadError::Record { kind: SectionKind::Plans, index: step, problem: "the operands are not there" };
@@ -233,15 +241,19 @@ fn check_memory(
             continue;
         }
         let span = span.ok_or(memory)?;
+        let mut holds_input = false;
         for other in 0..operand {
-            if let Some(other) = at(other)?.as_ref().and_then(self::span)
-                && !span.is_disjoint(&other)
-            {
+            let Some(place) = at(other)?.as_ref().and_then(self::span) else { continue };
+            if span.is_disjoint(&place) {
+                continue;
+            }
+            if holds_input || other >= inputs || span != place || !is_allowed(other, operand - inputs) {
                 return Err(memory);
             }
+            (holds_input, in_place) = (true, true);
         }
     }
-    Ok(())
+    if in_place == record.in_place { Ok(()) } else { Err(LoadError::Memory { step, operand: 0 }) }
 }
 
 fn check_scratch(operands: &StepSpecs<'_>, needed: Extent) -> Option<()> {

@@ -111,6 +111,8 @@ pub struct StepParts {
     pub outputs: Vec<u32>,
     /// Scratch tensor of type u8, where the operator needs one.
     pub scratch: Option<u32>,
+    /// True when inputs have the places of outputs.
+    pub in_place: bool,
 }
 
 /// One API in the making.
@@ -288,6 +290,7 @@ fn emit_plans(apis: &[ApiParts]) -> Result<Vec<u8>, EmitError> {
                 inputs: count(step.inputs.len(), "inputs of a step")?,
                 outputs: count(step.outputs.len(), "outputs of a step")?,
                 scratch: step.scratch.is_some(),
+                in_place: step.in_place,
                 attribute_bytes: count(length, "attribute bytes")?,
                 first_operand: count(operands.len(), "operands")?,
                 first_attribute,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | counts | u32 APIs, u32 steps, u32 operands, u32 attribute bytes |
 //! | APIs | 48 each: u32 name (string), u32 first step, u32 steps, u32 first operand, u16 inputs, u16 outputs, u32 fixed rows (0: any), u64 arena fixed bytes, u64 arena bytes per row, u64 zero |
-//! | steps | 16 each: u16 operator tag, u8 inputs, u8 outputs, u8 scratch (0 or 1), u8 zero, u16 attribute bytes, u32 first operand, u32 first attribute byte |
+//! | steps | 16 each: u16 operator tag, u8 inputs, u8 outputs, u8 scratch (0 or 1), u8 in place (0 or 1), u16 attribute bytes, u32 first operand, u32 first attribute byte |
 //! | operands | u32 each: tensor index, `u32::MAX` for an absent optional input |
 //! | attributes | as each operator's file says |
 //!
@@ -86,6 +86,8 @@ pub struct StepRecord {
     pub outputs: u8,
     /// True when a scratch tensor follows the outputs.
     pub scratch: bool,
+    /// True when inputs have the places of outputs, as the operator allows: see [`crate::ops::Operator::in_place`].
+    pub in_place: bool,
     /// Bytes of attributes.
     pub attribute_bytes: u16,
     /// First operand.
@@ -99,15 +101,12 @@ impl StepRecord {
     pub fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         let tag = reader.u16()?;
         let (inputs, outputs) = (reader.u8()?, reader.u8()?);
-        let scratch = reader.bool("scratch")?;
-        if reader.u8()? != 0 {
-            return Err(reader.invalid("reserved field"));
-        }
         Ok(Self {
             tag,
             inputs,
             outputs,
-            scratch,
+            scratch: reader.bool("scratch")?,
+            in_place: reader.bool("in place")?,
             attribute_bytes: reader.u16()?,
             first_operand: reader.u32()?,
             first_attribute: reader.u32()?,
@@ -120,7 +119,7 @@ impl StepRecord {
         writer.u8(self.inputs)?;
         writer.u8(self.outputs)?;
         writer.bool(self.scratch)?;
-        writer.u8(0)?;
+        writer.bool(self.in_place)?;
         writer.u16(self.attribute_bytes)?;
         writer.u32(self.first_operand)?;
         writer.u32(self.first_attribute)

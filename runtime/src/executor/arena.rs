@@ -10,7 +10,7 @@ use crate::artifact::MEMORY_ALIGNMENT;
 use crate::artifact::plans::StepRecord;
 use crate::artifact::tensors::TensorRecord;
 use crate::ops::{OpError, Operands, Problem};
-use crate::tensor::{View, ViewMut};
+use crate::tensor::{DType, View, ViewMut};
 
 /// An exclusive borrow of the caller's memory.
 #[derive(Debug)]
@@ -86,6 +86,11 @@ impl<'e, 'm, 'b> StepOperands<'e, 'm, 'b> {
         Self { executor, step, taken: Default::default() }
     }
 
+    /// Start and length in the arena of the operand at `position`; `None` for constants and empty tensors.
+    fn place(&self, position: usize) -> Option<(usize, usize)> {
+        self.executor.place(&self.record(position)?).filter(|&(_, length)| length > 0)
+    }
+
     fn record(&self, position: usize) -> Option<TensorRecord> {
         let index = (self.step.first_operand as usize).checked_add(position)?;
         let tensor = self.executor.plans.operand(index)??;
@@ -109,9 +114,10 @@ impl<'e, 'm, 'b> StepOperands<'e, 'm, 'b> {
         if !self.take(index) {
             return Err(missing);
         }
-        // SAFETY: the loader has proved that a step's outputs and scratch overlap neither each other nor its inputs for any
-        // batch of one row or more, `take` hands each out once for each `StepOperands`, and `new` took the
-        // executor exclusively, so that only these operands reach the arena while the views live.
+        // SAFETY: the loader has proved that for any batch of one row or more a step's outputs and scratch do not overlap each
+        // other, and overlap no input but those that have exactly an output's place in a step marked so, which
+        // `optional` hands to nobody. `take` hands each writable operand out once for each `StepOperands`, and `new` took
+        // the executor exclusively, so that only these operands reach the arena while the views live.
         let bytes = unsafe { self.executor.arena.slice_shared_mut(start, length) }.ok_or(missing)?;
         Ok(ViewMut { spec: record.spec, dims: record.spec.shape.resolve(self.executor.rows), bytes })
     }
@@ -130,9 +136,25 @@ impl Operands for StepOperands<'_, '_, '_> {
         if index >= self.inputs() {
             return Ok(None);
         }
+        if self.step.in_place && (0..self.outputs()).any(|output| self.is_in_place(index, output)) {
+            return Err(OpError::input(index, Problem::InPlace, "a place of its own"));
+        }
         let Some(record) = self.record(index) else { return Ok(None) };
         let view = self.executor.view(&record);
         view.map(Some).ok_or(OpError::input(index, Problem::Missing, "a place in memory"))
+    }
+
+    fn is_in_place(&self, input: usize, output: usize) -> bool {
+        if !self.step.in_place || input >= self.inputs() || output >= self.outputs() {
+            return false;
+        }
+        let place = self.place(input);
+        place.is_some() && place == self.place(self.inputs() + output)
+    }
+
+    fn dtype(&self, index: usize) -> Option<DType> {
+        let record = (index < self.inputs()).then(|| self.record(index)).flatten()?;
+        Some(record.spec.dtype)
     }
 
     fn output(&self, index: usize) -> Result<ViewMut<'_>, OpError> {

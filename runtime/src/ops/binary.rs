@@ -7,17 +7,27 @@
 
 use heapless::Vec;
 
-use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Problem, expand};
 use crate::bytes::{BytesError, Reader, Writer};
-pub use crate::kernels::reference::binary::BinaryKind;
+pub use crate::kernels::reference::binary::{BinaryKind, Number};
 use crate::kernels::reference::{binary, broadcast};
-use crate::tensor::{DType, MAX_RANK, Shape, TensorSpec};
+use crate::tensor::{DType, MAX_RANK, Shape, TensorSpec, ViewMut, Element};
 
 /// Combines two tensors element by element.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Binary {
     /// The combination.
     pub kind: BinaryKind,
+}
+
+impl Binary {
+    fn run_typed<T: Element + Number>(&self, operands: &dyn Operands) -> Result<(), OpError> {
+        let (held, mut output) = hold_one(operands)?;
+        let other = operands.input(1 - held)?;
+        let walk = broadcast::Walk::new(&output.dims, &[&other.dims]);
+        binary::binary::<T>(self.kind, held == 1, operands.slice(1 - held)?, output.elements(0)?, &walk);
+        Ok(())
+    }
 }
 
 /// The shape that two shapes broadcast to (numpy's rule, with the batch as one more length).
@@ -48,6 +58,20 @@ pub fn broadcast_shapes(a: &Shape, b: &Shape) -> Result<Shape, OpError> {
         .map_err(|error| OpError::output(0, Problem::Unrepresentable(error), "a storable shape"))
 }
 
+/// The output of a broadcasting operator, which holds one of inputs 0 and 1 to begin with, in place or copied, and which of them.
+pub(super) fn hold_one(operands: &dyn Operands) -> Result<(usize, ViewMut<'_>), OpError> {
+    if operands.is_in_place(1, 0) {
+        return Ok((1, operands.overwrite(1, 0)?));
+    }
+    if operands.is_in_place(0, 0) {
+        return Ok((0, operands.overwrite(0, 0)?));
+    }
+    let mut output = operands.output(0)?;
+    let held = usize::from(operands.input(1)?.bytes.len() == output.bytes.len());
+    expand::fill(&operands.input(held)?, &mut output);
+    Ok((held, output))
+}
+
 impl Operator for Binary {
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self { kind: BinaryKind::from_code(reader.u8()?).ok_or(reader.invalid("kind"))? })
@@ -64,22 +88,16 @@ impl Operator for Binary {
         outputs.put(0, TensorSpec::new(a.dtype, broadcast_shapes(&a.shape, &b.shape)?))
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(0, 0), (1, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let (a, b) = (operands.input(0)?, operands.input(1)?);
-        let mut output = operands.output(0)?;
-        let walk = broadcast::Walk::new(&output.dims, &[&a.dims, &b.dims]);
-        match a.spec.dtype {
-            DType::F32 => {
-                binary::binary::<f32>(self.kind, operands.slice(0)?, operands.slice(1)?, output.elements(0)?, &walk)
-            }
-            DType::F64 => {
-                binary::binary::<f64>(self.kind, operands.slice(0)?, operands.slice(1)?, output.elements(0)?, &walk)
-            }
-            DType::I32 => {
-                binary::binary::<i32>(self.kind, operands.slice(0)?, operands.slice(1)?, output.elements(0)?, &walk)
-            }
-            _ => binary::binary::<i64>(self.kind, operands.slice(0)?, operands.slice(1)?, output.elements(0)?, &walk),
+        match operands.dtype(0) {
+            Some(DType::F32) => self.run_typed::<f32>(operands),
+            Some(DType::F64) => self.run_typed::<f64>(operands),
+            Some(DType::I32) => self.run_typed::<i32>(operands),
+            _ => self.run_typed::<i64>(operands),
         }
-        Ok(())
     }
 }

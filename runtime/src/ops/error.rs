@@ -25,6 +25,8 @@ pub enum Problem {
     Extra,
     /// The declared type or shape is not what the operator makes.
     Declared,
+    /// It has the place of an output, so that it cannot be read by itself.
+    InPlace,
     /// A view of the bytes failed.
     View(ViewError),
     /// The shape cannot be stored.
@@ -106,6 +108,7 @@ impl core::fmt::Display for Problem {
             Self::Value => f.write_str("holds a value outside its range"),
             Self::Extra => f.write_str("is one too many"),
             Self::Declared => f.write_str("is declared with another type or shape"),
+            Self::InPlace => f.write_str("has the place of an output"),
             Self::View(error) => write!(f, "cannot be viewed: {error}"),
             Self::Unrepresentable(error) => write!(f, "has a shape that cannot be stored: {error}"),
         }

@@ -6,7 +6,7 @@ use super::binary::broadcast_shapes;
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::strided::{Strides, strided_copy};
-use crate::tensor::{MAX_RANK, TensorSpec};
+use crate::tensor::{MAX_RANK, TensorSpec, View, ViewMut};
 
 /// Repeats the input.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,8 +35,13 @@ impl Operator for Expand {
     }
 
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let input = operands.input(0)?;
-        let output = operands.output(0)?;
+        fill(&operands.input(0)?, &mut operands.output(0)?);
+        Ok(())
+    }
+}
+
+/// Fills `output` with the elements of `input`, whose axes line up from the right; those of length 1 are repeated.
+pub(super) fn fill(input: &View<'_>, output: &mut ViewMut<'_>) {
         let mut from = Strides { base: 0, strides: [0; MAX_RANK] };
         for axis in 0..input.dims.len() {
             let to = axis.saturating_add(output.dims.len()).saturating_sub(input.dims.len());
@@ -46,6 +51,4 @@ impl Operator for Expand {
         }
         let width = (input.spec.dtype.bits() / 8) as usize;
         strided_copy(width, input.bytes, &from, &output.dims, output.bytes);
-        Ok(())
-    }
 }

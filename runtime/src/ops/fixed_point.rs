@@ -47,6 +47,11 @@ fn per_channel(
 /// Checks inputs 2 (bias, optional), 3 (multipliers) and 4 (shifts) of an operator with `channels` output channels.
 pub(super) fn check_requantize(inputs: &dyn Inputs, channels: usize) -> Result<(), OpError> {
     inputs.at_most(5)?;
+    check_factors(inputs, channels)
+}
+
+/// As [`check_requantize`], for an operator with further inputs.
+pub(super) fn check_factors(inputs: &dyn Inputs, channels: usize) -> Result<(), OpError> {
     if inputs.get(2).is_some() {
         inputs.fixed(2, DType::I32, &[channels], "an int32 bias for each output channel")?;
     }

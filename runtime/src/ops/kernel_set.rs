@@ -1,10 +1,19 @@
 //! Which operators a program can run.
 
-use super::{Inputs, OpError, Operands, Operator, Outputs, Scratch};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Scratch};
 use crate::bytes::Reader;
 
-/// Parses a step's attributes and applies the shape rule; returns the scratch memory that the step needs.
-pub type CheckStep = fn(&[u8], &dyn Inputs, &mut dyn Outputs) -> Result<Scratch, OpError>;
+/// Parses a step's attributes and applies the shape rule.
+pub type CheckStep = fn(&[u8], &dyn Inputs, &mut dyn Outputs) -> Result<StepMemory, OpError>;
+
+/// What a step asks of the memory that it is given.
+#[derive(Clone, Copy, Debug)]
+pub struct StepMemory {
+    /// Scratch memory that it needs.
+    pub scratch: Scratch,
+    /// Inputs that may have the places of outputs.
+    pub in_place: InPlace,
+}
 
 /// How to check and run the steps of one operator.
 #[derive(Clone, Copy, Debug)]
@@ -26,12 +35,16 @@ impl KernelEntry {
     }
 }
 
-fn check<O: Operator>(attributes: &[u8], inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<Scratch, OpError> {
+fn check<O: Operator>(
+    attributes: &[u8],
+    inputs: &dyn Inputs,
+    outputs: &mut dyn Outputs,
+) -> Result<StepMemory, OpError> {
     let mut reader = Reader::new(attributes);
     let operator = O::parse(&mut reader)?;
     reader.finish()?;
     operator.infer(inputs, outputs)?;
-    operator.scratch(inputs)
+    Ok(StepMemory { scratch: operator.scratch(inputs)?, in_place: operator.in_place(inputs) })
 }
 
 fn run<O: Operator>(attributes: &[u8], operands: &dyn Operands) -> Result<(), OpError> {

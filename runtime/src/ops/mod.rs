@@ -14,7 +14,7 @@ mod width;
 mod window;
 
 pub use error::{OpError, Problem};
-pub use kernel_set::{CheckStep, KernelEntry, KernelSet};
+pub use kernel_set::{CheckStep, KernelEntry, KernelSet, StepMemory};
 pub use operands::{Inputs, OperandSpec, Operands, Outputs};
 
 use crate::bytes::{BytesError, Reader, Writer};
@@ -53,9 +53,19 @@ pub trait Operator: Listed + Sized {
         Ok(Scratch::default())
     }
 
+    /// Inputs that may lie in the very place of an output, whose bytes `run` then takes with [`Operands::overwrite`] and reads
+    /// in no other way. The planner makes use of it where such an input is not read later and has the output's number of bytes for
+    /// every batch; the loader accepts nothing else.
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[]
+    }
+
     /// Computes the outputs. Called only on operands that `infer` accepted.
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError>;
 }
+
+/// Pairs of an input and the output in whose place it may lie. One of several inputs for an output does so at a time.
+pub type InPlace = &'static [(u8, u8)];
 
 /// Bytes of scratch memory: `fixed + per_row * N`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,6 +137,11 @@ macro_rules! operators {
             /// Scratch memory of a run; see [`Operator::scratch`].
             pub fn scratch(&self, inputs: &dyn Inputs) -> Result<Scratch, OpError> {
                 match self { $(Self::$name(operator) => operator.scratch(inputs),)* }
+            }
+
+            /// Inputs that may have the places of outputs; see [`Operator::in_place`].
+            pub fn in_place(&self, inputs: &dyn Inputs) -> InPlace {
+                match self { $(Self::$name(operator) => operator.in_place(inputs),)* }
             }
 
             /// Computes the outputs; see [`Operator::run`].
@@ -293,4 +308,6 @@ operators! {
     quantized_batch_mat_mul::QuantizedBatchMatMul = 217;
     /// Compares two int8 tensors of different scales.
     quantized_compare::QuantizedCompare = 219;
+    /// Convolves int8 images with int8 filters and adds other images.
+    quantized_conv2d_add::QuantizedConv2dAdd = 220;
 }

@@ -112,8 +112,15 @@ pub trait Operands {
     /// Number of outputs.
     fn outputs(&self) -> usize;
 
-    /// The input at `index`; `None` when it is absent.
+    /// The input at `index`; `None` when it is absent. Fails for one that lies in the place of an output: see
+    /// [`Self::is_in_place`].
     fn optional(&self, index: usize) -> Result<Option<View<'_>>, OpError>;
+
+    /// True when an input that [`super::Operator::in_place`] names lies in the place of that output.
+    fn is_in_place(&self, input: usize, output: usize) -> bool;
+
+    /// The element type of the input at `index`, which may lie in the place of an output.
+    fn dtype(&self, index: usize) -> Option<DType>;
 
     /// The output at `index`. Each output can be taken once in a run.
     fn output(&self, index: usize) -> Result<ViewMut<'_>, OpError>;
@@ -126,6 +133,18 @@ impl dyn Operands + '_ {
     /// The input at `index`.
     pub fn input(&self, index: usize) -> Result<View<'_>, OpError> {
         self.optional(index)?.ok_or(OpError::input(index, Problem::Missing, "an input here"))
+    }
+
+    /// The output at `output`, whose bytes are those of the input at `input` to begin with: in place, or copied. Both take the same
+    /// number of bytes.
+    pub fn overwrite(&self, input: usize, output: usize) -> Result<ViewMut<'_>, OpError> {
+        let view = self.output(output)?;
+        if !self.is_in_place(input, output) {
+            for (to, from) in view.bytes.iter_mut().zip(self.input(input)?.bytes) {
+                *to = *from;
+            }
+        }
+        Ok(view)
     }
 
     /// The elements of the input at `index`.

@@ -4,14 +4,14 @@
 //! `zero, low, high: i8`. The inputs' factors are their scales over twice the larger of both; the result's is that over its own scale
 //! and 2^20. The formula stands at [`quantized_add::add`].
 
-use super::binary::broadcast_shapes;
+use super::binary::{broadcast_shapes, hold_one};
 use super::fixed_point::{emit_factor, emit_target, parse_factor, parse_target};
-use super::{Inputs, OpError, Operands, Operator, Outputs};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::broadcast::Walk;
 use crate::kernels::reference::fixed_point::{Factor, Target};
 use crate::kernels::reference::quantized_add;
-pub use crate::kernels::reference::quantized_add::{Addend, LEFT_SHIFT};
+pub use crate::kernels::reference::quantized_add::{Addend, LEFT_SHIFT, Sum};
 use crate::tensor::{DType, TensorSpec};
 
 /// Adds two int8 tensors.
@@ -23,6 +23,12 @@ pub struct QuantizedAdd {
     pub factor: Factor,
     /// Zero point and bounds of the result.
     pub target: Target,
+}
+
+impl From<&QuantizedAdd> for Sum {
+    fn from(add: &QuantizedAdd) -> Self {
+        Self { addends: add.addends, factor: add.factor, target: add.target }
+    }
 }
 
 fn parse_addend(reader: &mut Reader<'_>) -> Result<Addend, BytesError> {
@@ -54,11 +60,16 @@ impl Operator for QuantizedAdd {
         outputs.put(0, TensorSpec::new(DType::I8, broadcast_shapes(&a.shape, &b.shape)?))
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(0, 0), (1, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let mut output = operands.output(0)?;
-        let walk = Walk::new(&output.dims, &[&operands.input(0)?.dims, &operands.input(1)?.dims]);
-        let inputs = [operands.slice(0)?, operands.slice(1)?];
-        quantized_add::add(self.addends, self.factor, self.target, inputs, output.elements(0)?, &walk);
+        let (held, mut output) = hold_one(operands)?;
+        let [a, b] = self.addends;
+        let sum = Sum { addends: if held == 1 { [b, a] } else { [a, b] }, ..Sum::from(self) };
+        let walk = Walk::new(&output.dims, &[&operands.input(1 - held)?.dims]);
+        quantized_add::add(&sum, operands.slice(1 - held)?, output.elements(0)?, &walk);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 //! exponential is not taken as zero. The last axis has 1 to [`quantized_softmax::MAX_ROW`] elements and is not the batch.
 
 use super::fixed_point::{emit_factor, parse_factor};
-use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::fixed_point::Factor;
 use crate::kernels::reference::quantized_softmax;
@@ -46,11 +46,14 @@ impl Operator for QuantizedSoftmax {
         outputs.put(0, spec.with_dtype(DType::I8))
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(0, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let dims = operands.input(0)?.dims;
-        let columns = dims.at(dims.len().saturating_sub(1));
-        let mut output = operands.output(0)?;
-        quantized_softmax::softmax(self.factor, self.lowest, columns, operands.slice(0)?, output.elements(0)?);
+        let mut output = operands.overwrite(0, 0)?;
+        let columns = output.dims.at(output.dims.len().saturating_sub(1));
+        quantized_softmax::softmax(self.factor, self.lowest, columns, output.elements(0)?);
         Ok(())
     }
 }

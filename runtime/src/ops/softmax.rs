@@ -2,7 +2,7 @@
 //!
 //! Attributes: `axis: u8`, `log: bool`. f32 or f64. The axis is not the batch. The formula stands at [`softmax::softmax`].
 
-use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::softmax;
 use crate::tensor::{DType, TensorSpec};
@@ -39,14 +39,17 @@ impl Operator for Softmax {
         outputs.put(0, TensorSpec::new(input.dtype, input.shape))
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(0, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let input = operands.input(0)?;
-        let mut output = operands.output(0)?;
+        let mut output = operands.overwrite(0, 0)?;
         let axis = usize::from(self.axis);
-        let (length, inner) = (input.dims.at(axis), input.dims.inner(axis));
-        match input.spec.dtype {
-            DType::F64 => softmax::softmax::<f64>(self.log, operands.slice(0)?, length, inner, output.elements(0)?),
-            _ => softmax::softmax::<f32>(self.log, operands.slice(0)?, length, inner, output.elements(0)?),
+        let (length, inner) = (output.dims.at(axis), output.dims.inner(axis));
+        match output.spec.dtype {
+            DType::F64 => softmax::softmax::<f64>(self.log, length, inner, output.elements(0)?),
+            _ => softmax::softmax::<f32>(self.log, length, inner, output.elements(0)?),
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Attributes: `kind: u8`, `alpha: f64`, `beta: f64`. Formulas stand at [`UnaryKind`]; transcendental functions are
 //! `libm`'s, so that every device gives the same bits.
 
-use super::{Inputs, OpError, Operands, Operator, Outputs};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs};
 use crate::bytes::{BytesError, Reader, Writer};
 pub use crate::kernels::reference::unary::UnaryKind;
 use crate::kernels::reference::unary;
@@ -45,18 +45,15 @@ impl Operator for Unary {
         outputs.put(0, spec.with_dtype(spec.dtype))
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(0, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let input = operands.input(0)?;
-        let mut output = operands.output(0)?;
-        match input.spec.dtype {
-            DType::F64 => unary::unary(self.kind, self.alpha, self.beta, operands.slice::<f64>(0)?, output.elements(0)?),
-            _ => unary::unary(
-                self.kind,
-                self.alpha as f32,
-                self.beta as f32,
-                operands.slice::<f32>(0)?,
-                output.elements(0)?,
-            ),
+        let mut output = operands.overwrite(0, 0)?;
+        match output.spec.dtype {
+            DType::F64 => unary::unary::<f64>(self.kind, self.alpha, self.beta, output.elements(0)?),
+            _ => unary::unary::<f32>(self.kind, self.alpha as f32, self.beta as f32, output.elements(0)?),
         }
         Ok(())
     }

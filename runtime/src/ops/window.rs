@@ -90,15 +90,26 @@ pub(super) fn check_groups(groups: u32, inputs: usize, filters: usize, width: us
     Err(OpError::attribute("groups", "the input's channels over the filters', and a divisor of the filters"))
 }
 
-/// States output 0: images of `dtype` with `channels` channels, as many as the input's, as large as the window makes them.
+/// States output 0: the images of [`image_spec`].
 pub(super) fn put_images(
     outputs: &mut dyn Outputs,
+    window: &Window,
+    kernel: [usize; 2],
+    input: (TensorSpec, Image),
+    dtype: DType,
+    channels: usize,
+) -> Result<(), OpError> {
+    outputs.put(0, image_spec(window, kernel, input, dtype, channels)?)
+}
+
+/// Images of `dtype` with `channels` channels, as many as the input's, as large as the window makes them.
+pub(super) fn image_spec(
     window: &Window,
     kernel: [usize; 2],
     (input, image): (TensorSpec, Image),
     dtype: DType,
     channels: usize,
-) -> Result<(), OpError> {
+) -> Result<TensorSpec, OpError> {
     let misfit = OpError::attribute("window", "a kernel that fits into the padded input");
     if (kernel[0] as u64).saturating_mul(kernel[1] as u64) > MAX_PADDED {
         return Err(misfit);
@@ -108,7 +119,7 @@ pub(super) fn put_images(
     let count = input.shape.factor(0).unwrap_or(1);
     let shape = Shape::new(&[count, height, width, channels], input.shape.batch_axis())
         .map_err(|error| OpError::output(0, Problem::Unrepresentable(error), "a storable shape"))?;
-    outputs.put(0, TensorSpec::new(dtype, shape))
+    Ok(TensorSpec::new(dtype, shape))
 }
 
 /// What a kernel slides over, from the lengths of the input's and the output's images.

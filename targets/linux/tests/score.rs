@@ -33,8 +33,13 @@ impl Fixture {
         let absolute = record(&mut parts, "absolute", DType::F32, &[1, 3], 16);
         let largest = record(&mut parts, "largest", DType::I64, &[1], 32);
         let arg_max = ArgReduce { axis: 1, smallest: false, last: false, keep: false, wide: true };
-        let step =
-            |op, input, output| StepParts { op, inputs: vec![Some(input)], outputs: vec![output], scratch: None };
+        let step = |op, input, output| StepParts {
+            op,
+            inputs: vec![Some(input)],
+            outputs: vec![output],
+            scratch: None,
+            in_place: false,
+        };
         let api = Api {
             name: "predict".to_owned(),
             route: "predict".to_owned(),

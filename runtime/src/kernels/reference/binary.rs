@@ -114,19 +114,10 @@ macro_rules! integer_number {
 }
 integer_number!(i32, i64);
 
-/// `out[i] = combine(a[walk], b[walk])`.
-pub fn binary<T: Number>(kind: BinaryKind, a: &[T], b: &[T], out: &mut [T], walk: &Walk) {
-    if a.len() == out.len() && b.len() == out.len() {
-        for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-            *out = T::combine(kind, a, b);
-        }
-        return;
-    }
-    let elements = out.len();
-    let mut slots = out.iter_mut();
-    walk.for_each(elements, |[at_a, at_b, _]| {
-        if let (Some(out), Some(&a), Some(&b)) = (slots.next(), a.get(at_a), b.get(at_b)) {
-            *out = T::combine(kind, a, b);
-        }
+/// `out[i] = combine(out[i], other[walk])`, or `combine(other[walk], out[i])` when `swapped`.
+pub fn binary<T: Number>(kind: BinaryKind, swapped: bool, other: &[T], out: &mut [T], walk: &Walk) {
+    walk.zip(out, other, |out, other| {
+        let (a, b) = if swapped { (other, *out) } else { (*out, other) };
+        *out = T::combine(kind, a, b);
     });
 }

@@ -39,6 +39,23 @@ impl Walk {
         walk
     }
 
+    /// Calls `visit` with each element of an output of the walk's shape and the element of input 0 that meets it.
+    pub fn zip<O, T: Copy>(&self, out: &mut [O], input: &[T], mut visit: impl FnMut(&mut O, T)) {
+        if input.len() == out.len() {
+            for (out, &value) in out.iter_mut().zip(input) {
+                visit(out, value);
+            }
+            return;
+        }
+        let elements = out.len();
+        let mut slots = out.iter_mut();
+        self.for_each(elements, |[at, ..]| {
+            if let (Some(out), Some(&value)) = (slots.next(), input.get(at)) {
+                visit(out, value);
+            }
+        });
+    }
+
     /// Calls `visit` with the inputs' offsets for each element of the output.
     pub fn for_each(&self, elements: usize, mut visit: impl FnMut([usize; MAX_OPERANDS])) {
         let mut index = [0usize; MAX_RANK];

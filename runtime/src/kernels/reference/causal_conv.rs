@@ -32,8 +32,7 @@ pub fn causal_conv<F: Float>(
             let sum = weights.iter().enumerate().fold(F::ZERO, |sum, (j, &w)| sum + w * padded(t + j));
             *out = bias.map_or(sum, |bias| sum + bias);
             if silu {
-                let y = [*out];
-                unary(UnaryKind::Silu, F::ZERO, F::ZERO, &y, core::slice::from_mut(out));
+                unary(UnaryKind::Silu, F::ZERO, F::ZERO, core::slice::from_mut(out));
             }
         }
         let slots = present.as_mut().and_then(|all| all.get_mut(first..first.saturating_add(before)));

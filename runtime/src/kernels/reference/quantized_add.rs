@@ -22,22 +22,26 @@ impl Addend {
     }
 }
 
-/// `clip(factor * (a.factor * ((x - a.zero) << 20) + b.factor * ((y - b.zero) << 20)) + zero)`, with `walk` broadcasting x and y.
-pub fn add(addends: [Addend; 2], factor: Factor, target: Target, inputs: [&[i8]; 2], out: &mut [i8], walk: &Walk) {
-    let [a, b] = addends;
-    let [x, y] = inputs;
-    let sum = |x: i8, y: i8| target.store(factor.apply(a.scaled(x).wrapping_add(b.scaled(y))));
-    if x.len() == out.len() && y.len() == out.len() {
-        for ((out, &x), &y) in out.iter_mut().zip(x).zip(y) {
-            *out = sum(x, y);
-        }
-        return;
+/// How two tensors are added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sum {
+    /// How each addend is scaled.
+    pub addends: [Addend; 2],
+    /// How the sum is scaled.
+    pub factor: Factor,
+    /// Zero point and bounds of the result.
+    pub target: Target,
+}
+
+impl Sum {
+    /// `clip(factor * (a.factor * ((x - a.zero) << 20) + b.factor * ((y - b.zero) << 20)) + zero)`.
+    pub fn of(&self, x: i8, y: i8) -> i8 {
+        let [a, b] = &self.addends;
+        self.target.store(self.factor.apply(a.scaled(x).wrapping_add(b.scaled(y))))
     }
-    let elements = out.len();
-    let mut slots = out.iter_mut();
-    walk.for_each(elements, |[at_x, at_y, _]| {
-        if let (Some(out), Some(&x), Some(&y)) = (slots.next(), x.get(at_x), y.get(at_y)) {
-            *out = sum(x, y);
-        }
-    });
+}
+
+/// Puts the sums of `out` and `other` into `out`; `walk` broadcasts `other`.
+pub fn add(sum: &Sum, other: &[i8], out: &mut [i8], walk: &Walk) {
+    walk.zip(out, other, |out, other| *out = sum.of(*out, other));
 }

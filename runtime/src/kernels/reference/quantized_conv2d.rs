@@ -110,6 +110,18 @@ pub fn conv2d<X: Byte, O>(
     out: &mut [O],
     store: impl Fn(usize, i32) -> O,
 ) {
+    conv2d_onto(sliding, groups, (input, zero), (filters, zeros), out, |out, channel, sum| *out = store(channel, sum));
+}
+
+/// As [`conv2d`], but `update` gets each output's place too, with what lay there.
+pub fn conv2d_onto<X: Byte, O>(
+    sliding: &Sliding,
+    groups: usize,
+    (input, zero): (&[X], X),
+    (filters, zeros): (&[i8], &[i8]),
+    out: &mut [O],
+    update: impl Fn(&mut O, usize, i32),
+) {
     let groups = groups.max(1);
     let channels = sliding.input.channels / groups;
     let filter_elements = sliding.kernel[0].saturating_mul(sliding.kernel[1]).saturating_mul(channels);
@@ -126,7 +138,7 @@ pub fn conv2d<X: Byte, O>(
                 gather(&patch, zero, channels, window);
                 for (out, (channel, filter)) in outputs {
                     let excess = excess(zeros, channel, || window.iter().fold(0, |sum, &x| sum + i32::from(x)));
-                    *out = store(channel, dot_i16(window, filter).wrapping_sub(excess));
+                    update(out, channel, dot_i16(window, filter).wrapping_sub(excess));
                 }
             }
             _ => {
@@ -137,7 +149,7 @@ pub fn conv2d<X: Byte, O>(
                         _ => sum_of_group(&patch, zero, filter, channels, group),
                     };
                     let excess = excess(zeros, channel, || total(&patch, zero, group * channels, channels));
-                    *out = store(channel, sum.wrapping_sub(excess));
+                    update(out, channel, sum.wrapping_sub(excess));
                 }
             }
         }

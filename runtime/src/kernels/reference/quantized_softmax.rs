@@ -57,13 +57,13 @@ fn reciprocal_of_one_plus(a: i32) -> i32 {
     saturating_shift(x, 1)
 }
 
-/// Normalises each row of `columns` elements. `factor` turns a difference of stored values into Q5 and its shift is not negative;
+/// Normalises each row of `columns` elements in its place. `factor` turns a difference of stored values into Q5 and its shift is not negative;
 /// differences below `lowest` count as minus infinity.
-pub fn softmax(factor: Factor, lowest: i32, columns: usize, input: &[i8], out: &mut [i8]) {
+pub fn softmax(factor: Factor, lowest: i32, columns: usize, rows: &mut [i8]) {
     if columns == 0 {
         return;
     }
-    for (row, out) in input.chunks_exact(columns).zip(out.chunks_exact_mut(columns)) {
+    for row in rows.chunks_exact_mut(columns) {
         let max = i32::from(row.iter().copied().max().unwrap_or_default());
         let exp = |x: i8| {
             let difference = i32::from(x) - max;
@@ -75,10 +75,10 @@ pub fn softmax(factor: Factor, lowest: i32, columns: usize, input: &[i8], out: &
         let fraction = ((sum as u32).checked_shl(headroom).unwrap_or(0)).wrapping_sub(1 << 31) as i32;
         let reciprocal = reciprocal_of_one_plus(fraction);
         let shift = (12 + 31 - 8u32).saturating_sub(headroom);
-        for (out, &x) in out.iter_mut().zip(row) {
-            let exp = exp(x).unwrap_or(0);
+        for slot in row {
+            let exp = exp(*slot).unwrap_or(0);
             let value = rounding_shift(high_mul(reciprocal, exp), shift);
-            *out = value.saturating_add(i8::MIN.into()).clamp(i8::MIN.into(), i8::MAX.into()) as i8;
+            *slot = value.saturating_add(i8::MIN.into()).clamp(i8::MIN.into(), i8::MAX.into()) as i8;
         }
     }
 }

@@ -59,15 +59,7 @@ pub struct Activation {
 impl Activation {
     /// `values[i] = function(values[i])`.
     fn apply<F: Float>(&self, values: &mut [F]) {
-        const PART: usize = 16;
-        let (alpha, beta) = (F::from_f64(self.alpha.into()), F::from_f64(self.beta.into()));
-        let mut part = [F::ZERO; PART];
-        for values in values.chunks_mut(PART) {
-            for (slot, &value) in part.iter_mut().zip(values.iter()) {
-                *slot = value;
-            }
-            unary(self.kind, alpha, beta, &part, values);
-        }
+        unary(self.kind, F::from_f64(self.alpha.into()), F::from_f64(self.beta.into()), values);
     }
 }
 

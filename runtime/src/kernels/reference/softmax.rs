@@ -2,33 +2,28 @@
 
 use super::float::Float;
 
-/// Softmax, or its logarithm, along an axis of `length` with `inner` elements after it.
+/// Softmax, or its logarithm, along an axis of `length` with `inner` elements after it, in the place of the scores.
 ///
 /// With m the largest element: `exp(x - m) / sum of exp(x - m)`, or `x - m - ln(sum of exp(x - m))`; the sum runs upwards.
-pub fn softmax<F: Float>(log: bool, x: &[F], length: usize, inner: usize, out: &mut [F]) {
+pub fn softmax<F: Float>(log: bool, length: usize, inner: usize, scores: &mut [F]) {
     let part = length.saturating_mul(inner);
     if part == 0 {
         return;
     }
-    for (x, out) in x.chunks_exact(part).zip(out.chunks_exact_mut(part)) {
+    for part in scores.chunks_exact_mut(part) {
         for offset in 0..inner {
-            let column = || x.iter().skip(offset).step_by(inner).copied();
-            let largest = column().fold(F::NEG_INFINITY, |largest, x| if x > largest { x } else { largest });
-            let slots = || (offset..part).step_by(inner);
+            let column = part.iter().skip(offset).step_by(inner).copied();
+            let largest = column.fold(F::NEG_INFINITY, |largest, x| if x > largest { x } else { largest });
             let mut sum = F::ZERO;
-            for (slot, x) in slots().zip(column()) {
-                let shifted = x - largest;
+            for value in part.iter_mut().skip(offset).step_by(inner) {
+                let shifted = *value - largest;
                 let power = shifted.exp();
                 sum = sum + power;
-                if let Some(out) = out.get_mut(slot) {
-                    *out = if log { shifted } else { power };
-                }
+                *value = if log { shifted } else { power };
             }
             let log_sum = sum.ln();
-            for slot in slots() {
-                if let Some(out) = out.get_mut(slot) {
-                    *out = if log { *out - log_sum } else { *out / sum };
-                }
+            for value in part.iter_mut().skip(offset).step_by(inner) {
+                *value = if log { *value - log_sum } else { *value / sum };
             }
         }
     }

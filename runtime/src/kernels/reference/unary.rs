@@ -119,51 +119,51 @@ fn hard_sigmoid<F: Float>(x: F, alpha: F, beta: F) -> F {
     clip(alpha * x + beta, F::ZERO, F::ONE)
 }
 
-/// `out[i] = kind(x[i])`.
-pub fn unary<F: Float>(kind: UnaryKind, alpha: F, beta: F, x: &[F], out: &mut [F]) {
-    fn map<F: Float>(x: &[F], out: &mut [F], function: impl Fn(F) -> F) {
-        for (out, &x) in out.iter_mut().zip(x) {
-            *out = function(x);
+/// `x[i] = kind(x[i])`.
+pub fn unary<F: Float>(kind: UnaryKind, alpha: F, beta: F, x: &mut [F]) {
+    fn map<F: Float>(x: &mut [F], function: impl Fn(F) -> F) {
+        for x in x {
+            *x = function(*x);
         }
     }
     let (zero, one) = (F::ZERO, F::ONE);
     match kind {
-        UnaryKind::Identity => map(x, out, |x| x),
-        UnaryKind::Relu => map(x, out, |x| if x < zero { zero } else { x }),
-        UnaryKind::Clip => map(x, out, |x| clip(x, alpha, beta)),
-        UnaryKind::LeakyRelu => map(x, out, |x| if x < zero { alpha * x } else { x }),
-        UnaryKind::Elu => map(x, out, |x| if x > zero { x } else { alpha * x.expm1() }),
-        UnaryKind::Selu => map(x, out, |x| if x > zero { beta * x } else { beta * (alpha * x.expm1()) }),
-        UnaryKind::Sigmoid => map(x, out, sigmoid),
-        UnaryKind::HardSigmoid => map(x, out, |x| hard_sigmoid(x, alpha, beta)),
-        UnaryKind::HardSwish => map(x, out, |x| x * hard_sigmoid(x, alpha, beta)),
-        UnaryKind::Tanh => map(x, out, F::tanh),
-        UnaryKind::Softplus => map(x, out, |x| (if x > zero { x } else { zero }) + (-Float::abs(x)).exp().ln_1p()),
-        UnaryKind::Softsign => map(x, out, |x| x / (one + Float::abs(x))),
-        UnaryKind::Silu => map(x, out, |x| x * sigmoid(x)),
+        UnaryKind::Identity => map(x, |x| x),
+        UnaryKind::Relu => map(x, |x| if x < zero { zero } else { x }),
+        UnaryKind::Clip => map(x, |x| clip(x, alpha, beta)),
+        UnaryKind::LeakyRelu => map(x, |x| if x < zero { alpha * x } else { x }),
+        UnaryKind::Elu => map(x, |x| if x > zero { x } else { alpha * x.expm1() }),
+        UnaryKind::Selu => map(x, |x| if x > zero { beta * x } else { beta * (alpha * x.expm1()) }),
+        UnaryKind::Sigmoid => map(x, sigmoid),
+        UnaryKind::HardSigmoid => map(x, |x| hard_sigmoid(x, alpha, beta)),
+        UnaryKind::HardSwish => map(x, |x| x * hard_sigmoid(x, alpha, beta)),
+        UnaryKind::Tanh => map(x, F::tanh),
+        UnaryKind::Softplus => map(x, |x| (if x > zero { x } else { zero }) + (-Float::abs(x)).exp().ln_1p()),
+        UnaryKind::Softsign => map(x, |x| x / (one + Float::abs(x))),
+        UnaryKind::Silu => map(x, |x| x * sigmoid(x)),
         UnaryKind::Gelu => {
             let (half, root) = (F::from_f64(0.5), F::from_f64(core::f64::consts::FRAC_1_SQRT_2));
-            map(x, out, |x| half * x * (one + (x * root).erf()))
+            map(x, |x| half * x * (one + (x * root).erf()))
         }
         UnaryKind::GeluTanh => {
             let (half, cubic) = (F::from_f64(0.5), F::from_f64(0.044715));
             let root = F::from_f64(0.797_884_560_802_865_4);
-            map(x, out, |x| half * x * (one + (root * (x + cubic * (x * x * x))).tanh()))
+            map(x, |x| half * x * (one + (root * (x + cubic * (x * x * x))).tanh()))
         }
-        UnaryKind::Swish => map(x, out, |x| x * sigmoid(alpha * x)),
-        UnaryKind::Exp => map(x, out, F::exp),
-        UnaryKind::Log => map(x, out, F::ln),
-        UnaryKind::Sqrt => map(x, out, F::sqrt),
-        UnaryKind::Neg => map(x, out, |x| -x),
-        UnaryKind::Abs => map(x, out, F::abs),
-        UnaryKind::Reciprocal => map(x, out, |x| one / x),
-        UnaryKind::Floor => map(x, out, F::floor),
-        UnaryKind::Ceil => map(x, out, F::ceil),
-        UnaryKind::Round => map(x, out, F::round_even),
-        UnaryKind::Erf => map(x, out, F::erf),
-        UnaryKind::Sin => map(x, out, F::sin),
-        UnaryKind::Cos => map(x, out, F::cos),
-        UnaryKind::Sign => map(x, out, |x| {
+        UnaryKind::Swish => map(x, |x| x * sigmoid(alpha * x)),
+        UnaryKind::Exp => map(x, F::exp),
+        UnaryKind::Log => map(x, F::ln),
+        UnaryKind::Sqrt => map(x, F::sqrt),
+        UnaryKind::Neg => map(x, |x| -x),
+        UnaryKind::Abs => map(x, F::abs),
+        UnaryKind::Reciprocal => map(x, |x| one / x),
+        UnaryKind::Floor => map(x, F::floor),
+        UnaryKind::Ceil => map(x, F::ceil),
+        UnaryKind::Round => map(x, F::round_even),
+        UnaryKind::Erf => map(x, F::erf),
+        UnaryKind::Sin => map(x, F::sin),
+        UnaryKind::Cos => map(x, F::cos),
+        UnaryKind::Sign => map(x, |x| {
             if x > zero {
                 one
             } else if x < zero {
@@ -172,12 +172,12 @@ pub fn unary<F: Float>(kind: UnaryKind, alpha: F, beta: F, x: &[F], out: &mut [F
                 x
             }
         }),
-        UnaryKind::Log1p => map(x, out, F::ln_1p),
-        UnaryKind::Expm1 => map(x, out, F::expm1),
-        UnaryKind::ThresholdedRelu => map(x, out, |x| if x > alpha { x } else { zero }),
-        UnaryKind::Square => map(x, out, |x| x * x),
-        UnaryKind::Affine => map(x, out, |x| alpha * x + beta),
-        UnaryKind::Rsqrt => map(x, out, |x| one / x.sqrt()),
-        UnaryKind::ScaledTanh => map(x, out, |x| alpha * (beta * x).tanh()),
+        UnaryKind::Log1p => map(x, F::ln_1p),
+        UnaryKind::Expm1 => map(x, F::expm1),
+        UnaryKind::ThresholdedRelu => map(x, |x| if x > alpha { x } else { zero }),
+        UnaryKind::Square => map(x, |x| x * x),
+        UnaryKind::Affine => map(x, |x| alpha * x + beta),
+        UnaryKind::Rsqrt => map(x, |x| one / x.sqrt()),
+        UnaryKind::ScaledTanh => map(x, |x| alpha * (beta * x).tanh()),
     }
 }

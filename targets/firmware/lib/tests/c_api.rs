@@ -56,6 +56,7 @@ fn artifact(golden: [f32; 2]) -> Vec<u8> {
         inputs: vec![Some(0), Some(1)],
         outputs: vec![2],
         scratch: None,
+        in_place: false,
     };
     parts.apis = vec![ApiParts {
         name: api,
