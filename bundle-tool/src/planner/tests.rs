@@ -118,3 +118,30 @@ fn nothing_is_written_over_what_is_read_later_or_by_the_same_step() {
     let in_place: Vec<_> = plan.steps.iter().map(|step| step.in_place).collect();
     assert_eq!(in_place, [false, false, false, false, true], "the last step reads doubles for the last time");
 }
+
+fn dense(graph: &mut Graph, x: TensorId, columns: usize) -> TensorId {
+    let rows = graph.shape(x).factor(1).unwrap();
+    let w = graph.add_constant("w", DType::F32, &[rows, columns], &vec![0.5f32; rows * columns]).unwrap();
+    graph.add("dense", MatMul { transpose_b: false }, &[x, w]).unwrap()
+}
+
+#[test]
+fn branches_run_one_after_the_other_whatever_order_they_stand_in() {
+    // Few branches are ordered exactly, many by the cost of the next node.
+    for branches in [3, 40] {
+        let mut graph = Graph::new();
+        let x = graph.add_input("x", floats(&[1, 4]));
+        let wide: Vec<_> = (0..branches).map(|_| dense(&mut graph, x, 64)).collect();
+        let narrow: Vec<_> = wide.iter().map(|&wide| dense(&mut graph, wide, 4)).collect();
+        let sum =
+            narrow.iter().copied().reduce(|a, b| graph.add("sum", Binary { kind: BinaryKind::Add }, &[a, b]).unwrap());
+        graph.add_output(sum.unwrap());
+        let plan = plan(&graph).unwrap();
+        assert_eq!(
+            plan.extent.fixed,
+            16 + 256 + 16 + 16,
+            "the input, the sum so far, one wide result and what becomes of it"
+        );
+        assert_eq!(plan.extent, plan.lower_bound);
+    }
+}
