@@ -2,7 +2,7 @@
 //!
 //! Attributes: for each input `zero: i8` and its factor `multiplier, shift: i32`; the result's factor; the target
 //! `zero, low, high: i8`. The inputs' factors are their scales over twice the larger of both; the result's is that over its own scale
-//! and 2^20. The formula stands at [`quantized_add::add`].
+//! and 2^20. The formula stands at [`quantized_add::Sum::of`].
 
 use super::binary::{broadcast_shapes, hold_one};
 use super::fixed_point::{emit_factor, emit_target, parse_factor, parse_target};
