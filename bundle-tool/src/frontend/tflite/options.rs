@@ -34,6 +34,8 @@ pub(super) enum Options {
     Resize { align_corners: bool, half_pixel_centers: bool },
     /// BATCH_MATMUL: whether each side is transposed.
     Adjoint([bool; 2]),
+    /// CUMSUM.
+    Running { exclusive: bool, reverse: bool },
     /// MIRROR_PAD: whether the first and the last element are repeated.
     Symmetric(bool),
 }
@@ -251,6 +253,12 @@ impl Options {
             BuiltinOperator::MIRROR_PAD => {
                 let mode = operator.builtin_options_as_mirror_pad_options().map(|stated| stated.mode());
                 Self::Symmetric(mode == Some(tflite::MirrorPadMode::SYMMETRIC))
+            }
+            BuiltinOperator::CUMSUM => {
+                let stated = operator.builtin_options_as_cumsum_options();
+                let (exclusive, reverse) =
+                    stated.map_or((false, false), |stated| (stated.exclusive(), stated.reverse()));
+                Self::Running { exclusive, reverse }
             }
             BuiltinOperator::RESHAPE => {
                 let list = operator.builtin_options_as_reshape_options().and_then(|stated| stated.new_shape());

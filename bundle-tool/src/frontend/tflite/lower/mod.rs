@@ -176,6 +176,7 @@ impl<'a> Lowering<'a> {
             BuiltinOperator::LOG_SOFTMAX => self.log_softmax(operator),
             BuiltinOperator::FLOOR_DIV => self.floor_div(operator),
             BuiltinOperator::FLOOR_MOD => self.floor_mod(operator),
+            BuiltinOperator::CUMSUM => self.cumsum(operator),
             BuiltinOperator::SLICE => self.slice(operator),
             BuiltinOperator::GATHER => self.gather(operator),
             BuiltinOperator::GATHER_ND => self.gather_nd(operator),

@@ -1,8 +1,9 @@
-//! BATCH_MATMUL, norms over the last axis, and quotients rounded down.
+//! BATCH_MATMUL, norms over the last axis, running sums, and quotients rounded down.
 
 use ekiben_runtime::DType;
 use ekiben_runtime::ops::batch_mat_mul::BatchMatMul;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
+use ekiben_runtime::ops::cumulate::{Combination, Cumulate};
 use ekiben_runtime::ops::pool2d::{Pool2d, PoolKind};
 use ekiben_runtime::ops::quantized_batch_mat_mul::QuantizedBatchMatMul;
 use ekiben_runtime::ops::reduce::{Reduce, ReduceKind};
@@ -12,6 +13,7 @@ use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 
 use super::super::file::Operator;
 use super::super::options::{Activation, Options};
+use super::images::axis_of;
 use super::{Lowering, Stop, TensorId, Value, factor};
 
 /// What a norm is at least (TFLite's `L2Normalization`).
@@ -91,6 +93,20 @@ impl<'a> Lowering<'a> {
         let input = self.float(operator)?;
         let axis = self.graph.shape(input).rank().checked_sub(1).ok_or("the input has no axis")? as u8;
         Ok(Value::Tensor(self.add(operator, Softmax { axis, log: true }, &[Some(input)])?))
+    }
+
+    pub(super) fn cumsum(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
+        let Options::Running { exclusive, reverse } = operator.options else {
+            return Err("the options are missing".into());
+        };
+        let input = self.tensor(operator, 0)?;
+        if self.stated(operator, 0)?.quantization.is_some() {
+            return Err("a quantized tensor is not translated".into());
+        }
+        let &[axis] = self.fixed_numbers(operator, 1)?.as_slice() else { return Err("more than one axis".into()) };
+        let axis = axis_of(axis, self.graph.shape(input).rank())? as u8;
+        let op = Cumulate { kind: Combination::Add, exclusive, reverse, axis };
+        Ok(Value::Tensor(self.add(operator, op, &[Some(input)])?))
     }
 
     pub(super) fn floor_mod(&mut self, operator: &'a Operator) -> Result<Value, Stop> {

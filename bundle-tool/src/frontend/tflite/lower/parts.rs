@@ -3,6 +3,7 @@
 use ekiben_runtime::DType;
 use ekiben_runtime::ops::dequantize::Dequantize;
 use ekiben_runtime::ops::gather::Gather;
+use ekiben_runtime::ops::gather_nd::GatherNd;
 use ekiben_runtime::ops::slice::Slice;
 
 use super::super::file::Operator;
@@ -212,66 +213,21 @@ impl<'a> Lowering<'a> {
             let indices = self.tensor(operator, 1)?;
             return Ok(Value::Tensor(self.add(operator, Gather { axis: axis as u8 }, &[Some(data), Some(indices)])?));
         }
-        let stated = self.stated(operator, 1)?;
-        if batch_dims < 0 || axis != batch_dims as usize || stated.shape.len() < axis {
+        if batch_dims < 0 || axis != batch_dims as usize {
             return Err(format!("batch_dims {batch_dims} with axis {axis} is not translated").into());
         }
-        // Rows of all leading axes stand after each other, and so do their indices.
-        let indices = self.constant_indices(operator, 1)?;
-        let (rows, rest) = (lengths[..axis].iter().product::<usize>(), &lengths[axis + 1..]);
-        let each = indices.len().checked_div(rows).filter(|each| each * rows == indices.len());
-        let each = each.ok_or("indices whose leading axes are not the data's")?;
-        let flat = indices
-            .iter()
-            .enumerate()
-            .map(|(at, &index)| flat_index(&[at / each.max(1), index], &[rows, lengths[axis]]));
-        let flat = flat.collect::<Result<Vec<_>, _>>()?;
-        let dims: Vec<usize> = stated.shape.iter().chain(rest).copied().collect();
-        let table = [&[rows * lengths[axis]], rest].concat();
-        self.gather_flat(operator, data, &table, &flat, &dims)
+        // Each index becomes a tuple of one.
+        let indices = self.tensor(operator, 1)?;
+        let tuples = [&self.lengths(indices)[..], &[1]].concat();
+        let tuples = self.reshaped(operator, indices, &tuples)?;
+        let op = GatherNd { batch_dims: axis as u8 };
+        Ok(Value::Tensor(self.add(operator, op, &[Some(data), Some(tuples)])?))
     }
 
     pub(super) fn gather_nd(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
-        let data = self.tensor(operator, 0)?;
+        let [data, indices] = [self.tensor(operator, 0)?, self.tensor(operator, 1)?];
         self.moves(operator, 0, 0)?;
-        let (lengths, stated) = (self.lengths(data), self.stated(operator, 1)?);
-        let (&depth, places) = stated.shape.split_last().ok_or("the indices have no axis")?;
-        if depth == 0 || depth > lengths.len() {
-            return Err(format!("indices of {depth} axes into {} axes", lengths.len()).into());
-        }
-        let indices = self.constant_indices(operator, 1)?;
-        let (taken, rest) = lengths.split_at(depth);
-        let flat = indices.chunks(depth).map(|index| flat_index(index, taken)).collect::<Result<Vec<_>, _>>()?;
-        let dims: Vec<usize> = places.iter().chain(rest).copied().collect();
-        let table = [&[taken.iter().product::<usize>()], rest].concat();
-        self.gather_flat(operator, data, &table, &flat, &dims)
-    }
-
-    /// Takes the parts of the first axis of `data` in the shape `table`; the result has the shape `dims`.
-    fn gather_flat(
-        &mut self,
-        operator: &'a Operator,
-        data: TensorId,
-        table: &[usize],
-        indices: &[i32],
-        dims: &[usize],
-    ) -> Result<Value, Stop> {
-        if self.graph.shape(data).is_batched() {
-            return Err("it takes rows of the batch".into());
-        }
-        let table = self.reshaped(operator, data, table)?;
-        let indices = self.list(operator, DType::I32, &[indices.len()], indices)?;
-        let taken = self.add(operator, Gather { axis: 0 }, &[Some(table), Some(indices)])?;
-        self.reshaped(operator, taken, dims).map(Value::Tensor)
-    }
-
-    /// Indices that the file holds.
-    fn constant_indices(&mut self, operator: &'a Operator, input: usize) -> Result<Vec<usize>, Stop> {
-        let id = self.tensor(operator, input)?;
-        let values = crate::graph::i32_values(self.graph.tensor(id));
-        let values = values.ok_or("indices that are computed are not translated here")?;
-        let index = |&value: &i32| usize::try_from(value).map_err(|_| Stop::from(format!("index {value}")));
-        values.iter().map(index).collect()
+        Ok(Value::Tensor(self.add(operator, GatherNd { batch_dims: 0 }, &[Some(data), Some(indices)])?))
     }
 
     /// Rows of a table; int8 rows become floats.
@@ -285,14 +241,4 @@ impl<'a> Lowering<'a> {
         let (scale, zero) = self.input_quantization(operator, 1)?;
         Ok(Value::Tensor(self.add(operator, Dequantize { scale, zero }, &[Some(rows)])?))
     }
-}
-
-/// The position of `index` among the elements of axes of these lengths.
-fn flat_index(index: &[usize], lengths: &[usize]) -> Result<i32, Stop> {
-    let flat = index.iter().zip(lengths).try_fold(0usize, |flat, (&index, &length)| {
-        let inside = index < length;
-        flat.checked_mul(length)?.checked_add(index).filter(|_| inside)
-    });
-    let flat = flat.and_then(|flat| i32::try_from(flat).ok());
-    flat.ok_or_else(|| format!("index {index:?} outside {lengths:?}").into())
 }
