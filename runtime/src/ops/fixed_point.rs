@@ -33,6 +33,19 @@ pub(super) fn emit_target(target: Target, writer: &mut Writer<'_>) -> Result<(),
     writer.i8(target.high)
 }
 
+/// Reads a target of 16 bits: `zero, low, high: i16`, low not above high.
+pub(super) fn parse_wide_target(reader: &mut Reader<'_>) -> Result<Target<i16>, BytesError> {
+    let target = Target { zero: reader.i16()?, low: reader.i16()?, high: reader.i16()? };
+    if target.low <= target.high { Ok(target) } else { Err(reader.invalid("bounds")) }
+}
+
+/// Writes a target as [`parse_wide_target`] reads it.
+pub(super) fn emit_wide_target(target: Target<i16>, writer: &mut Writer<'_>) -> Result<(), BytesError> {
+    writer.i16(target.zero)?;
+    writer.i16(target.low)?;
+    writer.i16(target.high)
+}
+
 /// Checks that input `index` is a list of `dtype`, one for each of `channels` or one for all.
 fn per_channel(
     inputs: &dyn Inputs,

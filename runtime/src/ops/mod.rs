@@ -238,6 +238,14 @@ operators! {
     hybrid_depthwise_conv2d::HybridDepthwiseConv2d = 69;
     /// Multiplies float rows by an int8 matrix, summed in integers.
     hybrid_fully_connected::HybridFullyConnected = 70;
+    /// A function of one integer, given by its values.
+    table_lookup::TableLookup = 71;
+    /// Arithmetic on two quantized tensors of different scales.
+    quantized_binary::QuantizedBinary = 72;
+    /// Changes scale and type of quantized elements.
+    rescale::Rescale = 73;
+    /// Logistic function or hyperbolic tangent of int16.
+    sigmoid16::Sigmoid16 = 74;
     /// Decision trees.
     tree_ensemble::TreeEnsemble = 80;
     /// Position of elements among sorted keys.

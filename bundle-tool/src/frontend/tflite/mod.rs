@@ -10,6 +10,7 @@
 //! apart; else with the shapes that it states.
 
 mod file;
+mod fixed_functions;
 mod lower;
 mod options;
 mod quantization;

@@ -1,5 +1,6 @@
 //! Options of operators, checked.
 
+use ekiben_runtime::DType;
 use ekiben_runtime::ops::conv2d::{Clamp, Window, WindowAxis};
 use ekiben_runtime::ops::quantized_conv2d::Target;
 use ekiben_runtime::tensor::{MAX_RANK, Quantization};
@@ -125,6 +126,19 @@ impl Activation {
                 return Err(format!("the fused activation {name} ({code}) is not translated"));
             }
         })
+    }
+
+    /// As [`Self::target`], for int8 and int16.
+    pub(super) fn wide_target(self, output: Quantization, dtype: DType) -> Result<Target<i16>, String> {
+        let clamp = self.clamp()?;
+        let (low, high) = if dtype == DType::I16 { (i16::MIN, i16::MAX) } else { (i8::MIN.into(), i8::MAX.into()) };
+        let zero = i16::try_from(output.zero_point).ok().filter(|zero| (low..=high).contains(zero));
+        let zero = zero.ok_or_else(|| format!("a zero point of {}", output.zero_point))?;
+        let bound = |real: f32| {
+            let steps = (real / output.scale).round() as i32;
+            steps.saturating_add(zero.into()).clamp(low.into(), high.into()) as i16
+        };
+        Ok(Target { zero, low: bound(clamp.low), high: bound(clamp.high) })
     }
 
     /// Zero point and bounds of an int8 result: real bounds are quantized, halves away from zero.

@@ -78,3 +78,25 @@ impl Walk {
         }
     }
 }
+
+/// `out[i] = combine(a[walk], b[walk])`.
+pub fn combine<A: Copy, B: Copy, T>(
+    (a, b): (&[A], &[B]),
+    out: &mut [T],
+    walk: &Walk,
+    mut combine: impl FnMut(A, B) -> T,
+) {
+    if a.len() == out.len() && b.len() == out.len() {
+        for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+            *out = combine(a, b);
+        }
+        return;
+    }
+    let elements = out.len();
+    let mut slots = out.iter_mut();
+    walk.for_each(elements, |[at_a, at_b, _]| {
+        if let (Some(out), Some(&a), Some(&b)) = (slots.next(), a.get(at_a), b.get(at_b)) {
+            *out = combine(a, b);
+        }
+    });
+}

@@ -57,6 +57,16 @@ impl Factor {
     }
 }
 
+/// Multiplication of 64-bit sums, which 16-bit activations need.
+impl Factor {
+    /// `x` times the factor, whose multiplier is rounded to 16 bits first; rounded once, halves up.
+    pub fn apply_wide(self, x: i64) -> i32 {
+        let multiplier = if self.multiplier < 0x7FFF_0000 { (self.multiplier + (1 << 15)) >> 16 } else { 0x7FFF };
+        let shift = 15 - self.shift.clamp(-31, 14);
+        (x.wrapping_mul(multiplier.into()).wrapping_add(1 << (shift - 1)) >> shift) as i32
+    }
+}
+
 /// A factor for each channel, or one for all.
 #[derive(Clone, Copy, Debug)]
 pub struct Factors<'a> {
@@ -74,27 +84,44 @@ impl Factors<'_> {
     }
 }
 
-/// Where results of integer arithmetic go in an int8 tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Stored value of real zero; added to results.
-    pub zero: i8,
-    /// Lowest value, of a fused activation or the type.
-    pub low: i8,
-    /// Highest value, not below `low`.
-    pub high: i8,
+/// Integers that quantized tensors hold.
+pub trait Stored: Copy + Into<i32> {
+    /// The nearest value of this type.
+    fn saturate(value: i32) -> Self;
 }
 
-impl Target {
+macro_rules! stored {
+    ($($type:ty),*) => {$(
+        impl Stored for $type {
+            fn saturate(value: i32) -> Self {
+                value.clamp(<$type>::MIN.into(), <$type>::MAX.into()) as $type
+            }
+        }
+    )*};
+}
+stored!(i8, u8, i16, i32);
+
+/// Where results of integer arithmetic go in a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<T = i8> {
+    /// Stored value of real zero; added to results.
+    pub zero: T,
+    /// Lowest value, of a fused activation or the type.
+    pub low: T,
+    /// Highest value, not below `low`.
+    pub high: T,
+}
+
+impl<T: Stored> Target<T> {
     /// Adds the zero point and clips.
-    pub fn store(&self, value: i32) -> i8 {
+    pub fn store(&self, value: i32) -> T {
         self.clip(value.wrapping_add(self.zero.into()))
     }
 
     /// Clips a value that already stands where it should.
-    pub fn clip(&self, value: i32) -> i8 {
-        let low = i32::from(self.low);
-        value.clamp(low, i32::from(self.high).max(low)) as i8
+    pub fn clip(&self, value: i32) -> T {
+        let low = self.low.into();
+        T::saturate(value.clamp(low, self.high.into().max(low)))
     }
 }
 

@@ -1,13 +1,11 @@
-//! Arithmetic on elements, activations, SOFTMAX, QUANTIZE and DEQUANTIZE.
+//! Arithmetic on the elements of two tensors, and SOFTMAX.
 
 use ekiben_runtime::DType;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
-use ekiben_runtime::ops::dequantize::Dequantize;
-use ekiben_runtime::ops::quantize::Quantize;
 use ekiben_runtime::ops::quantized_add::{Addend, LEFT_SHIFT, QuantizedAdd};
+use ekiben_runtime::ops::quantized_binary::{Arithmetic, QuantizedBinary, QuantizedBinaryKind};
 use ekiben_runtime::ops::quantized_softmax::QuantizedSoftmax;
 use ekiben_runtime::ops::softmax::Softmax;
-use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 use tract_tflite::tflite::BuiltinOperator;
 
 use super::super::file::Operator;
@@ -23,11 +21,25 @@ impl<'a> Lowering<'a> {
         };
         let inputs = [self.tensor(operator, 0)?, self.tensor(operator, 1)?];
         let dtype = self.graph.spec(inputs[0]).dtype;
-        if dtype == DType::I8 && operator.code == BuiltinOperator::ADD {
-            return self.int8_add(operator, activation, inputs).map(Value::Tensor);
-        }
-        if dtype != DType::F32 {
-            return Err(format!("{dtype} is not translated").into());
+        let integer = match operator.code {
+            _ if dtype == DType::F32 => false,
+            BuiltinOperator::ADD if dtype == DType::I8 => {
+                return self.int8_add(operator, activation, inputs).map(Value::Tensor);
+            }
+            BuiltinOperator::ADD | BuiltinOperator::SUB | BuiltinOperator::MUL | BuiltinOperator::SQUARED_DIFFERENCE
+                if matches!(dtype, DType::I8 | DType::I16) =>
+            {
+                return self.quantized_binary(operator, activation, inputs).map(Value::Tensor);
+            }
+            BuiltinOperator::MAXIMUM | BuiltinOperator::MINIMUM => {
+                (0..2).try_for_each(|input| self.same_scale(operator, input))?;
+                true
+            }
+            _ if matches!(dtype, DType::I32 | DType::I64) => true,
+            _ => return Err(format!("{dtype} is not translated").into()),
+        };
+        if integer && activation != Activation::None {
+            return Err(format!("a fused activation of {dtype} is not translated").into());
         }
         let kind = match operator.code {
             BuiltinOperator::ADD => BinaryKind::Add,
@@ -35,9 +47,17 @@ impl<'a> Lowering<'a> {
             BuiltinOperator::MUL => BinaryKind::Mul,
             BuiltinOperator::DIV => BinaryKind::Div,
             BuiltinOperator::MINIMUM => BinaryKind::Min,
-            _ => BinaryKind::Max,
+            BuiltinOperator::MAXIMUM => BinaryKind::Max,
+            _ => {
+                let difference = self.add(operator, Binary { kind: BinaryKind::Sub }, &inputs.map(Some))?;
+                let square = self.add(operator, Binary { kind: BinaryKind::Mul }, &[Some(difference); 2])?;
+                return Ok(Value::Tensor(square));
+            }
         };
         let result = self.add(operator, Binary { kind }, &inputs.map(Some))?;
+        if integer {
+            return Ok(Value::Tensor(result));
+        }
         Ok(Value::Tensor(self.clamp(operator, activation.clamp()?, result)?))
     }
 
@@ -61,28 +81,84 @@ impl<'a> Lowering<'a> {
         self.add(operator, op, &inputs.map(Some))
     }
 
-    pub(super) fn unary(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
-        let input = self.tensor(operator, 0)?;
-        let dtype = self.graph.spec(input).dtype;
-        if dtype != DType::F32 {
+    /// Two tensors of int8 or int16 with scales of their own.
+    fn quantized_binary(
+        &mut self,
+        operator: &'a Operator,
+        activation: Activation,
+        inputs: [TensorId; 2],
+    ) -> Result<TensorId, Stop> {
+        let sources = [self.input_scale(operator, 0)?, self.input_scale(operator, 1)?];
+        let output = self.output_scale(operator)?;
+        let is_wide = self.graph.spec(inputs[0]).dtype == DType::I16;
+        let [a, b] = sources.map(|source| f64::from(source.scale));
+        let common = 2.0 * a.max(b);
+        let scaled = |shift: i32, result: f64| {
+            Ok::<_, Stop>((shift as u8, [factor(a / common)?, factor(b / common)?], factor(result)?))
+        };
+        let result = f64::from(output.scale);
+        let (kind, (left_shift, mut factors, factor)) = match operator.code {
+            BuiltinOperator::MUL => {
+                let [a, b] = sources.map(|source| source.scale);
+                let factor = factor(f64::from(a * b / output.scale))?;
+                (QuantizedBinaryKind::Multiply, (0, [factor; 2], factor))
+            }
+            BuiltinOperator::SQUARED_DIFFERENCE => {
+                const SHIFT: i32 = 7;
+                let result = common * common / (f64::from(1 << (2 * SHIFT)) * result);
+                (QuantizedBinaryKind::SquaredDifference, scaled(SHIFT, result)?)
+            }
+            _ => {
+                let shift = if is_wide { 15 } else { 20 };
+                (QuantizedBinaryKind::Add, scaled(shift, common / (f64::from(1 << shift) * result))?)
+            }
+        };
+        if operator.code == BuiltinOperator::SUB {
+            factors[1].multiplier = -factors[1].multiplier;
+        }
+        let target = activation.wide_target(output, self.output_dtype(operator)?)?;
+        let zeros = sources.map(|source| source.zero_point as i16);
+        let arithmetic = Arithmetic { kind, left_shift, zeros, factors, factor, target };
+        self.add(operator, QuantizedBinary(arithmetic), &inputs.map(Some))
+    }
+
+    /// A slope for negative elements that is a tensor.
+    pub(super) fn prelu(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
+        let inputs = [self.tensor(operator, 0)?, self.tensor(operator, 1)?];
+        let result = match self.graph.spec(inputs[0]).dtype {
+            DType::F32 => self.add(operator, Binary { kind: BinaryKind::PRelu }, &inputs.map(Some))?,
+            DType::I8 => {
+                let sources = [self.input_scale(operator, 0)?, self.input_scale(operator, 1)?];
+                let output = self.output_scale(operator)?;
+                let [x, slope] = sources.map(|source| source.scale);
+                let positive = factor(f64::from(x / output.scale))?;
+                let arithmetic = Arithmetic {
+                    kind: QuantizedBinaryKind::PRelu,
+                    left_shift: 0,
+                    zeros: sources.map(|source| source.zero_point as i16),
+                    factors: [positive; 2],
+                    factor: factor(f64::from(x * slope / output.scale))?,
+                    target: Activation::None.wide_target(output, DType::I8)?,
+                };
+                self.add(operator, QuantizedBinary(arithmetic), &inputs.map(Some))?
+            }
+            dtype => return Err(format!("{dtype} is not translated").into()),
+        };
+        Ok(Value::Tensor(result))
+    }
+
+    /// A sum of tensors of one shape.
+    pub(super) fn add_n(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
+        let mut sum = self.tensor(operator, 0)?;
+        let dtype = self.graph.spec(sum).dtype;
+        if !matches!(dtype, DType::F32 | DType::I32) {
             return Err(format!("{dtype} is not translated").into());
         }
-        let clip = |low: f64, high: f64| Unary { kind: UnaryKind::Clip, alpha: low, beta: high };
-        let unary = match (operator.code, &operator.options) {
-            (BuiltinOperator::RELU, _) => Unary::of(UnaryKind::Relu),
-            (BuiltinOperator::RELU6, _) => clip(0.0, 6.0),
-            (BuiltinOperator::RELU_N1_TO_1, _) => clip(-1.0, 1.0),
-            (BuiltinOperator::LEAKY_RELU, &Options::Number(alpha)) => {
-                Unary { kind: UnaryKind::LeakyRelu, alpha: alpha.into(), beta: 0.0 }
-            }
-            (BuiltinOperator::LOGISTIC, _) => Unary::of(UnaryKind::Sigmoid),
-            (BuiltinOperator::TANH, _) => Unary::of(UnaryKind::Tanh),
-            (BuiltinOperator::HARD_SWISH, _) => Unary { kind: UnaryKind::HardSwish, alpha: 1.0 / 6.0, beta: 0.5 },
-            (BuiltinOperator::EXP, _) => Unary::of(UnaryKind::Exp),
-            (BuiltinOperator::NEG, _) => Unary::of(UnaryKind::Neg),
-            _ => return Err("the options are missing".into()),
-        };
-        Ok(Value::Tensor(self.add(operator, unary, &[Some(input)])?))
+        for input in 1..operator.inputs.len() {
+            let next = self.tensor(operator, input)?;
+            sum = self.add(operator, Binary { kind: BinaryKind::Add }, &[Some(sum), Some(next)])?;
+        }
+        Ok(Value::Tensor(sum))
     }
 
     /// Over the last axis.
@@ -113,33 +189,5 @@ impl<'a> Lowering<'a> {
             dtype => return Err(format!("{dtype} is not translated").into()),
         };
         Ok(Value::Tensor(result))
-    }
-
-    pub(super) fn quantize(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
-        let input = self.tensor(operator, 0)?;
-        let dtype = self.graph.spec(input).dtype;
-        if dtype != DType::F32 {
-            return Err(format!("{dtype} is not translated").into());
-        }
-        let output = self.output_quantization(operator)?;
-        let op = Quantize { scale: output.scale, target: Activation::None.target(output)? };
-        Ok(Value::Tensor(self.add(operator, op, &[Some(input)])?))
-    }
-
-    /// From int8, or of float16 constants, which become float32 constants.
-    pub(super) fn dequantize(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
-        let stated = self.stated(operator, 0)?;
-        if let (Some(DType::F16), Some(data)) = (stated.dtype, &stated.data) {
-            let wide = data.as_chunks().0.iter().map(|&bytes| half::f16::from_le_bytes(bytes).to_f32());
-            let wide: Vec<f32> = wide.collect();
-            return Ok(Value::Tensor(self.list(operator, DType::F32, &stated.shape, &wide)?));
-        }
-        let input = self.tensor(operator, 0)?;
-        let dtype = self.graph.spec(input).dtype;
-        if dtype != DType::I8 {
-            return Err(format!("{dtype} is not translated").into());
-        }
-        let (scale, zero) = self.input_quantization(operator, 0)?;
-        Ok(Value::Tensor(self.add(operator, Dequantize { scale, zero }, &[Some(input)])?))
     }
 }

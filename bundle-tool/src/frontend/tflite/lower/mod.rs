@@ -4,6 +4,7 @@ mod blocks;
 mod choice;
 mod dense;
 mod elementwise;
+mod functions;
 mod images;
 mod layout;
 mod norms;
@@ -149,7 +150,10 @@ impl<'a> Lowering<'a> {
             | BuiltinOperator::MUL
             | BuiltinOperator::DIV
             | BuiltinOperator::MAXIMUM
-            | BuiltinOperator::MINIMUM => self.binary(operator),
+            | BuiltinOperator::MINIMUM
+            | BuiltinOperator::SQUARED_DIFFERENCE => self.binary(operator),
+            BuiltinOperator::ADD_N => self.add_n(operator),
+            BuiltinOperator::PRELU => self.prelu(operator),
             BuiltinOperator::RELU
             | BuiltinOperator::RELU6
             | BuiltinOperator::RELU_N1_TO_1
@@ -157,7 +161,11 @@ impl<'a> Lowering<'a> {
             | BuiltinOperator::LOGISTIC
             | BuiltinOperator::TANH
             | BuiltinOperator::HARD_SWISH
+            | BuiltinOperator::ELU
+            | BuiltinOperator::ABS
             | BuiltinOperator::EXP
+            | BuiltinOperator::LOG
+            | BuiltinOperator::RSQRT
             | BuiltinOperator::NEG => self.unary(operator),
             BuiltinOperator::SOFTMAX => self.softmax(operator),
             BuiltinOperator::QUANTIZE => self.quantize(operator),
@@ -364,6 +372,36 @@ impl<'a> Lowering<'a> {
         Ok(Quantization { scale, zero_point: zero.into() })
     }
 
+    /// Element type of the operator's result.
+    fn output_dtype(&self, operator: &Operator) -> Result<DType, Stop> {
+        let output = operator.outputs.first().map(|&output| &self.file.tensors[output]);
+        output.ok_or("the operator has no output")?.known_dtype().map_err(|error| Stop::Unsupported(error.to_string()))
+    }
+
+    /// Scale and zero point of the tensor at an input, of any integer type.
+    fn input_scale(&self, operator: &Operator, input: usize) -> Result<Quantization, Stop> {
+        scale_of(self.stated(operator, input)?)
+    }
+
+    /// As [`Self::input_scale`], of the operator's result.
+    fn output_scale(&self, operator: &Operator) -> Result<Quantization, Stop> {
+        let output = operator.outputs.first().map(|&output| &self.file.tensors[output]);
+        scale_of(output.ok_or("the operator has no output")?)
+    }
+
+    /// Fails unless input and result have the same scale and zero point, or neither has one.
+    fn same_scale(&self, operator: &Operator, input: usize) -> Result<(), Stop> {
+        let stated = self.stated(operator, input)?;
+        let output = operator.outputs.first().map(|&output| &self.file.tensors[output]);
+        if stated.quantization.is_none() && output.is_some_and(|output| output.quantization.is_none()) {
+            return Ok(());
+        }
+        if self.input_scale(operator, input)? == self.output_scale(operator)? {
+            return Ok(());
+        }
+        Err(format!("input {input} and the result have different scales or zero points").into())
+    }
+
     fn charge(&mut self, bytes: usize) -> Result<(), Stop> {
         let left = self.budget.checked_sub(bytes as u64);
         self.budget = left.ok_or_else(|| {
@@ -408,6 +446,32 @@ impl<'a> Lowering<'a> {
             Clamp { low, high } => Unary { kind: UnaryKind::Clip, alpha: low.into(), beta: high.into() },
         };
         self.add(operator, unary, &[Some(id)])
+    }
+}
+
+/// Scale and zero point of a quantized tensor, the zero point inside its type.
+fn scale_of(tensor: &Tensor) -> Result<Quantization, Stop> {
+    let place = tensor.place();
+    let quantized = tensor.quantization.as_ref();
+    let quantized = quantized.ok_or_else(|| format!("{place} has no scale"))?;
+    let one = quantized.per_tensor().ok_or_else(|| format!("{place} has more than one scale"))?;
+    let range = match tensor.dtype {
+        Some(DType::I8) => i8::MIN.into()..=i8::MAX.into(),
+        Some(DType::U8) => 0..=u8::MAX.into(),
+        Some(DType::I16) => i16::MIN.into()..=i16::MAX.into(),
+        _ => i32::MIN..=i32::MAX,
+    };
+    if !range.contains(&one.zero_point) {
+        return Err(FrontendError::malformed(&place, format!("a zero point of {}", one.zero_point)).into());
+    }
+    Ok(one)
+}
+
+/// Fails unless real zero is stored as 0.
+fn symmetric<const N: usize>(quantizations: [Quantization; N]) -> Result<(), Stop> {
+    match quantizations.iter().find(|quantization| quantization.zero_point != 0) {
+        None => Ok(()),
+        Some(other) => Err(format!("an int16 tensor with a zero point of {}", other.zero_point).into()),
     }
 }
 
