@@ -36,8 +36,7 @@ fn logistic(table: &[u16], x: i32) -> i16 {
 
 fn tanh(table: &[u16], x: i32) -> i16 {
     let result = interpolate(table, x.unsigned_abs(), 8, 0xFFFF << 8);
-    let result =
-        if x >= 0 { result - (1 << 23) + (1 << 7) } else { (1 << 23) - result + (1 << 7) - 1 };
+    let result = if x >= 0 { result - (1 << 23) + (1 << 7) } else { (1 << 23) - result + (1 << 7) - 1 };
     (result >> 8) as i16
 }
 

@@ -26,7 +26,10 @@ impl<'a> Lowering<'a> {
             BuiltinOperator::ADD if dtype == DType::I8 => {
                 return self.int8_add(operator, activation, inputs).map(Value::Tensor);
             }
-            BuiltinOperator::ADD | BuiltinOperator::SUB | BuiltinOperator::MUL | BuiltinOperator::SQUARED_DIFFERENCE
+            BuiltinOperator::ADD
+            | BuiltinOperator::SUB
+            | BuiltinOperator::MUL
+            | BuiltinOperator::SQUARED_DIFFERENCE
                 if matches!(dtype, DType::I8 | DType::I16) =>
             {
                 return self.quantized_binary(operator, activation, inputs).map(Value::Tensor);

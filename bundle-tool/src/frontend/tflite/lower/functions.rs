@@ -250,11 +250,7 @@ fn stored_function(
 }
 
 /// The function on real numbers, for operators that LiteRT tabulates.
-fn real_function(
-    operator: &Operator,
-    dtype: DType,
-    target: Quantization,
-) -> Result<Box<dyn Fn(f32) -> f32>, Stop> {
+fn real_function(operator: &Operator, dtype: DType, target: Quantization) -> Result<Box<dyn Fn(f32) -> f32>, Stop> {
     Ok(match operator.code {
         BuiltinOperator::LOGISTIC => Box::new(|x: f32| 1.0 / (1.0 + (-x).exp())),
         BuiltinOperator::TANH => Box::new(f32::tanh),
@@ -323,8 +319,8 @@ fn rsqrt(source: Quantization, target: Quantization) -> Result<Stored, Stop> {
 /// LiteRT's table of the logistic function at multiples of 1/24, whose curved part is raised so that interpolation errs less.
 fn sigmoid_table() -> Vec<u16> {
     const RAISED: [u8; 44] = [
-        4, 8, 12, 14, 15, 16, 17, 19, 20, 21, 22, 25, 27, 28, 29, 30, 31, 33, 34, 35, 37, 39, 40, 41, 43, 44, 45, 46, 49,
-        50, 54, 62, 63, 64, 66, 82, 86, 93, 100, 103, 112, 116, 135, 255,
+        4, 8, 12, 14, 15, 16, 17, 19, 20, 21, 22, 25, 27, 28, 29, 30, 31, 33, 34, 35, 37, 39, 40, 41, 43, 44, 45, 46,
+        49, 50, 54, 62, 63, 64, 66, 82, 86, 93, 100, 103, 112, 116, 135, 255,
     ];
     let entry = |i: u8| {
         let nearest = (65536.0 / (1.0 + (-f64::from(i) / 24.0).exp())).round() as u16;
@@ -361,7 +357,8 @@ fn interpolated_table((scale, zero): (f32, i32), result: f32, function: impl Fn(
     let inverse = (high - low + 1.0) / (result * high - result * low);
     let entry = |i: usize| {
         let i = i as f32;
-        let (value, middle, next) = (function(first + i * step), function(first + i * step + half), function(first + (i + 1.0) * step));
+        let (value, middle, next) =
+            (function(first + i * step), function(first + i * step + half), function(first + (i + 1.0) * step));
         let sample = (value * inverse).round();
         let interpolated = ((next * inverse + sample) / 2.0).round();
         let bias = ((interpolated - (middle * inverse).round()) / 2.0).round();
