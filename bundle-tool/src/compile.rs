@@ -2,6 +2,7 @@
 
 mod bare;
 mod golden;
+mod models;
 mod options;
 mod recorded;
 
@@ -13,8 +14,8 @@ use ekiben_runtime::artifact::{EmitError, Extent, emit};
 use ekiben_runtime::executor::self_test::{SelfTestError, SelfTestReport, self_test, self_test_arena_bytes};
 use ekiben_runtime::{Artifact, LoadError};
 
-use crate::bundle::{self, Bundle, BundleError, ModelFile};
-use crate::frontend::{self, FrontendError, InputLengths, LengthsError, Model, OpenNames, OpenOptions};
+use crate::bundle::{self, Bundle, BundleError};
+use crate::frontend::{FrontendError, InputLengths, LengthsError, Model};
 use crate::graph::{AlignedBytes, EvaluateError};
 use crate::lowered::LoweredApi;
 use crate::passes::{self, PassError};
@@ -24,6 +25,8 @@ use crate::target::{Fit, Target};
 use crate::writer::{PlannedApi, artifact_parts};
 
 pub(crate) use bare::lower as lower_model;
+pub use models::open_models;
+pub(crate) use models::{model_digest, open_model};
 pub use options::CompileOptions;
 pub use recorded::{Recorded, RecordedError};
 
@@ -181,47 +184,6 @@ pub fn lower_apis(bundle: &Bundle, models: &Models) -> Result<Vec<LoweredApi>, C
     let file = &bundle.models[0];
     let lowered = bare::lower(models[&file.tag()].as_ref());
     Ok(vec![lowered.map_err(|error| ModelError { model: file.describe(), error })?])
-}
-
-/// Opens every model that a front-end reads. A service may hold others, and is refused when it calls them. `lengths` are for all of
-/// them: each takes those that it has names for.
-///
-/// # Errors
-/// [`CompileError::Models`] lists every model that cannot be read; [`CompileError::Lengths`] when none has a name that is given.
-pub fn open_models(bundle: &Bundle, lengths: &InputLengths) -> Result<(Models, Vec<ModelProvenance>), CompileError> {
-    let (mut models, mut provenance, mut errors) = (Models::new(), Vec::new(), Vec::new());
-    let read = |file: &&ModelFile| bundle.entry.is_none() || frontend::reads(file.format);
-    if !lengths.is_empty() {
-        lengths.check_names(&open_names(bundle.models.iter().filter(read))?)?;
-    }
-    for file in bundle.models.iter().filter(read) {
-        let bytes = file.read()?;
-        provenance.push(model_provenance(file, &bytes));
-        match frontend::open(file.format, &bytes, &OpenOptions { lengths: lengths.clone(), beside: None }) {
-            Ok(model) => drop(models.insert(file.tag(), model)),
-            Err(error) => errors.push(ModelError { model: file.describe(), error }),
-        }
-    }
-    if errors.is_empty() { Ok((models, provenance)) } else { Err(CompileError::Models(errors)) }
-}
-
-/// Names of all models that lengths can be given for.
-fn open_names<'a>(models: impl Iterator<Item = &'a ModelFile>) -> Result<OpenNames, CompileError> {
-    let mut names = OpenNames::default();
-    for file in models {
-        let error = |error| ModelError { model: file.describe(), error };
-        names.extend(frontend::open_names(file.format, &file.read()?).map_err(error)?);
-    }
-    Ok(names)
-}
-
-fn model_provenance(file: &ModelFile, bytes: &[u8]) -> ModelProvenance {
-    ModelProvenance {
-        name: file.tag(),
-        format: frontend::format_name(file.format).to_owned(),
-        frameworks: file.frameworks.clone(),
-        blake3: blake3::hash(bytes).to_hex().to_string(),
-    }
 }
 
 /// Target of an artifact that is compiled for no device in particular.

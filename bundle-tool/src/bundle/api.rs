@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::error::BundleError;
-use super::files::{Files, MODEL_LIMIT};
+use super::files::{self, Files, MODEL_LIMIT};
 use super::format::ModelFormat;
 
 /// One API of a service.
@@ -239,6 +239,18 @@ impl ModelFile {
     /// The bytes of any of [`ModelFile::files`].
     pub fn read_file(&self, name: &str) -> Result<Cow<'_, [u8]>, BundleError> {
         self.store.read(name, MODEL_LIMIT)
+    }
+
+    /// The bytes of a file in the folder of the main file or below it, by its path relative to that folder.
+    ///
+    /// # Errors
+    /// A path or a link that leads out of the bento (of a bare model: its folder), or a file that cannot be read.
+    pub fn read_beside(&self, path: &str) -> Result<Vec<u8>, BundleError> {
+        let folder = self.main.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let path = files::normal_name(path)
+            .map_err(|reason| BundleError::UnsafeName { name: path.to_owned(), reason })?;
+        let path = if folder.is_empty() { path } else { format!("{folder}/{path}") };
+        Ok(self.store.with_folder()?.read(&path, MODEL_LIMIT)?.into_owned())
     }
 
     /// How messages call the main file.

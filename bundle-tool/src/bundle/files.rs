@@ -64,6 +64,17 @@ impl Files {
         Ok(Files::new(&label, Store::Single { path: path.to_owned(), name }))
     }
 
+    /// The same files, and for a bare file those of its folder.
+    pub(super) fn with_folder(&self) -> Result<Cow<'_, Files>, BundleError> {
+        match &*self.store {
+            Store::Single { path, .. } => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                Files::directory(folder.unwrap_or(Path::new("."))).map(Cow::Owned)
+            }
+            _ => Ok(Cow::Borrowed(self)),
+        }
+    }
+
     /// Wraps the decoded members of an archive; names have passed [`normal_name`].
     pub(super) fn memory(label: &str, members: BTreeMap<String, Vec<u8>>) -> Files {
         Files::new(label, Store::Memory(members))

@@ -12,7 +12,7 @@ use ekiben_runtime::artifact::header::{FORMAT_VERSION, MAGIC};
 
 use super::lengths::LengthFlags;
 use crate::bundle::Bundle;
-use crate::compile::{CompileOptions, compile};
+use crate::compile::{CompileOptions, compile, model_digest};
 use crate::frontend::InputLengths;
 
 /// Compile a bento to a cache when needed, and score a file with it
@@ -80,6 +80,9 @@ fn is_sound(path: &Path) -> bool {
 fn key(bundle: &Bundle, lengths: &InputLengths) -> Result<String, Failure> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(bundle.digest()?.as_bytes());
+    for model in &bundle.models {
+        hasher.update(model_digest(model, &model.read()?).as_bytes());
+    }
     hasher.update(bundle.service.as_bytes());
     let (dims, shapes) = lengths.spelt();
     for part in [dims, shapes] {

@@ -113,6 +113,17 @@ pub fn open_names(format: ModelFormat, bytes: &[u8]) -> Result<OpenNames, Fronte
     }
 }
 
+/// Files of a model's folder that hold its weights, relative to it.
+///
+/// # Errors
+/// [`FrontendError`] when the file is damaged.
+pub fn files_beside(format: ModelFormat, bytes: &[u8]) -> Result<Vec<String>, FrontendError> {
+    match format {
+        ModelFormat::Onnx => onnx::files_beside(bytes),
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// What a model takes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelInput {

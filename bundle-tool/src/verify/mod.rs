@@ -25,8 +25,8 @@ use ekiben_runtime::{Artifact, LoadError, Session};
 use self::candidate::Candidate;
 use self::inputs::{Call, Data};
 use crate::bundle::{Bundle, BundleError, ModelFile, ModelFormat};
-use crate::compile::ModelError;
-use crate::frontend::{self, InputLengths, OpenOptions};
+use crate::compile::{ModelError, model_digest, open_model};
+use crate::frontend::InputLengths;
 
 pub use self::compare::{ABSOLUTE, OutputDifference, RELATIVE, Worst};
 pub use self::inputs::MAX_DATA_ROWS;
@@ -134,7 +134,7 @@ fn same_model<'a>(bundle: &'a Bundle, count: usize, stated: &ModelProvenance) ->
     let file = only.or_else(|| bundle.models.iter().find(|file| file.tag() == stated.name));
     let file =
         file.ok_or_else(|| VerifyError::MissingModel { model: stated.name.clone(), bento: bundle.label().to_owned() })?;
-    let found = blake3::hash(&file.read()?).to_hex().to_string();
+    let found = model_digest(file, &file.read()?).to_hex().to_string();
     if found != stated.blake3 {
         return Err(VerifyError::OtherModel { model: file.describe(), expected: stated.blake3.clone(), found });
     }
@@ -183,8 +183,7 @@ fn compare_model(
 ) -> Result<Comparison, VerifyError> {
     let bytes = file.read()?;
     let failed = |error| ModelError { model: file.describe(), error };
-    let options = OpenOptions { lengths: lengths.clone(), beside: None };
-    let model = frontend::open(file.format, &bytes, &options).map_err(failed)?;
+    let model = open_model(file, &bytes, lengths).map_err(failed)?;
     if let Some(reason) = policy::objection(file.format, &bytes) {
         return Ok(Comparison::None(reason));
     }

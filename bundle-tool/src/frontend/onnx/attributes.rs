@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 use super::call::Refusal;
 
@@ -24,6 +24,11 @@ impl<'a> Attributes<'a> {
             return Err(Refusal(format!("attribute {} is a parameter of a function", attribute.name)));
         }
         Ok(Self { attributes: node.attribute.iter().map(|attribute| (attribute, Cell::new(false))).collect() })
+    }
+
+    /// No attributes.
+    pub(super) fn none() -> Self {
+        Self { attributes: Vec::new() }
     }
 
     fn get(&self, name: &str, kind: AttributeType) -> Result<Option<&'a AttributeProto>, Refusal> {
@@ -96,6 +101,11 @@ impl<'a> Attributes<'a> {
     /// A tensor.
     pub(super) fn tensor(&self, name: &str) -> Result<Option<&'a TensorProto>, Refusal> {
         Ok(self.get(name, AttributeType::Tensor)?.and_then(|attribute| attribute.t.as_ref()))
+    }
+
+    /// A body.
+    pub(super) fn graph(&self, name: &str) -> Result<Option<&'a GraphProto>, Refusal> {
+        Ok(self.get(name, AttributeType::Graph)?.and_then(|attribute| attribute.g.as_ref()))
     }
 
     /// Fails with the name of an attribute that nobody has read.

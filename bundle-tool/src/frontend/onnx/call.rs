@@ -59,6 +59,8 @@ pub(super) enum Value {
     Tensor(TensorId),
     /// Integers of which some depend on the batch.
     Counts(Counts),
+    /// A list of values, whose length is known.
+    Sequence(Vec<Value>),
     /// The result of a node that cannot be lowered.
     Blocked,
 }
@@ -127,6 +129,7 @@ impl<'a> Call<'a> {
             Some(Some(Value::Counts(_))) => {
                 Err(Refusal(format!("input {index} is computed from the batch size, which no operator can read")))
             }
+            Some(Some(Value::Sequence(_))) => Err(Refusal(format!("input {index} is a sequence"))),
             _ => Err(Refusal(format!("input {index} is missing"))),
         }
     }

@@ -5,16 +5,18 @@ use std::collections::{HashMap, HashSet};
 
 use ekiben_runtime::ops::reshape::Reshape;
 use ekiben_runtime::{DType, Op};
-use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
+use tract_onnx::pb::{GraphProto, NodeProto, SparseTensorProto, TensorProto};
 
 use super::attributes::Attributes;
-use super::call::{Call, Refusal, Value};
-use super::{Opsets, operators, tensor};
+use super::call::{Call, Lowered, Refusal, Value};
+use super::{Opsets, control, operators, tensor};
 use crate::frontend::{Blocker, FrontendError, ModelInput, NamedTensor};
 use crate::graph::{Graph, TensorId};
 
 /// Bytes of computed constants that every model may have.
 const BUDGET: u64 = 64 << 20;
+/// Nodes of bodies that are lowered at most: those of loops count once for each iteration.
+pub(super) const MAX_BODY_NODES: usize = 1 << 14;
 /// Bytes of computed constants for each stored one: weights are seldom rearranged more than a few times.
 const BUDGET_FACTOR: u64 = 4;
 
@@ -42,27 +44,40 @@ pub(super) fn lower(
     if !blockers.is_empty() {
         return Err(FrontendError::Unsupported(blockers));
     }
-    let initializers: HashMap<_, _> = model.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
     let stored = model.initializer.iter().map(|tensor| tensor.raw_data.len() as u64).fold(0, u64::saturating_add);
     let budget = Cell::new(stored.saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET));
-    let values = HashMap::new();
-    let mut lowering = Lowering { model, initializers, opsets, graph, values, budget, blockers };
+    let mut lowering = Lowering {
+        opsets,
+        graph,
+        scopes: vec![Scope::new(model, String::new())],
+        read: HashSet::new(),
+        body_constants: HashMap::new(),
+        body_nodes_left: MAX_BODY_NODES,
+        budget,
+        blockers,
+    };
+    note_reads(model, &mut lowering.read);
     for (input, &tensor) in inputs.iter().zip(tensors) {
         if input.spec.dtype == DType::Category {
             let table = lowering.graph.add_table(known_texts(model, &input.name));
             lowering.graph.set_table(tensor, table);
         }
-        lowering.values.insert(&input.name, Value::Tensor(tensor));
+        lowering.bind(&input.name, Value::Tensor(tensor))?;
     }
-    for sparse in &model.sparse_initializer {
-        let name = sparse.values.as_ref().map_or("?", |values| values.name.as_str());
-        lowering.block(name, "sparse_initializer", "sparse constants are not supported");
-    }
-    for (position, node) in model.node.iter().enumerate() {
-        lowering.node(position, node)?;
-    }
-    let results = lowering.results()?;
+    lowering.nodes(model)?;
+    let results = lowering.results(model)?;
     if lowering.blockers.is_empty() { Ok(results) } else { Err(FrontendError::Unsupported(lowering.blockers)) }
+}
+
+/// Adds every name that a node reads or a graph gives, in bodies too.
+fn note_reads<'a>(graph: &'a GraphProto, read: &mut HashSet<&'a str>) {
+    read.extend(graph.output.iter().map(|output| output.name.as_str()));
+    for node in &graph.node {
+        read.extend(node.input.iter().map(String::as_str));
+        for attribute in &node.attribute {
+            attribute.g.iter().chain(&attribute.graphs).for_each(|body| note_reads(body, read));
+        }
+    }
 }
 
 /// The texts that an input's readers tell apart: the keys of the encoders that read it.
@@ -87,15 +102,35 @@ fn describe(dtype: DType, shape: ekiben_runtime::Shape) -> String {
     format!("{dtype}{shape}")
 }
 
-struct Lowering<'a> {
-    model: &'a GraphProto,
+/// The names of a graph or of a body.
+struct Scope<'a> {
     initializers: HashMap<&'a str, &'a TensorProto>,
-    opsets: Opsets,
-    graph: &'a mut Graph,
     values: HashMap<&'a str, Value>,
+    /// What stands before the names of its nodes in messages.
+    prefix: String,
+}
+
+impl<'a> Scope<'a> {
+    fn new(graph: &'a GraphProto, prefix: String) -> Self {
+        let initializers = graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        Self { initializers, values: HashMap::new(), prefix }
+    }
+}
+
+pub(super) struct Lowering<'a> {
+    opsets: Opsets,
+    pub(super) graph: &'a mut Graph,
+    /// The model's graph, then the bodies that are being lowered, from the outermost.
+    scopes: Vec<Scope<'a>>,
+    /// Names that something reads.
+    read: HashSet<&'a str>,
+    /// Constants of bodies, which are lowered many times, by their address in the model.
+    body_constants: HashMap<*const u8, Value>,
+    /// Nodes of bodies that may still be lowered.
+    body_nodes_left: usize,
     /// Bytes that constants computed while lowering may still take.
     budget: Cell<u64>,
-    blockers: Vec<Blocker>,
+    pub(super) blockers: Vec<Blocker>,
 }
 
 impl<'a> Lowering<'a> {
@@ -103,53 +138,117 @@ impl<'a> Lowering<'a> {
         self.blockers.push(Blocker { node: node.into(), operator: operator.into(), reason: reason.into() });
     }
 
-    /// What a name stands for. Initializers enter the graph when they are first read.
-    fn value(&mut self, name: &'a str) -> Result<Value, FrontendError> {
-        if let Some(value) = self.values.get(name) {
-            return Ok(value.clone());
+    fn scope(&mut self) -> &mut Scope<'a> {
+        let last = self.scopes.len() - 1;
+        &mut self.scopes[last]
+    }
+
+    /// Gives a name of the innermost scope its value.
+    fn bind(&mut self, name: &'a str, value: Value) -> Result<(), FrontendError> {
+        if !name.is_empty() && self.scope().values.insert(name, value).is_some() {
+            return Err(FrontendError::malformed(name, "two nodes write it"));
         }
-        let Some(&initializer) = self.initializers.get(name) else {
-            if self.model.sparse_initializer.iter().flat_map(|sparse| &sparse.values).any(|values| values.name == name)
-            {
-                return Ok(Value::Blocked);
+        Ok(())
+    }
+
+    /// What a name stands for, from the innermost scope that has it. Initializers enter the graph when they are first read.
+    fn value(&mut self, name: &'a str) -> Result<Value, FrontendError> {
+        for at in (0..self.scopes.len()).rev() {
+            if let Some(value) = self.scopes[at].values.get(name) {
+                return Ok(value.clone());
             }
-            return Err(FrontendError::malformed(name, "it is read before any node has written it"));
-        };
-        let value = match tensor::read(initializer) {
-            Ok(constant) => Value::Tensor(self.graph.add_constant_bytes(name, constant.spec, &constant.bytes)?),
+            if let Some(&initializer) = self.scopes[at].initializers.get(name) {
+                let address = std::ptr::from_ref(initializer).cast();
+                let value = match self.body_constants.get(&address) {
+                    Some(value) => value.clone(),
+                    None => self.initializer(name, initializer)?,
+                };
+                self.body_constants.insert(address, value.clone());
+                self.scopes[at].values.insert(name, value.clone());
+                return Ok(value);
+            }
+        }
+        Err(FrontendError::malformed(name, "it is read before any node has written it"))
+    }
+
+    fn initializer(&mut self, name: &str, initializer: &TensorProto) -> Result<Value, FrontendError> {
+        match tensor::read(initializer) {
+            Ok(constant) => Ok(Value::Tensor(self.graph.add_constant_bytes(name, constant.spec, &constant.bytes)?)),
             Err(reason) => {
                 self.block(name, "initializer", reason);
+                Ok(Value::Blocked)
+            }
+        }
+    }
+
+    fn nodes(&mut self, graph: &'a GraphProto) -> Result<(), FrontendError> {
+        for sparse in &graph.sparse_initializer {
+            self.sparse(sparse)?;
+        }
+        for (position, node) in graph.node.iter().enumerate() {
+            self.node(position, node)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a constant of which the file stores the elements that are not zero.
+    fn sparse(&mut self, sparse: &'a SparseTensorProto) -> Result<(), FrontendError> {
+        let name = sparse.values.as_ref().map_or("", |values| values.name.as_str());
+        let value = match tensor::read_sparse(sparse, &self.budget) {
+            Ok(constant) => Value::Tensor(self.graph.add_constant_bytes(name, constant.spec, &constant.bytes)?),
+            Err(reason) => {
+                self.block(name, "sparse_initializer", reason);
                 Value::Blocked
             }
         };
-        self.values.insert(name, value.clone());
-        Ok(value)
+        self.bind(name, value)
+    }
+
+    /// Lowers a body, whose inputs have these values, and returns the values of its outputs.
+    pub(super) fn body(
+        &mut self,
+        body: &'a GraphProto,
+        label: &str,
+        inputs: Vec<Value>,
+    ) -> Result<Result<Vec<Value>, Refusal>, FrontendError> {
+        if body.input.len() != inputs.len() {
+            let reason = format!("its body has {} inputs, {} are given", body.input.len(), inputs.len());
+            return Ok(Err(Refusal(reason)));
+        }
+        let Some(left) = self.body_nodes_left.checked_sub(body.node.len() + 1) else {
+            let reason = format!("unrolled bodies have more than {MAX_BODY_NODES} nodes in all, reached at {label}");
+            return Ok(Err(Refusal(reason)));
+        };
+        self.body_nodes_left = left;
+        let prefix = format!("{}{label}/", self.scope().prefix);
+        self.scopes.push(Scope::new(body, prefix));
+        let results = self.body_results(body, inputs);
+        self.scopes.pop();
+        results.map(Ok)
+    }
+
+    fn body_results(&mut self, body: &'a GraphProto, inputs: Vec<Value>) -> Result<Vec<Value>, FrontendError> {
+        for (input, value) in body.input.iter().zip(inputs) {
+            self.bind(&input.name, value)?;
+        }
+        self.nodes(body)?;
+        body.output.iter().map(|output| self.value(&output.name)).collect()
     }
 
     fn node(&mut self, position: usize, node: &'a NodeProto) -> Result<(), FrontendError> {
         let name = if node.name.is_empty() { format!("node {position}") } else { node.name.clone() };
+        let name = self.scope().prefix.clone() + &name;
         let mut inputs = Vec::with_capacity(node.input.len());
         for input in &node.input {
             inputs.push(if input.is_empty() { None } else { Some(self.value(input)?) });
         }
         let blocked = inputs.iter().any(|input| matches!(input, Some(Value::Blocked)));
-        let found = operators::find(node);
-        let found = found.and_then(|found| operators::check_version(node, self.opsets.default).map(|()| found));
-        let results = match found {
-            Err(reason) => Some(Err(reason)),
-            Ok(_) if blocked => None,
-            Ok(operator) => {
-                let version = if operators::is_ml(node) { self.opsets.ml } else { self.opsets.default };
-                let outputs = node.output.iter().map(|output| !output.is_empty()).collect();
-                let lowered = Attributes::new(node).and_then(|attributes| {
-                    let mut call =
-                        Call::new(self.graph, name.clone(), version, attributes, inputs, outputs, &self.budget);
-                    let results = operator(&mut call)?;
-                    call.attributes.finish()?;
-                    Ok(results)
-                });
-                Some(lowered)
-            }
+        let results = if blocked {
+            control::find(node).map_or_else(|| operators::find(node).err().map(Err), |_| None)
+        } else if let Some(control) = control::find(node) {
+            Some(control(self, node, &name, inputs)?)
+        } else {
+            Some(self.operator(node, name.clone(), inputs))
         };
         let mut results = match results {
             Some(Ok(results)) => results,
@@ -161,11 +260,36 @@ impl<'a> Lowering<'a> {
         };
         results.resize(node.output.len().max(results.len()), Value::Blocked);
         for (output, value) in node.output.iter().zip(results) {
-            if !output.is_empty() && self.values.insert(output, value).is_some() {
-                return Err(FrontendError::malformed(output, "two nodes write it"));
-            }
+            self.bind(output, value)?;
         }
         Ok(())
+    }
+
+    /// Lowers a node without bodies.
+    fn operator(&mut self, node: &'a NodeProto, name: String, inputs: Vec<Option<Value>>) -> Lowered {
+        let operator = operators::find(node)?;
+        operators::check_version(node, self.opsets.default)?;
+        let constant = node.input.is_empty().then_some(std::ptr::from_ref(node).cast());
+        if let Some(value) = constant.and_then(|address| self.body_constants.get(&address)) {
+            return Ok(vec![value.clone()]);
+        }
+        let version = if operators::is_ml(node) { self.opsets.ml } else { self.opsets.default };
+        let outputs =
+            node.output.iter().map(|output| self.read.contains(output.as_str()) && !output.is_empty()).collect();
+        let attributes = Attributes::new(node)?;
+        let mut call = Call::new(self.graph, name, version, attributes, inputs, outputs, &self.budget);
+        let results = operator(&mut call)?;
+        call.attributes.finish()?;
+        if let (Some(address), [only]) = (constant, results.as_slice()) {
+            self.body_constants.insert(address, only.clone());
+        }
+        Ok(results)
+    }
+
+    /// Something to add nodes with that are not an operator's of the model.
+    pub(super) fn call(&mut self, name: &str, inputs: Vec<Option<Value>>) -> Call<'_> {
+        let outputs = vec![true];
+        Call::new(self.graph, name.to_owned(), self.opsets.default, Attributes::none(), inputs, outputs, &self.budget)
     }
 
     /// True when a category comes from an input without having been looked up: texts that the model does not know are lost.
@@ -183,10 +307,10 @@ impl<'a> Lowering<'a> {
     }
 
     /// The model's results, each a tensor of its own that is neither an input nor a constant.
-    fn results(&mut self) -> Result<Vec<NamedTensor>, FrontendError> {
+    fn results(&mut self, model: &'a GraphProto) -> Result<Vec<NamedTensor>, FrontendError> {
         let mut results = Vec::new();
         let mut taken: HashSet<TensorId> = self.graph.inputs().iter().copied().collect();
-        for output in &self.model.output {
+        for output in &model.output {
             match self.value(&output.name)? {
                 Value::Tensor(tensor) if self.is_text_of_input(tensor) => {
                     let reason = "it is a text of an input: only those that the model's encoders know are told apart";
@@ -209,10 +333,13 @@ impl<'a> Lowering<'a> {
                         "it is computed from the batch size, which no operator can read",
                     );
                 }
+                Value::Sequence(_) => {
+                    self.block(&output.name, "output", "it is a sequence. Give its elements as outputs instead");
+                }
                 Value::Blocked => {}
             }
         }
-        if self.model.output.is_empty() {
+        if model.output.is_empty() {
             return Err(FrontendError::malformed("model", "it has no outputs"));
         }
         Ok(results)

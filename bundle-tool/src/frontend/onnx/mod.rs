@@ -9,10 +9,14 @@
 
 mod attributes;
 mod call;
+mod control;
 mod count;
+mod external;
+mod functions;
 mod inputs;
 mod lowering;
 mod operators;
+mod scan;
 mod tensor;
 #[cfg(test)]
 mod tests;
@@ -64,6 +68,11 @@ pub(super) fn open_names(bytes: &[u8]) -> Result<OpenNames, FrontendError> {
     Ok(wire::decode(bytes)?.graph.map(|graph| inputs::open_names(&graph)).unwrap_or_default())
 }
 
+/// Names of the files beside the model that hold its weights.
+pub(super) fn files_beside(bytes: &[u8]) -> Result<Vec<String>, FrontendError> {
+    Ok(wire::decode(bytes)?.graph.map(|mut graph| external::files(&mut graph)).unwrap_or_default())
+}
+
 impl OnnxModel {
     #[cfg(test)]
     fn read(bytes: &[u8]) -> Result<Self, FrontendError> {
@@ -71,9 +80,10 @@ impl OnnxModel {
     }
 
     fn read_with(bytes: &[u8], options: &OpenOptions<'_>) -> Result<Self, FrontendError> {
-        let model = wire::decode(bytes)?;
+        let mut model = wire::decode(bytes)?;
+        functions::inline(&mut model, bytes)?;
         let opsets = opsets(&model)?;
-        let graph = model.graph.ok_or_else(|| FrontendError::malformed("model", "it has no graph"))?;
+        let mut graph = model.graph.ok_or_else(|| FrontendError::malformed("model", "it has no graph"))?;
         let inputs = inputs::read(&graph, &options.lengths).map_err(|error| match error {
             FrontendError::Unsupported(mut blockers) => {
                 blockers.extend(operators::unknown(&graph.node));
@@ -81,6 +91,9 @@ impl OnnxModel {
             }
             other => other,
         })?;
+        if let Some(beside) = options.beside {
+            external::load(&mut graph, beside)?;
+        }
         Ok(Self { graph, opsets, inputs })
     }
 }

@@ -1,8 +1,12 @@
 //! Constants: `TensorProto` with every length checked.
 
+use std::cell::Cell;
+
 use ekiben_runtime::{DType, Shape, TensorSpec};
-use tract_onnx::pb::TensorProto;
-use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use tract_onnx::pb::tensor_proto::DataType;
+
+use super::external;
+use tract_onnx::pb::{SparseTensorProto, TensorProto};
 
 /// The elements of a constant in C order.
 pub(super) struct Constant {
@@ -36,11 +40,11 @@ pub(super) fn dtype(number: i32) -> Result<DType, String> {
 
 /// Reads a tensor. The error says what is wrong with it.
 pub(super) fn read(tensor: &TensorProto) -> Result<Constant, String> {
-    if tensor.data_location == Some(DataLocation::External as i32) || !tensor.external_data.is_empty() {
+    if external::is_external(tensor) {
         let location = tensor.external_data.iter().find(|entry| entry.key == "location");
         let location = location.map_or("?", |entry| entry.value.as_str());
         return Err(format!(
-            "its values are in another file, {location:?}. Save the model as one file (onnx.save_model with save_as_external_data=False)"
+            "its values are in another file, {location:?}. Give the model with the files of its folder, or as one file (onnx.save_model with save_as_external_data=False)"
         ));
     }
     if tensor.segment.is_some() {
@@ -50,12 +54,7 @@ pub(super) fn read(tensor: &TensorProto) -> Result<Constant, String> {
     if dtype == DType::Text {
         return Err("constants of text are not supported".to_owned());
     }
-    let dims: Vec<usize> = tensor
-        .dims
-        .iter()
-        .map(|&dim| usize::try_from(dim).map_err(|_| format!("an axis has length {dim}")))
-        .collect::<Result<_, _>>()?;
-    let shape = Shape::fixed(&dims).map_err(|error| error.to_string())?;
+    let shape = shape(&tensor.dims)?;
     let spec = TensorSpec::new(dtype, shape);
     let needed = spec.bytes().ok_or("it is too large")?;
     let bytes = if tensor.raw_data.is_empty() { typed_bytes(tensor, dtype) } else { tensor.raw_data.clone() };
@@ -82,4 +81,50 @@ fn typed_bytes(tensor: &TensorProto, dtype: DType) -> Vec<u8> {
         }
         _ => all(&tensor.int32_data, |value| [value as u8]),
     }
+}
+
+/// Reads a tensor of which the elements that are not zero are stored with their positions; `budget` is what its bytes may take.
+pub(super) fn read_sparse(sparse: &SparseTensorProto, budget: &Cell<u64>) -> Result<Constant, String> {
+    let (Some(values), Some(indices)) = (&sparse.values, &sparse.indices) else {
+        return Err("its values or indices are missing".to_owned());
+    };
+    let (values, indices) = (read(values)?, read(indices)?);
+    let shape = shape(&sparse.dims)?;
+    let spec = TensorSpec::new(values.spec.dtype, shape);
+    let count = values.spec.shape.elements().unwrap_or(0) as usize;
+    let needed = spec.bytes().filter(|_| values.spec.dtype.bits() >= 8).ok_or("it is too large")?;
+    let left = budget.get().checked_sub(needed).ok_or("it is too large when all its zeros are stored")?;
+    budget.set(left);
+    let positions: Vec<i64> = match indices.spec.dtype {
+        DType::I64 => {
+            indices.bytes.chunks_exact(8).filter_map(|bytes| Some(i64::from_le_bytes(bytes.try_into().ok()?))).collect()
+        }
+        other => return Err(format!("its indices are {other}, not int64")),
+    };
+    let rank = if indices.spec.shape.rank() == 2 { shape.rank() } else { 1 };
+    if positions.len() != count.saturating_mul(rank) {
+        return Err(format!("it has {count} values and {} indices", positions.len()));
+    }
+    let width = (spec.dtype.bits() / 8) as usize;
+    let mut bytes = vec![0; needed as usize];
+    for (position, value) in positions.chunks_exact(rank.max(1)).zip(values.bytes.chunks_exact(width)) {
+        let at = if rank == 1 { usize::try_from(position[0]).ok() } else { linear(position, &shape) };
+        let slot = at.and_then(|at| bytes.chunks_exact_mut(width).nth(at));
+        slot.ok_or_else(|| format!("the index {position:?} is outside {shape}"))?.copy_from_slice(value);
+    }
+    Ok(Constant { spec, bytes })
+}
+
+/// The position in C order of an element.
+fn linear(position: &[i64], shape: &Shape) -> Option<usize> {
+    position.iter().zip(shape.factors()).try_fold(0usize, |at, (&index, &length)| {
+        let index = usize::try_from(index).ok().filter(|&index| index < length as usize)?;
+        at.checked_mul(length as usize)?.checked_add(index)
+    })
+}
+
+fn shape(dims: &[i64]) -> Result<Shape, String> {
+    let dim = |&dim: &i64| usize::try_from(dim).map_err(|_| format!("an axis has length {dim}"));
+    let dims: Vec<usize> = dims.iter().map(dim).collect::<Result<_, _>>()?;
+    Shape::fixed(&dims).map_err(|error| error.to_string())
 }

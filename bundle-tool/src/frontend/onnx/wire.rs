@@ -31,6 +31,7 @@ enum ModelField {
     Graph,
     Node,
     Attribute,
+    Function,
     Other,
 }
 
@@ -39,7 +40,10 @@ impl ModelField {
     fn child(self, field: u64) -> Option<Self> {
         match (self, field) {
             (Self::Model, 7) => Some(Self::Graph),
-            (Self::Model, 8 | 14 | 20 | 25) => Some(Self::Other),
+            (Self::Model, 8 | 14 | 20) => Some(Self::Other),
+            (Self::Model, 25) => Some(Self::Function),
+            (Self::Function, 7) => Some(Self::Node),
+            (Self::Function, 11) => Some(Self::Attribute),
             (Self::Graph, 1) => Some(Self::Node),
             (Self::Graph, 5 | 11..=15) => Some(Self::Other),
             (Self::Node, 5) => Some(Self::Attribute),

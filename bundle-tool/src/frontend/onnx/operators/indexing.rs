@@ -10,21 +10,21 @@ use crate::graph::TensorId;
 
 /// Which indices of an axis are taken: `start, start + step, …`, `length` of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) start: i64,
-    pub(super) step: i64,
-    pub(super) length: i64,
+pub(in crate::frontend::onnx) struct Part {
+    pub(in crate::frontend::onnx) start: i64,
+    pub(in crate::frontend::onnx) step: i64,
+    pub(in crate::frontend::onnx) length: i64,
 }
 
 impl Part {
     /// All of each axis.
-    pub(super) fn whole(shape: &Shape) -> Vec<Self> {
+    pub(in crate::frontend::onnx) fn whole(shape: &Shape) -> Vec<Self> {
         shape.factors().iter().map(|&dim| Self { start: 0, step: 1, length: dim.into() }).collect()
     }
 }
 
 /// Takes a part of each axis.
-pub(super) fn take(call: &mut Call<'_>, x: TensorId, parts: &[Part]) -> Result<TensorId, Refusal> {
+pub(in crate::frontend::onnx) fn take(call: &mut Call<'_>, x: TensorId, parts: &[Part]) -> Result<TensorId, Refusal> {
     let shape = call.shape(x);
     if parts == Part::whole(&shape) {
         return Ok(x);

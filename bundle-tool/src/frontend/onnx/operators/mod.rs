@@ -27,16 +27,20 @@ mod reduce;
 mod scale;
 mod scan;
 mod scatter;
+mod sequences;
 mod shape;
 mod sources;
 mod trees;
 mod window;
 
+pub(super) use indexing::{Part, take};
 pub(super) use labels::zip_map_keys;
+pub(super) use shape::shape_of_counts;
 
 use tract_onnx::pb::NodeProto;
 
 use super::call::{Call, Lowered, Refusal};
+use super::control;
 use crate::frontend::Blocker;
 
 /// Lowers one node.
@@ -115,6 +119,9 @@ pub(super) fn check_version(node: &NodeProto, default: i64) -> Result<(), Refusa
 /// Every node whose operator is unknown.
 pub(super) fn unknown(nodes: &[NodeProto]) -> Vec<Blocker> {
     let blocker = |(position, node): (usize, &NodeProto)| {
+        if control::find(node).is_some() {
+            return None;
+        }
         let Refusal(reason) = find(node).err()?;
         let name = if node.name.is_empty() { format!("node {position}") } else { node.name.clone() };
         Some(Blocker { node: name, operator: qualified(node), reason })
@@ -141,6 +148,7 @@ fn default_domain(name: &str) -> Option<Lower> {
         "CenterCropPad" => layout::center_crop_pad,
         "Compress" => choice::compress,
         "Concat" => layout::concat,
+        "ConcatFromSequence" => sequences::concat,
         "Constant" => sources::constant,
         "ConstantOfShape" => sources::constant_of_shape,
         "Conv" => convolution::conv,
@@ -193,6 +201,12 @@ fn default_domain(name: &str) -> Option<Lower> {
         "ReverseSequence" => scan::reverse_sequence,
         "Scatter" | "ScatterElements" => scatter::scatter_elements,
         "ScatterND" => scatter::scatter_nd,
+        "SequenceAt" => sequences::at,
+        "SequenceConstruct" => sequences::construct,
+        "SequenceEmpty" => sequences::empty,
+        "SequenceErase" => sequences::erase,
+        "SequenceInsert" => sequences::insert,
+        "SequenceLength" => sequences::length,
         "Shape" => shape::shape,
         "SimplifiedLayerNormalization" => normalization::root_mean_square,
         "Size" => shape::size,
@@ -201,6 +215,7 @@ fn default_domain(name: &str) -> Option<Lower> {
         "SoftmaxCrossEntropyLoss" => loss::softmax_cross_entropy,
         "SpaceToDepth" => layout::space_to_depth,
         "Split" => indexing::split,
+        "SplitToSequence" => sequences::split,
         "Squeeze" => shape::squeeze,
         "SwiGLU" => elementwise::swish_gate,
         "TensorScatter" => scatter::tensor_scatter,

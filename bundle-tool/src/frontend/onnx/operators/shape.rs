@@ -32,7 +32,7 @@ pub(super) fn size(call: &mut Call<'_>) -> Lowered {
 }
 
 /// The shape with these lengths.
-pub(super) fn shape_of_counts(counts: &[Count]) -> Result<Shape, Refusal> {
+pub(in crate::frontend::onnx) fn shape_of_counts(counts: &[Count]) -> Result<Shape, Refusal> {
     let mut dims = Vec::new();
     let mut batch = None;
     for (axis, count) in counts.iter().enumerate() {

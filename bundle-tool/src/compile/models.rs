@@ -1,0 +1,71 @@
+//! Opens a bundle's models.
+
+use ekiben_runtime::artifact::manifest::ModelProvenance;
+
+use super::{CompileError, ModelError, Models};
+use crate::bundle::{Bundle, ModelFile};
+use crate::frontend::{self, FrontendError, InputLengths, Model, OpenNames, OpenOptions};
+
+/// Opens every model that a front-end reads. A service may hold others, and is refused when it calls them. `lengths` are for all of
+/// them: each takes those that it has names for.
+///
+/// # Errors
+/// [`CompileError::Models`] lists every model that cannot be read; [`CompileError::Lengths`] when none has a name that is given.
+pub fn open_models(bundle: &Bundle, lengths: &InputLengths) -> Result<(Models, Vec<ModelProvenance>), CompileError> {
+    let (mut models, mut provenance, mut errors) = (Models::new(), Vec::new(), Vec::new());
+    let read = |file: &&ModelFile| bundle.entry.is_none() || frontend::reads(file.format);
+    if !lengths.is_empty() {
+        lengths.check_names(&open_names(bundle.models.iter().filter(read))?)?;
+    }
+    for file in bundle.models.iter().filter(read) {
+        let bytes = file.read()?;
+        provenance.push(model_provenance(file, &bytes));
+        match open_model(file, &bytes, lengths) {
+            Ok(model) => drop(models.insert(file.tag(), model)),
+            Err(error) => errors.push(ModelError { model: file.describe(), error }),
+        }
+    }
+    if errors.is_empty() { Ok((models, provenance)) } else { Err(CompileError::Models(errors)) }
+}
+
+/// Opens one model, whose main file holds `bytes`.
+pub(crate) fn open_model(
+    file: &ModelFile,
+    bytes: &[u8],
+    lengths: &InputLengths,
+) -> Result<Box<dyn Model>, FrontendError> {
+    let beside = |path: &str| file.read_beside(path).map_err(|error| error.to_string());
+    frontend::open(file.format, bytes, &OpenOptions { lengths: lengths.clone(), beside: Some(&beside) })
+}
+
+/// Names of all models that lengths can be given for.
+fn open_names<'a>(models: impl Iterator<Item = &'a ModelFile>) -> Result<OpenNames, CompileError> {
+    let mut names = OpenNames::default();
+    for file in models {
+        let error = |error| ModelError { model: file.describe(), error };
+        names.extend(frontend::open_names(file.format, &file.read()?).map_err(error)?);
+    }
+    Ok(names)
+}
+
+/// BLAKE3 of a model: of its main file, which holds `bytes`, and of the files beside it that hold its weights, where there are any. What
+/// cannot be read has no part in it.
+pub(crate) fn model_digest(file: &ModelFile, bytes: &[u8]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(bytes);
+    for path in frontend::files_beside(file.format, bytes).unwrap_or_default() {
+        if let Ok(weights) = file.read_beside(&path) {
+            hasher.update(&weights);
+        }
+    }
+    hasher.finalize()
+}
+
+fn model_provenance(file: &ModelFile, bytes: &[u8]) -> ModelProvenance {
+    ModelProvenance {
+        name: file.tag(),
+        format: frontend::format_name(file.format).to_owned(),
+        frameworks: file.frameworks.clone(),
+        blake3: model_digest(file, bytes).to_hex().to_string(),
+    }
+}
