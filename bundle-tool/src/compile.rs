@@ -15,7 +15,7 @@ use ekiben_runtime::executor::self_test::{SelfTestError, SelfTestReport, self_te
 use ekiben_runtime::{Artifact, LoadError};
 
 use crate::bundle::{self, Bundle, BundleError};
-use crate::frontend::{FrontendError, InputLengths, LengthsError, Model};
+use crate::frontend::{FrontendError, LengthsError, Model};
 use crate::graph::{AlignedBytes, EvaluateError};
 use crate::lowered::LoweredApi;
 use crate::passes::{self, PassError};

@@ -399,3 +399,37 @@ fn free_lengths() -> Vec<u8> {
     // ir_version (1) 8, operator set (8) version (2) 17.
     [&[8, 8], message(&[(7, &graph), (8, &[16, 17])]).as_slice()].concat()
 }
+
+#[test]
+fn weights_beside_a_model_are_read_and_are_part_of_it() {
+    use prost::Message;
+    use tract_onnx::pb::{ModelProto, StringStringEntryProto};
+
+    let place = Place::new();
+    let original = fs::read(fixtures().join("onnx/torch_mlp/model.onnx")).unwrap();
+    let (whole, apart, weights) = (place.path("whole.onnx"), place.path("apart.onnx"), place.path("weights.bin"));
+    fs::write(&whole, &original).unwrap();
+    let mut model = ModelProto::decode(&original[..]).unwrap();
+    let mut bytes = Vec::new();
+    for tensor in &mut model.graph.as_mut().unwrap().initializer {
+        let entry = |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
+        let length = tensor.raw_data.len().to_string();
+        let place = [("location", "weights.bin".to_owned()), ("offset", bytes.len().to_string()), ("length", length)];
+        tensor.external_data = place.map(|(key, value)| entry(key, value)).to_vec();
+        tensor.data_location = Some(1);
+        bytes.append(&mut tensor.raw_data);
+    }
+    fs::write(&apart, model.encode_to_vec()).unwrap();
+    fs::write(&weights, &bytes).unwrap();
+    let request = place.path("request.json");
+    fs::write(&request, r#"{"x": [[1, -2, 3, 0.5, 2, 1, 0, -1]]}"#).unwrap();
+    let answer = place.ok(&[&"run", &whole, &request]);
+    assert_eq!(place.ok(&[&"run", &apart, &request]), answer);
+    bytes.fill(0);
+    fs::write(&weights, &bytes).unwrap();
+    assert_ne!(place.ok(&[&"run", &apart, &request]), answer, "the cache does not know the weights");
+    fs::remove_file(&weights).unwrap();
+    let (code, message) = place.fails(&[&"compile", &apart, &"-o", &place.path("a.ekb")]);
+    assert_eq!(code, 3, "{message}");
+    assert!(message.contains("weights.bin"), "{message}");
+}

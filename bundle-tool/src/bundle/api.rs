@@ -247,8 +247,8 @@ impl ModelFile {
     /// A path or a link that leads out of the bento (of a bare model: its folder), or a file that cannot be read.
     pub fn read_beside(&self, path: &str) -> Result<Vec<u8>, BundleError> {
         let folder = self.main.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let path = files::normal_name(path)
-            .map_err(|reason| BundleError::UnsafeName { name: path.to_owned(), reason })?;
+        let path =
+            files::normal_name(path).map_err(|reason| BundleError::UnsafeName { name: path.to_owned(), reason })?;
         let path = if folder.is_empty() { path } else { format!("{folder}/{path}") };
         Ok(self.store.with_folder()?.read(&path, MODEL_LIMIT)?.into_owned())
     }

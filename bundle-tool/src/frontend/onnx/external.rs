@@ -71,14 +71,19 @@ fn fill(
     let location = entry(tensor, "location").ok_or("its external data has no location")?;
     let number = |key: &str| match entry(tensor, key) {
         None => Ok(None),
-        Some(text) => text.parse::<usize>().map(Some).map_err(|_| format!("the {key} of its external data is {text:?}")),
+        Some(text) => {
+            text.parse::<usize>().map(Some).map_err(|_| format!("the {key} of its external data is {text:?}"))
+        }
     };
     let bytes = files.get(location).ok_or("its file is missing")?.as_ref().map_err(String::clone)?;
     let offset = number("offset")?.unwrap_or(0);
     let rest = bytes.get(offset..).unwrap_or_default();
     let length = number("length")?.unwrap_or(rest.len());
     let values = rest.get(..length).ok_or_else(|| {
-        format!("its {length} bytes from {offset} on are beyond the end of {location:?}, which has {} bytes", bytes.len())
+        format!(
+            "its {length} bytes from {offset} on are beyond the end of {location:?}, which has {} bytes",
+            bytes.len()
+        )
     })?;
     *left = left.checked_sub(length as u64).ok_or("tensors share the bytes of files too often")?;
     tensor.raw_data = values.to_vec();

@@ -113,7 +113,9 @@ impl Inliner<'_> {
     fn nodes(&mut self, nodes: Vec<NodeProto>, depth: usize) -> Result<Vec<NodeProto>, FrontendError> {
         let mut inlined = Vec::with_capacity(nodes.len());
         for mut node in nodes {
-            for body in node.attribute.iter_mut().flat_map(|attribute| attribute.g.iter_mut().chain(&mut attribute.graphs)) {
+            for body in
+                node.attribute.iter_mut().flat_map(|attribute| attribute.g.iter_mut().chain(&mut attribute.graphs))
+            {
                 self.graph(body, depth)?;
             }
             match self.functions.get(&key(&node.domain, &node.op_type)).copied() {
@@ -128,7 +130,9 @@ impl Inliner<'_> {
     fn call(&mut self, node: &NodeProto, function: &Function, depth: usize) -> Result<Vec<NodeProto>, FrontendError> {
         let name = if node.name.is_empty() { &function.name } else { &node.name };
         let refused = |reason: String| FrontendError::unsupported(name, &function.name, reason);
-        let depth = depth.checked_sub(1).ok_or_else(|| refused(format!("functions call each other more than {MAX_DEPTH} deep")))?;
+        let depth = depth
+            .checked_sub(1)
+            .ok_or_else(|| refused(format!("functions call each other more than {MAX_DEPTH} deep")))?;
         if node.input.len() > function.input.len() || node.output.len() > function.output.len() {
             return Err(refused("it is called with more inputs or outputs than it has".to_owned()));
         }

@@ -227,3 +227,67 @@ fn an_unknown_attribute_is_refused_by_name() {
     let error = lower(&model).unwrap_err().to_string();
     assert!(error.contains("attribute sideways is not supported"), "{error}");
 }
+
+#[test]
+fn loops_are_unrolled_within_a_bound() {
+    let mut model = ModelProto::decode(&fixture("control_loop_count")[..]).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    let trip = graph.initializer.iter_mut().find(|tensor| tensor.name == "trip").unwrap();
+    *trip = TensorProto { name: "trip".to_owned(), data_type: 7, int64_data: vec![100_000], ..TensorProto::default() };
+    let error = lower(&OnnxModel::read(&model.encode_to_vec()).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("(Loop): unrolled bodies have more than 16384 nodes in all, reached at Loop["), "{error}");
+}
+
+#[test]
+fn functions_that_grow_are_refused() {
+    let mut model = ModelProto::decode(&fixture("control_functions")[..]).unwrap();
+    let twice = model.functions.iter().position(|function| function.name.as_deref() == Some("twice")).unwrap();
+    model.functions[twice].node[0].op_type = "twice".to_owned();
+    model.functions[twice].node[0].attribute.clear();
+    let error = OnnxModel::read(&model.encode_to_vec()).err().unwrap().to_string();
+    assert!(error.contains("functions call each other more than 32 deep"), "{error}");
+    // Thirty functions, each of which calls the next one twice.
+    let mut model = ModelProto::decode(&fixture("control_functions")[..]).unwrap();
+    let original = model.functions[twice].clone();
+    let name = |level: usize| if level == 0 { "twice".to_owned() } else { format!("level {level}") };
+    model.functions.remove(twice);
+    for level in 0..30 {
+        let mut function = original.clone();
+        function.name = Some(name(level));
+        function.attribute.truncate(usize::from(level == 0));
+        for node in &mut function.node {
+            node.attribute.clear();
+            node.op_type = if level == 29 { "sloped".to_owned() } else { name(level + 1) };
+        }
+        model.functions.push(function);
+    }
+    let error = OnnxModel::read(&model.encode_to_vec()).err().unwrap().to_string();
+    assert!(error.contains("calls of functions add too many nodes"), "{error}");
+}
+
+#[test]
+fn weights_in_other_files_are_checked() {
+    let external = |offset: &str, length: &str| {
+        let mut model = ModelProto::decode(&fixture("torch_mlp")[..]).unwrap();
+        let tensor = &mut model.graph.as_mut().unwrap().initializer[0];
+        let entry = |key: &str, value: &str| tract_onnx::pb::StringStringEntryProto {
+            key: key.to_owned(),
+            value: value.to_owned(),
+        };
+        tensor.raw_data.clear();
+        tensor.data_location = Some(1);
+        tensor.external_data = vec![entry("location", "w.bin"), entry("offset", offset), entry("length", length)];
+        model.encode_to_vec()
+    };
+    let read = |bytes: &[u8]| {
+        let beside = |_: &str| Ok(vec![0; 64]);
+        let options = OpenOptions { beside: Some(&beside), ..OpenOptions::default() };
+        OnnxModel::read_with(bytes, &options).and_then(|model| lower(&model)).unwrap_err().to_string()
+    };
+    assert!(
+        read(&external("60", "8")).contains("its 8 bytes from 60 on are beyond the end of \"w.bin\", which has 64")
+    );
+    assert!(read(&external("18446744073709551615", "8")).contains("beyond the end"));
+    assert!(read(&external("-1", "8")).contains("the offset of its external data is \"-1\""));
+    assert!(read(&external("0", "8")).contains("it has 8 bytes of values"), "{}", read(&external("0", "8")));
+}
