@@ -220,6 +220,12 @@ fn assemble(
     recorded: Option<&Recorded>,
 ) -> Result<CompiledArtifact, CompileError> {
     let name = |api: &LoweredApi| api.manifest.name.clone();
+    // What a quantized model means in integers is what its golden vectors are computed with.
+    let fused = apis.iter().map(|api| match passes::fuse_quantized(&api.graph) {
+        Ok(graph) => Ok(LoweredApi { graph, ..api.clone() }),
+        Err(error) => Err(CompileError::Pass { api: name(api), error }),
+    });
+    let apis = &fused.collect::<Result<Vec<_>, _>>()?[..];
     apis.iter().try_for_each(check_arena)?;
     let graphs = apis
         .iter()

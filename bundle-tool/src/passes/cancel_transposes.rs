@@ -111,6 +111,14 @@ impl Pass<'_> {
         Ok(())
     }
 
+    /// True when one scale holds for all elements of a quantized tensor, and neither it nor its zero point is pending.
+    fn is_whole(&self, node: &Node) -> bool {
+        let parameters = node.inputs.iter().skip(1).flatten();
+        let single =
+            |id: &TensorId| self.rewrite.old.shape(*id).elements() == Some(1) && !self.pending.contains_key(id);
+        parameters.into_iter().all(single)
+    }
+
     /// Writes the node on the tensors that its inputs are pending on, when it can work on them.
     fn sink(&mut self, node: &Node, order: &[usize]) -> Result<bool, PassError> {
         let &[output] = &node.outputs[..] else { return Ok(false) };
@@ -119,11 +127,17 @@ impl Pass<'_> {
             Op::Unary(_) | Op::Cast(_) | Op::Binary(_) | Op::Compare(_) | Op::Logic(_) | Op::Select(_) => {
                 (node.op, order.to_vec())
             }
+            Op::IntegerBinary(_) | Op::ByteMap(_) => (node.op, order.to_vec()),
+            Op::LinearQuantize(_) | Op::LinearDequantize(_) if self.is_whole(node) => (node.op, order.to_vec()),
             Op::Concat(mut op) => {
                 op.axis = order[usize::from(op.axis)] as u8;
                 (op.into(), order.to_vec())
             }
             Op::Softmax(mut op) => {
+                op.axis = order[usize::from(op.axis)] as u8;
+                (op.into(), order.to_vec())
+            }
+            Op::IntegerSoftmax(mut op) => {
                 op.axis = order[usize::from(op.axis)] as u8;
                 (op.into(), order.to_vec())
             }
@@ -142,7 +156,8 @@ impl Pass<'_> {
             }
             _ => return Ok(false),
         };
-        let broadcasts = matches!(node.op, Op::Binary(_) | Op::Compare(_) | Op::Logic(_) | Op::Select(_));
+        let broadcasts =
+            matches!(node.op, Op::Binary(_) | Op::Compare(_) | Op::Logic(_) | Op::Select(_) | Op::IntegerBinary(_));
         if broadcasts && spec.shape.rank() != order.len() {
             return Ok(false);
         }
@@ -167,6 +182,15 @@ impl Pass<'_> {
         broadcasts: bool,
     ) -> Result<Option<Vec<Option<TensorId>>>, PassError> {
         let old = self.rewrite.old;
+        if matches!(node.op, Op::ByteMap(_) | Op::LinearQuantize(_) | Op::LinearDequantize(_)) {
+            // The other inputs know no axes.
+            let Some(first) = node.inputs[0].and_then(|id| self.pending.get(&id)) else { return Ok(None) };
+            let mut bases = vec![Some(first.base)];
+            for input in &node.inputs[1..] {
+                bases.push(input.map(|id| self.rewrite.tensor(id)).transpose()?);
+            }
+            return Ok(Some(bases));
+        }
         let ready = |id: &TensorId| self.pending.contains_key(id) || (broadcasts && old.tensor(*id).constant.is_some());
         if !node.inputs.iter().flatten().all(ready) {
             return Ok(None);

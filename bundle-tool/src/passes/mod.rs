@@ -3,6 +3,7 @@
 mod cancel_transposes;
 mod fold_constants;
 mod fuse_residual_add;
+mod fuse_quantized;
 mod remove_dead_nodes;
 mod rewrite;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 pub use cancel_transposes::cancel_transposes;
 pub use fold_constants::fold_constants;
 pub use fuse_residual_add::fuse_residual_add;
+pub use fuse_quantized::fuse_quantized;
 pub use remove_dead_nodes::remove_dead_nodes;
 
 use crate::graph::{ConstantError, EvaluateError, Graph, GraphError};
@@ -34,7 +36,8 @@ pub enum PassError {
 /// # Errors
 /// [`PassError`] names the node.
 pub fn optimise(graph: &Graph) -> Result<Graph, PassError> {
-    let graph = fold_constants(graph)?;
+    let graph = fuse_quantized(graph)?;
+    let graph = fold_constants(&graph)?;
     let graph = cancel_transposes(&graph)?;
     let graph = remove_dead_nodes(&graph)?;
     fuse_residual_add(&graph)

@@ -1,7 +1,9 @@
 //! What operators on linearly quantized tensors share: the attributes' bytes, and the inputs that hold scales and zero points.
 
+use super::quantize::parse_scale;
 use super::{Inputs, OpError, Operands, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
+use crate::kernels::reference::integer_float::{Place, Real};
 use crate::kernels::reference::linear::{Linear, Parts, Target, range};
 use crate::tensor::{DType, Dims, Shape};
 
@@ -91,4 +93,28 @@ pub(super) fn linear<'a>(
         zeros: zeros.map(|view| (view.spec.dtype, view.bytes)),
         parts,
     })
+}
+
+/// Reads what integers stand for: `scale: f32`, positive and finite, and `zero: i16`.
+pub(super) fn parse_real(reader: &mut Reader<'_>) -> Result<Real, BytesError> {
+    Ok(Real { scale: parse_scale(reader)?, zero: reader.i16()? })
+}
+
+/// Writes what [`parse_real`] reads.
+pub(super) fn emit_real(real: Real, writer: &mut Writer<'_>) -> Result<(), BytesError> {
+    writer.f32(real.scale)?;
+    writer.i16(real.zero)
+}
+
+/// Reads where 8-bit results go: `scale: f32`, positive and finite, then their type and target.
+pub(super) fn parse_place(reader: &mut Reader<'_>) -> Result<(DType, Place), BytesError> {
+    let scale = parse_scale(reader)?;
+    let (dtype, target) = parse_target(reader, &BYTES)?;
+    Ok((dtype, Place { scale, target }))
+}
+
+/// Writes what [`parse_place`] reads.
+pub(super) fn emit_place(dtype: DType, place: Place, writer: &mut Writer<'_>) -> Result<(), BytesError> {
+    writer.f32(place.scale)?;
+    emit_target((dtype, place.target), writer)
 }

@@ -306,6 +306,12 @@ operators! {
     integer_mat_mul::IntegerMatMul = 165;
     /// A function of one byte, as a table.
     byte_map::ByteMap = 166;
+    /// Arithmetic on two tensors of 8-bit integers that stand for real numbers.
+    integer_binary::IntegerBinary = 167;
+    /// Reduces windows of 8-bit images.
+    integer_pool2d::IntegerPool2d = 168;
+    /// Softmax of 8-bit integers that stand for real numbers.
+    integer_softmax::IntegerSoftmax = 169;
     /// Interpolates images between pixels, as TFLite does.
     resize_bilinear::ResizeBilinear = 214;
     /// Convolves images with filters the other way round, f32.

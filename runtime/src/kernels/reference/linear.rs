@@ -70,6 +70,11 @@ impl Target {
         let value = round_even(steps) + i32::from(self.zero);
         T::truncate(value.clamp(low, i32::from(self.high).max(low)))
     }
+
+    /// The byte of a stored value within the bounds.
+    pub fn clip(&self, value: i16) -> u8 {
+        value.clamp(self.low, self.high.max(self.low)) as u8
+    }
 }
 
 /// Which scale belongs to which element.

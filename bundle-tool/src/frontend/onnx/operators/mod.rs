@@ -6,6 +6,7 @@ mod boxes;
 mod choice;
 mod contrib;
 mod contrib_attention;
+mod contrib_quantized;
 mod convolution;
 mod dense;
 mod einsum;
@@ -64,7 +65,7 @@ pub(super) fn find(node: &NodeProto) -> Result<Lower, Refusal> {
     let found = match node.domain.as_str() {
         "" | "ai.onnx" => default_domain(&node.op_type),
         "ai.onnx.ml" => ml_domain(&node.op_type),
-        "com.microsoft" => contrib::find(&node.op_type),
+        "com.microsoft" => contrib::find(&node.op_type).or_else(|| contrib_quantized::find(&node.op_type)),
         "com.microsoft.nchwc" | "com.ms.internal.nhwc" => {
             return Err(Refusal(
                 "it is laid out for one machine: write the optimised model at the level ORT_ENABLE_EXTENDED".to_owned(),

@@ -1,6 +1,10 @@
 //! Pooling over one or two axes, and over all of them.
 
+use ekiben_runtime::DType;
+use ekiben_runtime::kernels::reference::linear::{Target, range};
 use ekiben_runtime::ops::conv2d::Window;
+use ekiben_runtime::ops::integer_binary::{Place, Real};
+use ekiben_runtime::ops::integer_pool2d::IntegerPool2d;
 use ekiben_runtime::ops::pool2d::{Pool2d, PoolKind};
 use ekiben_runtime::ops::reduce::{Reduce, ReduceKind};
 
@@ -10,7 +14,17 @@ use super::window::{Images, channels_first, images, kernel_shape, sliding};
 fn pool(call: &mut Call<'_>, images: &Images, kind: PoolKind, kernel: &[usize], window: Window) -> Lowered {
     let taps = |axis: usize| u32::try_from(kernel[axis]).map_err(|_| Refusal("the kernel is too large".to_owned()));
     let kernel = if kernel.len() == 1 { [1, taps(0)?] } else { [taps(0)?, taps(1)?] };
-    let result = call.add(Pool2d { kind, kernel, window }, &[images.tensor])?;
+    let dtype = call.dtype(images.tensor);
+    let result = match dtype {
+        DType::I8 | DType::U8 if kind == PoolKind::Max => {
+            // At any scale.
+            let (low, high) = range(dtype);
+            let target = Target { zero: 0, low: low as i16, high: high as i16 };
+            let (input, place) = (Real { scale: 1.0, zero: 0 }, Place { scale: 1.0, target });
+            call.add(IntegerPool2d { kind, kernel, window, input, dtype, place }, &[images.tensor])?
+        }
+        _ => call.add(Pool2d { kind, kernel, window }, &[images.tensor])?,
+    };
     one(channels_first(call, result, images.lengths.len())?)
 }
 

@@ -35,13 +35,13 @@ fn parts(call: &mut Call<'_>, x: TensorId, scale: TensorId) -> Result<(u8, u32),
 }
 
 /// One element as a scalar, anything else as it is.
-fn scalar(call: &mut Call<'_>, id: TensorId) -> Result<TensorId, Refusal> {
+pub(super) fn scalar(call: &mut Call<'_>, id: TensorId) -> Result<TensorId, Refusal> {
     let shape = call.shape(id);
     if shape.elements() == Some(1) && !shape.is_batched() { call.reshape_to(id, &[], None) } else { Ok(id) }
 }
 
 /// A tensor as a list of its elements.
-fn list(call: &mut Call<'_>, id: TensorId) -> Result<TensorId, Refusal> {
+pub(super) fn list(call: &mut Call<'_>, id: TensorId) -> Result<TensorId, Refusal> {
     let shape = call.shape(id);
     let count = shape.elements().filter(|_| !shape.is_batched()).and_then(|count| usize::try_from(count).ok());
     call.reshape_to(id, &[count.ok_or("a scale or zero point depends on the batch")?], None)
@@ -101,7 +101,7 @@ pub(super) struct Zero {
 }
 
 impl Zero {
-    fn of(call: &mut Call<'_>, id: Option<TensorId>) -> Result<Self, Refusal> {
+    pub(super) fn of(call: &mut Call<'_>, id: Option<TensorId>) -> Result<Self, Refusal> {
         let Some(id) = id else { return Ok(Self { known: 0, list: None }) };
         match known(call, id).as_deref() {
             Some(&[value]) => Ok(Self { known: value as i16, list: None }),
@@ -137,12 +137,12 @@ fn outcome(call: &Call<'_>, y_zero: TensorId) -> Result<Option<Outcome>, Refusal
 /// Scale and zero point of a result.
 pub(super) struct Scaled {
     /// `x scale * w scale / y scale`, which broadcasts to the result.
-    multiplier: TensorId,
-    zero: TensorId,
+    pub(super) multiplier: TensorId,
+    pub(super) zero: TensorId,
 }
 
 /// A scale in f32.
-fn scale(call: &mut Call<'_>, index: usize) -> Result<TensorId, Refusal> {
+pub(super) fn scale(call: &mut Call<'_>, index: usize) -> Result<TensorId, Refusal> {
     let scale = call.tensor(index)?;
     match call.dtype(scale) {
         DType::F32 => Ok(scale),
@@ -151,28 +151,39 @@ fn scale(call: &mut Call<'_>, index: usize) -> Result<TensorId, Refusal> {
 }
 
 impl Scaled {
-    /// Reads the scales and the result's zero point (if absent, 0 of `dtype`) at these inputs.
-    fn read(call: &mut Call<'_>, [x, w, y]: [usize; 3], zero: usize) -> Result<Self, Refusal> {
-        let (x, w, y) = (scale(call, x)?, scale(call, w)?, scale(call, y)?);
+    /// Reads the scales and the result's zero point at these inputs.
+    fn read(call: &mut Call<'_>, factors: [usize; 2], y: usize) -> Result<Self, Refusal> {
+        Ok(Self { multiplier: Self::multiplier(call, factors, Some(y))?, zero: call.tensor(y + 1)? })
+    }
+
+    /// The product of the factors' scales, over the result's if it has one.
+    pub(super) fn multiplier(call: &mut Call<'_>, [x, w]: [usize; 2], y: Option<usize>) -> Result<TensorId, Refusal> {
+        let (x, w) = (scale(call, x)?, scale(call, w)?);
+        let factors = [scalar(call, x)?, scalar(call, w)?];
+        let product = call.add(Binary { kind: BinaryKind::Mul }, &factors)?;
+        let Some(y) = y else { return Ok(product) };
+        let y = scale(call, y)?;
         let y = scalar(call, y)?;
-        let [x, w] = [scalar(call, x)?, scalar(call, w)?];
-        let product = call.add(Binary { kind: BinaryKind::Mul }, &[x, w])?;
-        let multiplier = call.add(Binary { kind: BinaryKind::Div }, &[product, y])?;
-        Ok(Self { multiplier, zero: call.tensor(zero)? })
+        call.add(Binary { kind: BinaryKind::Div }, &[product, y])
     }
 }
 
 /// A product of integers: how its operator is made from the left input's zero point and the outcome, and its operands.
-struct Product<'a> {
-    op: &'a dyn Fn(i16, Outcome) -> Op,
-    factors: [TensorId; 2],
-    left_zero: Zero,
-    right_zeros: Option<TensorId>,
-    bias: Option<TensorId>,
+pub(super) struct Product<'a> {
+    pub(super) op: &'a dyn Fn(i16, Outcome) -> Op,
+    pub(super) factors: [TensorId; 2],
+    pub(super) left_zero: Zero,
+    pub(super) right_zeros: Option<TensorId>,
+    pub(super) bias: Option<TensorId>,
 }
 
 impl Product<'_> {
-    fn add(self, call: &mut Call<'_>, outcome: Outcome, multipliers: Option<TensorId>) -> Result<TensorId, Refusal> {
+    pub(super) fn add(
+        self,
+        call: &mut Call<'_>,
+        outcome: Outcome,
+        multipliers: Option<TensorId>,
+    ) -> Result<TensorId, Refusal> {
         let op = (self.op)(self.left_zero.known, outcome);
         let [left, right] = self.factors.map(Some);
         let mut inputs = vec![left, right, self.bias, multipliers, self.right_zeros, self.left_zero.list];
@@ -183,7 +194,7 @@ impl Product<'_> {
     }
 
     /// The product as 8-bit integers. What depends on scales of rows or on zero points that are not known is computed after the sums.
-    fn requantized(self, call: &mut Call<'_>, scaled: &Scaled) -> Result<TensorId, Refusal> {
+    pub(super) fn requantized(self, call: &mut Call<'_>, scaled: &Scaled) -> Result<TensorId, Refusal> {
         let stated = outcome(call, scaled.zero)?;
         let shape = call.shape(scaled.multiplier);
         if let (Some(outcome), true) = (stated, shape.rank() <= 1) {
@@ -199,6 +210,12 @@ impl Product<'_> {
     }
 }
 
+/// Zero points as a list, unless all are known to be 0.
+pub(super) fn nonzero(call: &mut Call<'_>, zeros: Option<TensorId>) -> Result<Option<TensorId>, Refusal> {
+    let zeros = zeros.filter(|&zeros| known(call, zeros).is_none_or(|zeros| zeros.iter().any(|&zero| zero != 0)));
+    zeros.map(|zeros| list(call, zeros)).transpose()
+}
+
 /// Filters or weights and their zero points as int8.
 fn signed(
     call: &mut Call<'_>,
@@ -206,9 +223,7 @@ fn signed(
     zeros: Option<TensorId>,
 ) -> Result<(TensorId, Option<TensorId>), Refusal> {
     if call.dtype(weights) != DType::U8 {
-        let symmetric = zeros.and_then(|zeros| known(call, zeros)).is_some_and(|zeros| zeros.iter().all(|&z| z == 0));
-        let zeros = zeros.filter(|_| !symmetric).map(|zeros| list(call, zeros)).transpose()?;
-        return Ok((weights, zeros));
+        return Ok((weights, nonzero(call, zeros)?));
     }
     let table: Vec<i8> = (0..=255u8).map(|byte| (byte ^ 0x80) as i8).collect();
     let table = call.constant(DType::I8, &[256], &table)?;
@@ -252,7 +267,7 @@ pub(super) fn conv_integer(call: &mut Call<'_>) -> Lowered {
 }
 
 pub(super) fn qlinear_conv(call: &mut Call<'_>) -> Lowered {
-    let scaled = Scaled::read(call, [1, 4, 6], 7)?;
+    let scaled = Scaled::read(call, [1, 4], 6)?;
     let bias = call.optional(8)?;
     integer_conv(call, [2, 3, 5], bias, Some(&scaled))
 }
@@ -267,8 +282,7 @@ fn integer_mat_mul(
     let (a, mut b) = (call.tensor(a)?, call.tensor(b)?);
     let (a_zero, b_zero) = (call.optional(a_zero)?, call.optional(b_zero)?);
     let left_zero = Zero::of(call, a_zero)?;
-    let right_zeros = b_zero.filter(|&zeros| known(call, zeros).is_none_or(|zeros| zeros.iter().any(|&z| z != 0)));
-    let right_zeros = right_zeros.map(|zeros| list(call, zeros)).transpose()?;
+    let right_zeros = nonzero(call, b_zero)?;
     let transpose_b = call.graph.tensor(b).constant.is_some() && call.shape(b).rank() == 2;
     if transpose_b {
         b = call.transpose(b, &[1, 0])?;
@@ -294,6 +308,6 @@ pub(super) fn qlinear_mat_mul(call: &mut Call<'_>) -> Lowered {
         let column = call.reshape_to(column, &[rows.factor(0).unwrap_or(1), 1], None)?;
         call.inputs[1] = Some(Value::Tensor(column));
     }
-    let scaled = Scaled::read(call, [1, 4, 6], 7)?;
+    let scaled = Scaled::read(call, [1, 4], 6)?;
     integer_mat_mul(call, [0, 2], [3, 5], Some(&scaled))
 }
