@@ -160,7 +160,6 @@ fn default_domain(name: &str) -> Option<Lower> {
         "DynamicQuantizeLinear" => quantization::dynamic_quantize_linear,
         "CumProd" => scan::cum_prod,
         "CumSum" => scan::cum_sum,
-        "DepthToSpace" => layout::depth_to_space,
         "Det" => scan::det,
         "Einsum" => einsum::einsum,
         "Expand" => layout::expand,
