@@ -2,8 +2,8 @@
 
 mod cancel_transposes;
 mod fold_constants;
-mod fuse_residual_add;
 mod fuse_quantized;
+mod fuse_residual_add;
 mod remove_dead_nodes;
 mod rewrite;
 #[cfg(test)]
@@ -11,8 +11,8 @@ mod tests;
 
 pub use cancel_transposes::cancel_transposes;
 pub use fold_constants::fold_constants;
-pub use fuse_residual_add::fuse_residual_add;
 pub use fuse_quantized::fuse_quantized;
+pub use fuse_residual_add::fuse_residual_add;
 pub use remove_dead_nodes::remove_dead_nodes;
 
 use crate::graph::{ConstantError, EvaluateError, Graph, GraphError};
