@@ -9,6 +9,8 @@ use ekiben_runtime::artifact::plans::ApiRecord;
 use ekiben_runtime::{Artifact, Op};
 use serde::Serialize;
 
+use crate::arena_map::{ArenaMap, arena_map};
+
 /// Strings of a category that are shown to people; `--json` has all.
 const SHOWN_CATEGORIES: usize = 10;
 
@@ -56,6 +58,8 @@ pub struct ApiInspection {
     pub arena_fixed_bytes: u64,
     /// Bytes of arena for each row.
     pub arena_row_bytes: u64,
+    /// The arena over time.
+    pub arena: ArenaMap,
 }
 
 /// An input or output.
@@ -98,6 +102,7 @@ pub fn inspect(artifact: &Artifact<'_>, manifest: &Manifest) -> Inspection {
         fixed_rows: record.fixed_rows,
         arena_fixed_bytes: record.arena.fixed,
         arena_row_bytes: record.arena.per_row,
+        arena: arena_map(artifact, &record),
     });
     Inspection {
         name: manifest.name.clone(),
@@ -192,6 +197,7 @@ impl std::fmt::Display for Inspection {
                 0 => writeln!(f, "  arena {} bytes + {} per row", api.arena_fixed_bytes, api.arena_row_bytes)?,
                 rows => writeln!(f, "  arena {} bytes, {rows} row(s) at a time", api.arena_fixed_bytes)?,
             }
+            write!(f, "{}", api.arena)?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Runs artifacts on devices with an operating system: the library behind `ekiben-edge`, and behind the same verbs of `ekiben`.
 
 pub mod adapter;
+pub mod arena_map;
 pub mod bench;
 pub mod cli;
 pub mod inspect;
