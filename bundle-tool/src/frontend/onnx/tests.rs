@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use ekiben_runtime::DType;
 use prost::Message;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
 use tract_onnx::pb::type_proto::Value as TypeValue;
