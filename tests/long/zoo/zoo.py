@@ -106,9 +106,11 @@ def torch_models():
 
 
 def randomise(network):
-    """Statistics of batch normalisations as training would leave them: neither 0 and 1 nor extreme."""
+    """Statistics of batch normalisations as training would leave them: neither 0 and 1 nor extreme. No layer is all zeros."""
     import torch
     for module in network.modules():
+        if isinstance(module, torch.nn.Linear) and not module.weight.any():
+            torch.nn.init.xavier_uniform_(module.weight)
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.running_mean.uniform_(-0.2, 0.2)
             module.running_var.uniform_(0.5, 1.5)
@@ -119,6 +121,8 @@ def randomise(network):
 
 def export_torch(path, network, array, dynamo):
     import torch
+    # The fused kernel has no ONNX form.
+    torch.backends.mha.set_fastpath_enabled(False)
     example = (torch.from_numpy(array),)
     if dynamo:
         batch = torch.export.Dim("batch", min=1, max=1024)
@@ -154,6 +158,24 @@ def keras_models(keras):
     yield "efficientnet", lambda: keras.applications.EfficientNetB0(weights=None, input_shape=shape, classes=100), image(3, 64, False)
 
 
+def export_keras(path, model, array, backend):
+    """By Keras itself on PyTorch, by tf2onnx on TensorFlow."""
+    import keras
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization) and backend == "tensorflow":
+            # As tensors they would become inputs of the exported model.
+            layer.mean, layer.variance = np.array(layer.mean), np.array(layer.variance)
+    model(array)
+    if backend == "torch":
+        model.export(path, format="onnx", verbose=False)
+        return
+    import tensorflow
+    import tf2onnx
+    signature = [tensorflow.TensorSpec([None, *array.shape[1:]], tensorflow.float32, name="x")]
+    function = tensorflow.function(lambda x: model(x, training=False), input_signature=signature)
+    tf2onnx.convert.from_function(function, input_signature=signature, opset=18, output_path=path)
+
+
 def with_keras(root, parts, backend):
     os.environ["KERAS_BACKEND"] = backend
     import keras
@@ -171,7 +193,7 @@ def with_keras(root, parts, backend):
                 layer.set_weights([random.uniform(0.5, 1.5, gamma.shape), random.uniform(-0.2, 0.2, beta.shape),
                                    random.uniform(-0.2, 0.2, mean.shape), random.uniform(0.5, 1.5, variance.shape)])
         folder = emptied(root / label)
-        model.export(str(folder / "model.onnx"), format="onnx", verbose=False)
+        export_keras(str(folder / "model.onnx"), model, given[0], backend)
         write(folder, made_by, [given])
 
 

@@ -163,25 +163,25 @@ impl<'a> Call<'a> {
     }
 
     /// The results of an operator that moved [`Call::data`].
-    pub(super) fn moved(&self, tensors: Vec<TensorId>) -> Lowered {
+    pub(super) fn moved(&mut self, tensors: Vec<TensorId>) -> Lowered {
         if self.stand_ins.is_empty() {
             return Ok(tensors.into_iter().map(Value::Tensor).collect());
         }
-        let counts = |tensor: TensorId| {
-            let positions =
-                self.constant_integers(tensor).ok_or("integers that depend on the batch are moved by others")?;
-            let count = |&position: &i64| usize::try_from(position).ok().and_then(|at| self.stand_ins.get(at)).copied();
-            if positions.len() > MAX_COUNTS {
-                return Err(Refusal(format!("more than {MAX_COUNTS} integers depend on the batch")));
-            }
-            let values = positions.iter().map(count).collect::<Option<Vec<_>>>();
-            let dims = self.graph.shape(tensor).factors().iter().map(|&dim| dim as usize).collect();
-            Ok(Value::Counts(Counts {
-                dims,
-                values: values.ok_or("a value was added to integers that depend on the batch")?,
-            }))
-        };
-        tensors.into_iter().map(counts).collect()
+        let counts: Vec<Counts> = tensors.into_iter().map(|tensor| self.stood_for(tensor)).collect::<Result<_, _>>()?;
+        counts.into_iter().map(|counts| self.put_counts(counts)).collect()
+    }
+
+    /// The counts whose stand-ins a tensor holds.
+    fn stood_for(&self, tensor: TensorId) -> Result<Counts, Refusal> {
+        let positions =
+            self.constant_integers(tensor).ok_or("integers that depend on the batch are moved by others")?;
+        let count = |&position: &i64| usize::try_from(position).ok().and_then(|at| self.stand_ins.get(at)).copied();
+        if positions.len() > MAX_COUNTS {
+            return Err(Refusal(format!("more than {MAX_COUNTS} integers depend on the batch")));
+        }
+        let values = positions.iter().map(count).collect::<Option<Vec<_>>>();
+        let dims = self.graph.shape(tensor).factors().iter().map(|&dim| dim as usize).collect();
+        Ok(Counts { dims, values: values.ok_or("a value was added to integers that depend on the batch")? })
     }
 
     /// Gives integers to the model: a constant where none depends on the batch.

@@ -78,7 +78,7 @@ pub fn non_max_suppression(
             if used - first >= choice.most {
                 break;
             }
-            if choice.score.is_some_and(|least| !(score(candidate) > least)) {
+            if !choice.score.is_none_or(|least| score(candidate) > least) {
                 continue;
             }
             let Some(candidate_region) = region(candidate) else { continue };
