@@ -10,6 +10,7 @@ pub mod integer;
 mod kernel_set;
 mod linear;
 mod operands;
+mod spatial;
 mod width;
 mod window;
 
@@ -208,6 +209,28 @@ operators! {
     pool2d::Pool2d = 23;
     /// Products of pairs of matrices.
     batch_mat_mul::BatchMatMul = 24;
+    /// Convolves over any number of axes, or transposed.
+    conv_nd::ConvNd = 25;
+    /// Reduces windows over any number of axes.
+    pool_nd::PoolNd = 26;
+    /// Puts the largest elements of windows back.
+    max_unpool::MaxUnpool = 27;
+    /// Resamples axes.
+    resize::Resize = 28;
+    /// Samples images at places given by data.
+    grid_sample::GridSample = 29;
+    /// Places of an image's elements under affine maps.
+    affine_grid::AffineGrid = 30;
+    /// Pools regions of images.
+    roi_align::RoiAlign = 31;
+    /// Convolves images with taps moved by data.
+    deform_conv::DeformConv = 32;
+    /// Sums blocks back into images.
+    col2im::Col2Im = 33;
+    /// Local response normalisation.
+    local_response_norm::LocalResponseNorm = 34;
+    /// Normalises groups of channels.
+    group_norm::GroupNorm = 35;
     /// Reduces axes to one element.
     reduce::Reduce = 40;
     /// Index of the largest or smallest element.

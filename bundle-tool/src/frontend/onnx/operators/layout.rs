@@ -240,6 +240,11 @@ pub(super) fn space_to_depth(call: &mut Call<'_>) -> Lowered {
         return Err("height and width are not multiples of the block".into());
     }
     let split = call.reshape_to(x, &[n, c, h / block, block, w / block, block], batch)?;
-    let moved = call.transpose(split, &[0, 3, 5, 1, 2, 4])?;
+    let order = match call.attributes.string("mode")?.unwrap_or("DCR") {
+        "DCR" => [0, 3, 5, 1, 2, 4],
+        "CRD" => [0, 1, 3, 5, 2, 4],
+        other => return Err(Refusal(format!("attribute mode is {other:?}"))),
+    };
+    let moved = call.transpose(split, &order)?;
     one(call.reshape_to(moved, &[n, c * block * block, h / block, w / block], batch)?)
 }

@@ -3,6 +3,7 @@
 mod attention;
 mod audio;
 mod boxes;
+mod channel_normalization;
 mod choice;
 mod contrib;
 mod contrib_attention;
@@ -25,6 +26,7 @@ mod post_transform;
 mod quantization;
 mod recurrent;
 mod reduce;
+mod resample;
 mod scale;
 mod scan;
 mod scatter;
@@ -139,6 +141,7 @@ fn default_domain(name: &str) -> Option<Lower> {
         | "Where" => {
             return logic::find(name);
         }
+        "AffineGrid" => resample::affine_grid,
         "ArgMax" => reduce::arg_max,
         "ArgMin" => reduce::arg_min,
         "Attention" => attention::attention,
@@ -147,58 +150,70 @@ fn default_domain(name: &str) -> Option<Lower> {
         "BlackmanWindow" => audio::blackman,
         "CausalConvWithState" => attention::causal_conv,
         "CenterCropPad" => layout::center_crop_pad,
+        "Col2Im" => convolution::col2im,
         "Compress" => choice::compress,
         "Concat" => layout::concat,
         "ConcatFromSequence" => sequences::concat,
         "Constant" => sources::constant,
         "ConstantOfShape" => sources::constant_of_shape,
         "Conv" => convolution::conv,
-        "DFT" => audio::dft,
         "ConvInteger" => quantization::conv_integer,
-        "DequantizeLinear" => quantization::dequantize_linear,
-        "DepthToSpace" => layout::depth_to_space,
-        "DynamicQuantizeLinear" => quantization::dynamic_quantize_linear,
+        "ConvTranspose" => convolution::conv_transpose,
         "CumProd" => scan::cum_prod,
         "CumSum" => scan::cum_sum,
+        "DFT" => audio::dft,
+        "DeformConv" => convolution::deform_conv,
+        "DepthToSpace" => layout::depth_to_space,
+        "DequantizeLinear" => quantization::dequantize_linear,
         "Det" => scan::det,
+        "DynamicQuantizeLinear" => quantization::dynamic_quantize_linear,
         "Einsum" => einsum::einsum,
         "Expand" => layout::expand,
         "Flatten" => shape::flatten,
-        "Gather" => indexing::gather,
         "GRU" => recurrent::gru,
+        "Gather" => indexing::gather,
         "GatherElements" => scatter::gather_elements,
         "GatherND" => scatter::gather_nd,
         "Gemm" => dense::gemm,
         "GlobalAveragePool" => pool::global_average,
+        "GlobalLpPool" => pool::global_lp,
         "GlobalMaxPool" => pool::global_max,
+        "GridSample" => resample::grid_sample,
+        "GroupNormalization" => channel_normalization::group,
         "HammingWindow" => audio::hamming,
         "HannWindow" => audio::hann,
         "Hardmax" => choice::hardmax,
-        "InstanceNormalization" => normalization::instance,
+        "InstanceNormalization" => channel_normalization::instance,
+        "LRN" => channel_normalization::local_response,
         "LSTM" => recurrent::lstm,
         "LayerNormalization" => normalization::layer,
         "LinearAttention" => attention::linear,
         "LogSoftmax" => normalization::log_softmax,
         "LpNormalization" => normalization::lp,
+        "LpPool" => pool::lp,
         "MatMul" => dense::mat_mul,
         "MatMulInteger" => quantization::mat_mul_integer,
         "MaxPool" => pool::max,
+        "MaxUnpool" => pool::max_unpool,
+        "MeanVarianceNormalization" => channel_normalization::mean_variance,
         "MelWeightMatrix" => audio::mel_weights,
         "NegativeLogLikelihoodLoss" => loss::negative_log_likelihood,
         "NonMaxSuppression" => boxes::non_max_suppression,
         "NonZero" => choice::non_zero,
         "OneHot" => choice::one_hot,
         "Pad" => layout::pad,
-        "RNN" => recurrent::rnn,
-        "RMSNormalization" => normalization::root_mean_square,
         "QLinearConv" => quantization::qlinear_conv,
         "QLinearMatMul" => quantization::qlinear_mat_mul,
         "QuantizeLinear" => quantization::quantize_linear,
+        "RMSNormalization" => normalization::root_mean_square,
+        "RNN" => recurrent::rnn,
         "Range" => sources::range,
         "Reshape" => shape::reshape,
+        "Resize" => resample::resize,
+        "ReverseSequence" => scan::reverse_sequence,
+        "RoiAlign" => resample::roi_align,
         "RotaryEmbedding" => attention::rotary,
         "STFT" => audio::stft,
-        "ReverseSequence" => scan::reverse_sequence,
         "Scatter" | "ScatterElements" => scatter::scatter_elements,
         "ScatterND" => scatter::scatter_nd,
         "SequenceAt" => sequences::at,
@@ -226,6 +241,7 @@ fn default_domain(name: &str) -> Option<Lower> {
         "Trilu" => scan::trilu,
         "Unique" => choice::unique,
         "Unsqueeze" => shape::unsqueeze,
+        "Upsample" => resample::upsample,
         _ => return reduce::find(name),
     })
 }

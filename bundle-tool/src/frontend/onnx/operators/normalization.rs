@@ -51,25 +51,6 @@ pub(super) fn batch(call: &mut Call<'_>) -> Lowered {
     one(call.add(Binary { kind: BinaryKind::Add }, &[scaled, shift])?)
 }
 
-/// As [`batch`], with mean and variance of each image's own channel.
-pub(super) fn instance(call: &mut Call<'_>) -> Lowered {
-    let epsilon = call.attributes.float("epsilon")?.unwrap_or(1e-5);
-    let (x, scale, bias) = (call.tensor(0)?, call.tensor(1)?, call.tensor(2)?);
-    let rank = call.shape(x).rank();
-    let axes = (2..rank).fold(0, |axes, axis| axes | 1u8 << axis);
-    let mean_of = Reduce { kind: ReduceKind::Mean, axes, keep: true };
-    let mean = call.add(mean_of, &[x])?;
-    let centred = call.add(Binary { kind: BinaryKind::Sub }, &[x, mean])?;
-    let square = call.add(Unary::of(UnaryKind::Square), &[centred])?;
-    let variance = call.add(mean_of, &[square])?;
-    let variance = call.add(Unary { kind: UnaryKind::Affine, alpha: 1.0, beta: epsilon.into() }, &[variance])?;
-    let deviation = call.add(Unary::of(UnaryKind::Sqrt), &[variance])?;
-    let normal = call.add(Binary { kind: BinaryKind::Div }, &[centred, deviation])?;
-    let (scale, bias) = (per_channel(call, scale, rank)?, per_channel(call, bias, rank)?);
-    let scaled = call.add(Binary { kind: BinaryKind::Mul }, &[normal, scale])?;
-    one(call.add(Binary { kind: BinaryKind::Add }, &[scaled, bias])?)
-}
-
 /// ONNX's codes of the types that a normalisation may be computed in.
 const STASHES: [(i64, DType); 2] = [(1, DType::F32), (11, DType::F64)];
 
