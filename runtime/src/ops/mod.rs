@@ -335,14 +335,18 @@ operators! {
     integer_pool2d::IntegerPool2d = 168;
     /// Softmax of 8-bit integers that stand for real numbers.
     integer_softmax::IntegerSoftmax = 169;
+    /// Logarithm of the softmax of int8 rows in integers.
+    quantized_log_softmax::QuantizedLogSoftmax = 213;
     /// Interpolates images between pixels, as TFLite does.
     resize_bilinear::ResizeBilinear = 214;
     /// Convolves images with filters the other way round, f32.
     transpose_conv2d::TransposeConv2d = 215;
     /// Convolves int8 images with int8 filters the other way round.
     quantized_transpose_conv2d::QuantizedTransposeConv2d = 216;
-    /// Products of pairs of int8 matrices.
+    /// Products of pairs of int8 or int16 matrices.
     quantized_batch_mat_mul::QuantizedBatchMatMul = 217;
+    /// Gives int8 rows the length 1.
+    quantized_l2_norm::QuantizedL2Norm = 218;
     /// Compares two int8 tensors of different scales.
     quantized_compare::QuantizedCompare = 219;
     /// Convolves int8 images with int8 filters and adds other images.

@@ -20,6 +20,19 @@ pub struct QuantizedSoftmax {
     pub lowest: i32,
 }
 
+/// The rule of an operator that turns each int8 row into another: the last axis has 1 to [`quantized_softmax::MAX_ROW`] elements and is not
+/// the batch.
+pub(super) fn put_int8_rows(inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
+    inputs.at_most(1)?;
+    let spec = inputs.typed(0, &[DType::I8], "int8")?;
+    let last = spec.shape.rank().checked_sub(1);
+    let row = last.filter(|&axis| !spec.shape.is_batch(axis)).and_then(|axis| spec.shape.factor(axis));
+    if !row.is_some_and(|row| (1..=quantized_softmax::MAX_ROW).contains(&row)) {
+        return Err(OpError::input(0, Problem::Shape, "a last axis of 1 to 4095 elements that is not the batch"));
+    }
+    outputs.put(0, spec.with_dtype(DType::I8))
+}
+
 impl Operator for QuantizedSoftmax {
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         let factor = parse_factor(reader)?;
@@ -36,14 +49,7 @@ impl Operator for QuantizedSoftmax {
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
-        inputs.at_most(1)?;
-        let spec = inputs.typed(0, &[DType::I8], "int8")?;
-        let last = spec.shape.rank().checked_sub(1);
-        let row = last.filter(|&axis| !spec.shape.is_batch(axis)).and_then(|axis| spec.shape.factor(axis));
-        if !row.is_some_and(|row| (1..=quantized_softmax::MAX_ROW).contains(&row)) {
-            return Err(OpError::input(0, Problem::Shape, "a last axis of 1 to 4095 elements that is not the batch"));
-        }
-        outputs.put(0, spec.with_dtype(DType::I8))
+        put_int8_rows(inputs, outputs)
     }
 
     fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {

@@ -1,6 +1,7 @@
 //! Scales and zero points of a TFLite file, and the fixed-point factors that TFLite's reference kernels derive from them.
 
 use ekiben_runtime::ops::quantized_conv2d::Factor;
+use ekiben_runtime::ops::quantized_log_softmax::Scaling;
 use ekiben_runtime::tensor::Quantization;
 use tract_tflite::tflite;
 
@@ -92,6 +93,13 @@ pub(super) fn softmax_factor(beta: f32, scale: f32) -> Option<(Factor, i32)> {
     let largest =
         f64::from((1 << INTEGER_BITS) - 1) * f64::from(1 << (31 - INTEGER_BITS)) / (1u64 << factor.shift) as f64;
     Some((factor, -(largest.floor() as i32)))
+}
+
+/// How the differences of an int8 log-softmax are scaled: as those of a softmax, and back.
+pub(super) fn log_softmax_scaling(scale: f32) -> Option<Scaling> {
+    let (forward, lowest) = softmax_factor(1.0, scale)?;
+    let back = 2f64.powi(31 - forward.shift) / f64::from(forward.multiplier);
+    Some(Scaling { factor: forward, reverse: factor(back)?, lowest })
 }
 
 #[cfg(test)]

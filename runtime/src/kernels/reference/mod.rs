@@ -48,6 +48,8 @@ pub mod quantized_binary;
 pub mod quantized_compare;
 pub mod quantized_conv2d;
 pub mod quantized_fully_connected;
+pub mod quantized_l2_norm;
+pub mod quantized_log_softmax;
 pub mod quantized_mat_mul;
 pub mod quantized_pool2d;
 pub mod quantized_softmax;

@@ -1,24 +1,51 @@
-//! Product of two int8 matrices, summed in int32.
+//! Product of two matrices of int8 or int16, summed in int32 or int64.
 
-/// `out[m, c] = store(sum over k of (a[m, k] - a_zero) * (b[k, c] - b_zero))`; the sum wraps. `a` holds rows of `k` elements, each with as
-/// many results as `b` has columns.
-pub fn mat_mul<O>(
+use super::fixed_point::Stored;
+
+/// What products are summed in; sums wrap.
+pub trait Sum: Copy {
+    /// The empty sum.
+    const ZERO: Self;
+
+    /// The sum with another product of two integers of 17 bits.
+    fn plus(self, x: i32, w: i32) -> Self;
+}
+
+impl Sum for i32 {
+    const ZERO: Self = 0;
+
+    fn plus(self, x: i32, w: i32) -> Self {
+        self.wrapping_add(x.wrapping_mul(w))
+    }
+}
+
+impl Sum for i64 {
+    const ZERO: Self = 0;
+
+    fn plus(self, x: i32, w: i32) -> Self {
+        self.wrapping_add(Self::from(x) * Self::from(w))
+    }
+}
+
+/// `out[m, c] = store(sum over k of (a[m, k] - a_zero) * (b[k, c] - b_zero))`. `a` holds rows of `k` elements, each with as many results as `b` has
+/// columns.
+pub fn mat_mul<T: Stored, A: Sum, O>(
     k: usize,
-    (a, a_zero): (&[i8], i8),
-    (b, b_zero): (&[i8], i8),
+    (a, a_zero): (&[T], i16),
+    (b, b_zero): (&[T], i16),
     out: &mut [O],
-    store: impl Fn(i32) -> O,
+    store: impl Fn(A) -> O,
 ) {
     let columns = b.len().checked_div(k).unwrap_or(0);
     if columns == 0 {
         return;
     }
-    let (a_zero, b_zero) = (i32::from(a_zero), i32::from(b_zero));
+    let real = |x: T, zero: i16| x.into().wrapping_sub(zero.into());
     for (row, out) in a.chunks_exact(k).zip(out.chunks_exact_mut(columns)) {
         for (column, out) in out.iter_mut().enumerate() {
             let weights = b.iter().skip(column).step_by(columns);
-            let products = row.iter().zip(weights).map(|(&x, &w)| (i32::from(x) - a_zero) * (i32::from(w) - b_zero));
-            *out = store(products.fold(0, i32::wrapping_add));
+            let pairs = row.iter().zip(weights);
+            *out = store(pairs.fold(A::ZERO, |sum, (&x, &w)| sum.plus(real(x, a_zero), real(w, b_zero))));
         }
     }
 }

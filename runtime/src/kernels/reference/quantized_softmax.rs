@@ -29,7 +29,7 @@ fn exp_of_small(a: i32) -> i32 {
 }
 
 /// exp of a Q5 number that is not positive, in Q0.
-fn exp_of_negative(a: i32) -> i32 {
+pub(super) fn exp_of_negative(a: i32) -> i32 {
     const FRACTION: u32 = 26;
     const QUARTER: i32 = 1 << (FRACTION - 2);
     if a == 0 {
@@ -45,7 +45,7 @@ fn exp_of_negative(a: i32) -> i32 {
 }
 
 /// 1 / (1 + a) of a Q0 number from 0 to 1, in Q0: three steps of Newton's iteration in Q2 for 2 / (1 + a).
-fn reciprocal_of_one_plus(a: i32) -> i32 {
+pub(super) fn reciprocal_of_one_plus(a: i32) -> i32 {
     const FORTY_EIGHT_17THS: i32 = 1_515_870_810;
     const MINUS_THIRTY_TWO_17THS: i32 = -1_010_580_540;
     let half_denominator = ((i64::from(a) + i64::from(ONE) + 1) / 2) as i32;

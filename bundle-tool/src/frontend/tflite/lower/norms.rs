@@ -6,6 +6,8 @@ use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::cumulate::{Combination, Cumulate};
 use ekiben_runtime::ops::pool2d::{Pool2d, PoolKind};
 use ekiben_runtime::ops::quantized_batch_mat_mul::QuantizedBatchMatMul;
+use ekiben_runtime::ops::quantized_l2_norm::QuantizedL2Norm;
+use ekiben_runtime::ops::quantized_log_softmax::QuantizedLogSoftmax;
 use ekiben_runtime::ops::reduce::{Reduce, ReduceKind};
 use ekiben_runtime::ops::softmax::Softmax;
 use ekiben_runtime::ops::transpose::{Permutation, Transpose};
@@ -13,6 +15,7 @@ use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 
 use super::super::file::Operator;
 use super::super::options::{Activation, Options};
+use super::super::quantization;
 use super::images::axis_of;
 use super::{Lowering, Stop, TensorId, Value, factor};
 
@@ -35,12 +38,14 @@ impl<'a> Lowering<'a> {
         }
         let result = match sides.map(|side| self.graph.spec(side).dtype) {
             [DType::F32, DType::F32] => self.add(operator, BatchMatMul, &sides.map(Some))?,
-            [DType::I8, DType::I8] => {
-                let [a, b] = [self.input_quantization(operator, 0)?, self.input_quantization(operator, 1)?];
-                let output = self.output_quantization(operator)?;
+            [dtype @ (DType::I8 | DType::I16), other] if dtype == other => {
+                let [a, b] = [self.input_scale(operator, 0)?, self.input_scale(operator, 1)?];
+                let output = self.output_scale(operator)?;
                 // LiteRT multiplies the scales in float32.
-                let factor = factor(f64::from(a.0 * b.0) / f64::from(output.scale))?;
-                let op = QuantizedBatchMatMul { zeros: [a.1, b.1], factor, target: Activation::None.target(output)? };
+                let factor = factor(f64::from(a.scale * b.scale) / f64::from(output.scale))?;
+                let target = Activation::None.wide_target(output, dtype)?;
+                let zeros = [a, b].map(|side| i16::try_from(side.zero_point).unwrap_or_default());
+                let op = QuantizedBatchMatMul { zeros, factor, target };
                 self.add(operator, op, &sides.map(Some))?
             }
             [a, b] => return Err(format!("{a} times {b} is not translated").into()),
@@ -63,6 +68,15 @@ impl<'a> Lowering<'a> {
     pub(super) fn l2_normalization(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
         if !matches!(operator.options, Options::Activation(Activation::None)) {
             return Err("a fused activation is not translated".into());
+        }
+        let input = self.tensor(operator, 0)?;
+        if self.graph.spec(input).dtype == DType::I8 {
+            let output = self.output_quantization(operator)?;
+            if (output.scale, output.zero_point) != (1.0 / 128.0, 0) {
+                return Err("the result's scale is not 1/128 or its zero point not 0".into());
+            }
+            let (_, zero) = self.input_quantization(operator, 0)?;
+            return Ok(Value::Tensor(self.add(operator, QuantizedL2Norm { zero }, &[Some(input)])?));
         }
         let input = self.float(operator)?;
         let last = self.graph.shape(input).rank().checked_sub(1).ok_or("the input has no axis")?;
@@ -90,6 +104,16 @@ impl<'a> Lowering<'a> {
     }
 
     pub(super) fn log_softmax(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
+        let input = self.tensor(operator, 0)?;
+        if self.graph.spec(input).dtype == DType::I8 {
+            let output = self.output_quantization(operator)?;
+            if (output.scale, output.zero_point) != (1.0 / 16.0, 127) {
+                return Err("the result's scale is not 1/16 or its zero point not 127".into());
+            }
+            let (scale, _) = self.input_quantization(operator, 0)?;
+            let scaling = quantization::log_softmax_scaling(scale).ok_or_else(|| format!("a scale of {scale}"))?;
+            return Ok(Value::Tensor(self.add(operator, QuantizedLogSoftmax { scaling }, &[Some(input)])?));
+        }
         let input = self.float(operator)?;
         let axis = self.graph.shape(input).rank().checked_sub(1).ok_or("the input has no axis")? as u8;
         Ok(Value::Tensor(self.add(operator, Softmax { axis, log: true }, &[Some(input)])?))
