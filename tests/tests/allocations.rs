@@ -43,7 +43,7 @@ fn a_session_that_has_run_once_runs_without_allocating() {
             let mut run = |rows: usize| {
                 session.with_executor(api, rows, |executor| {
                     for input in 0..usize::from(executor.api().inputs) {
-                        executor.input_view(input)?.bytes.fill(1);
+                        executor.input_view(input)?.bytes.fill(0);
                     }
                     executor.run()?;
                     let bytes = (0..usize::from(executor.api().outputs)).map(|index| executor.output_view(index));

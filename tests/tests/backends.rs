@@ -5,9 +5,10 @@ use std::path::Path;
 
 use ekiben::compile::compile_path;
 use ekiben_runtime::artifact::golden::{fill, sample_ranges};
+use ekiben_runtime::ops::{OpError, Problem};
 use ekiben_runtime::session::ArenaBuffer;
 use ekiben_runtime::tensor::TensorSpec;
-use ekiben_runtime::{Artifact, DType, Executor};
+use ekiben_runtime::{Artifact, DType, Error, Executor};
 use ekiben_tests::backend::Backend;
 use ekiben_tests::case::{group, mlperf_models};
 use ekiben_tests::small_artifacts;
@@ -50,23 +51,43 @@ fn reference(artifact: &Artifact<'_>, api: usize, rows: usize) -> Reference {
     let mut arena = ArenaBuffer::default();
     let arena = arena.get(artifact.arena_bytes(api, rows).expect("an arena"));
     let mut executor = Executor::new(artifact, api, rows, arena).expect("an executor");
-    let (mut inputs, mut outputs, mut specs) = (Vec::new(), Vec::new(), Vec::new());
-    for index in 0..executor.api().inputs.into() {
-        let view = executor.input_view(index).expect("an input");
-        let categories = view.spec.table.and_then(|table| artifact.strings().list_len(table)).unwrap_or(0);
-        let ranges = sample_ranges(view.spec.dtype, categories as usize);
-        // Batches differ in their values too.
-        let (low, high) = ranges[rows % ranges.len()];
-        fill(SEED + index as u64, low, high, view.spec.dtype, view.bytes);
-        inputs.extend_from_slice(view.bytes);
+    // Batches differ in their values too.
+    let mut inputs = draw(artifact, &mut executor, |dtype, categories| {
+        let ranges = sample_ranges(dtype, categories);
+        ranges[rows % ranges.len()]
+    });
+    if let Err(Error::Step { error: OpError::Input { problem: Problem::Value, .. }, .. }) = executor.run() {
+        // An index outside its axis: 0 is inside of every one.
+        let from_zero = |dtype: DType, categories| {
+            if dtype.is_integer() { (0.0, 0.0) } else { sample_ranges(dtype, categories)[0] }
+        };
+        inputs = draw(artifact, &mut executor, from_zero);
     }
     executor.run().expect("a run");
+    let (mut outputs, mut specs) = (Vec::new(), Vec::new());
     for index in 0..executor.api().outputs.into() {
         let view = executor.output_view(index).expect("an output");
         outputs.extend_from_slice(view.bytes);
         specs.push(view.spec);
     }
     Reference { api, rows, inputs, outputs, specs }
+}
+
+/// Fills the inputs with values between the ends of `range`, and returns their bytes.
+fn draw(
+    artifact: &Artifact<'_>,
+    executor: &mut Executor<'_, '_>,
+    range: impl Fn(DType, usize) -> (f64, f64),
+) -> Vec<u8> {
+    let mut inputs = Vec::new();
+    for index in 0..executor.api().inputs.into() {
+        let view = executor.input_view(index).expect("an input");
+        let categories = view.spec.table.and_then(|table| artifact.strings().list_len(table)).unwrap_or(0);
+        let (low, high) = range(view.spec.dtype, categories as usize);
+        fill(SEED + index as u64, low, high, view.spec.dtype, view.bytes);
+        inputs.extend_from_slice(view.bytes);
+    }
+    inputs
 }
 
 /// The bytes of outputs with every NaN made the same: instruction sets differ in the sign and payload of those that they make.
