@@ -5,6 +5,7 @@
 
 mod evaluate;
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use ekiben_runtime::bytes::u32_at;
@@ -198,6 +199,27 @@ impl Graph {
             return Err(error(shape));
         }
         self.add_constant_bytes(name, TensorSpec::new(dtype, shape), bytes)
+    }
+
+    /// Adds a constant of texts: positions in a table of them.
+    ///
+    /// # Errors
+    /// As [`Graph::add_constant`].
+    pub fn add_texts(&mut self, name: &str, dims: &[usize], texts: Vec<String>) -> Result<TensorId, ConstantError> {
+        let mut table: Vec<String> = Vec::new();
+        let mut positions = HashMap::new();
+        let mut ids = Vec::new();
+        for text in texts {
+            let id = *positions.entry(text).or_insert_with_key(|text| {
+                table.push(text.clone());
+                table.len() as u32 - 1
+            });
+            ids.push(id);
+        }
+        let id = self.add_constant(name, DType::Category, dims, &ids)?;
+        let table = self.add_table(table);
+        self.set_table(id, table);
+        Ok(id)
     }
 
     /// Adds a list of strings for category tensors; an equal list is shared.

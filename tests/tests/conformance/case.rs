@@ -12,15 +12,19 @@ pub(crate) enum Form {
     AsIs,
     /// Those after the first are in the model.
     Constant,
+    /// All are in the model.
+    AllConstant,
 }
 
 impl Form {
+    /// Those of the operators' cases.
     pub(crate) const ALL: [Self; 2] = [Self::AsIs, Self::Constant];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::AsIs => "as is",
             Self::Constant => "constant",
+            Self::AllConstant => "all constant",
         }
     }
 }
@@ -69,6 +73,7 @@ impl Case {
         self.folder.join(match form {
             Form::AsIs => "as_is.onnx",
             Form::Constant => "constant.onnx",
+            Form::AllConstant => "all_constant.onnx",
         })
     }
 

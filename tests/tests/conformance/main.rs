@@ -3,10 +3,11 @@
 //!
 //! `EKIBEN_ONNX_CASES` names the folder that `tests/fixtures/make/onnx_node_cases.py` has written. With `EKIBEN_ONNX_FILTER` only the
 //! cases whose names contain that text run, and each one's outcome is printed. With `EKIBEN_UPDATE_DOCS` the table in
-//! `docs/operators.md` is written anew.
+//! `docs/operators.md` is written anew. The suites of whole models are in [`suites`].
 
 mod case;
 mod outcome;
+mod suites;
 mod table;
 
 use std::any::Any;

@@ -61,6 +61,7 @@ pub(crate) fn of(case: &Case, form: Form) -> Outcome {
     let inputs = match form {
         Form::AsIs => &case.inputs[..],
         Form::Constant => &case.inputs[..case.inputs.len().min(1)],
+        Form::AllConstant => &[],
     };
     let inputs: Vec<Tensor> = inputs.iter().map(|entry| case.tensor(entry)).collect();
     match run(compiled.bytes(), case, &inputs) {

@@ -10,7 +10,7 @@ use super::FrontendError;
 /// How deep functions may call each other.
 const MAX_DEPTH: usize = 32;
 /// Bytes of nodes that calls may add in any model.
-const FREE_BYTES: usize = 16 << 20;
+const FREE_BYTES: usize = 4 << 20;
 /// Bytes of nodes that calls may add for each byte of the model.
 const BYTES_FACTOR: usize = 16;
 

@@ -172,6 +172,15 @@ impl<'a> Lowering<'a> {
     }
 
     fn initializer(&mut self, name: &str, initializer: &TensorProto) -> Result<Value, FrontendError> {
+        if let Some(texts) = tensor::texts(initializer) {
+            return Ok(match texts {
+                Ok((dims, texts)) => Value::Tensor(self.graph.add_texts(name, &dims, texts)?),
+                Err(reason) => {
+                    self.block(name, "initializer", reason);
+                    Value::Blocked
+                }
+            });
+        }
         match tensor::read(initializer) {
             Ok(constant) => Ok(Value::Tensor(self.graph.add_constant_bytes(name, constant.spec, &constant.bytes)?)),
             Err(reason) => {
@@ -278,6 +287,9 @@ impl<'a> Lowering<'a> {
             node.output.iter().map(|output| self.read.contains(output.as_str()) && !output.is_empty()).collect();
         let attributes = Attributes::new(node)?;
         let mut call = Call::new(self.graph, name, version, attributes, inputs, outputs, &self.budget);
+        if !operators::is_ml(node) {
+            operators::adapt(&mut call, &node.op_type)?;
+        }
         let results = operator(&mut call)?;
         call.attributes.finish()?;
         if let (Some(address), [only]) = (constant, results.as_slice()) {

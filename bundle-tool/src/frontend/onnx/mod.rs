@@ -3,7 +3,7 @@
 //! A file is decoded by [`wire`] and [`tract_onnx::pb`], tensors by [`tensor`], attributes by [`attributes`]: each attribute of a node is
 //! honoured or refused by name. [`lowering`] walks over the nodes and collects everything that stands in the way. Integers that depend on
 //! the batch (what `Shape` gives, and what is computed from it) are [`count::Count`]s and never reach the graph. Nodes over constants
-//! are computed at once. Tensors keep ONNX's layout; convolutions and pools stand between transposes.
+//! are computed at once. Functions are inlined by [`functions`] before, bodies lowered by [`control`] and [`scan`]. Tensors keep ONNX's layout; convolutions and pools stand between transposes.
 //!
 //! Lengths of inputs that the file leaves open are the batch or given by the user: see [`inputs`].
 

@@ -64,6 +64,23 @@ pub(super) fn read(tensor: &TensorProto) -> Result<Constant, String> {
     Ok(Constant { spec, bytes })
 }
 
+/// The lengths and elements of a tensor of texts; `None` for any other.
+pub(super) fn texts(tensor: &TensorProto) -> Option<Result<(Vec<usize>, Vec<String>), String>> {
+    if dtype(tensor.data_type) != Ok(DType::Text) {
+        return None;
+    }
+    let read = || {
+        let shape = shape(&tensor.dims)?;
+        if shape.elements() != Some(tensor.string_data.len() as u64) {
+            return Err(format!("it has {} texts, its shape is {shape}", tensor.string_data.len()));
+        }
+        let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).map_err(|_| "a text is not UTF-8".to_owned());
+        let texts = tensor.string_data.iter().map(text).collect::<Result<_, _>>()?;
+        Ok((shape.factors().iter().map(|&dim| dim as usize).collect(), texts))
+    };
+    Some(read())
+}
+
 /// The values of the field that holds `dtype`.
 fn typed_bytes(tensor: &TensorProto, dtype: DType) -> Vec<u8> {
     fn all<T: Copy, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {

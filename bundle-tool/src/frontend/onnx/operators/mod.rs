@@ -33,12 +33,15 @@ mod scatter;
 mod sequences;
 mod shape;
 mod sources;
+mod texts;
 mod trees;
+mod version_6;
 mod window;
 
 pub(super) use indexing::{Part, take};
 pub(super) use labels::zip_map_keys;
 pub(super) use shape::shape_of_counts;
+pub(super) use version_6::adapt;
 
 use tract_onnx::pb::NodeProto;
 
@@ -105,8 +108,8 @@ const UNCHANGED: [&str; 16] = [
     "Tanh",
     "Transpose",
 ];
-/// From this version of the default operator set on every operator is read: before it, broadcasting was another.
-const OLDEST: i64 = 7;
+/// From this version of the default operator set on every operator is read; see [`version_6`].
+const OLDEST: i64 = 6;
 
 /// Fails when the model's version of the default operator set is too old for the node's operator.
 pub(super) fn check_version(node: &NodeProto, default: i64) -> Result<(), Refusal> {
@@ -232,6 +235,7 @@ fn default_domain(name: &str) -> Option<Lower> {
         "Split" => indexing::split,
         "SplitToSequence" => sequences::split,
         "Squeeze" => shape::squeeze,
+        "StringNormalizer" => texts::normalizer,
         "SwiGLU" => elementwise::swish_gate,
         "TensorScatter" => scatter::tensor_scatter,
         "TfIdfVectorizer" => n_grams::tf_idf,
