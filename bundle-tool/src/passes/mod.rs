@@ -4,6 +4,7 @@ mod cancel_transposes;
 mod fold_constants;
 mod fuse_quantized;
 mod fuse_residual_add;
+mod merge_equal_nodes;
 mod remove_dead_nodes;
 mod rewrite;
 #[cfg(test)]
@@ -13,6 +14,7 @@ pub use cancel_transposes::cancel_transposes;
 pub use fold_constants::fold_constants;
 pub use fuse_quantized::fuse_quantized;
 pub use fuse_residual_add::fuse_residual_add;
+pub use merge_equal_nodes::merge_equal_nodes;
 pub use remove_dead_nodes::remove_dead_nodes;
 
 use crate::graph::{ConstantError, EvaluateError, Graph, GraphError};
@@ -39,6 +41,7 @@ pub fn optimise(graph: &Graph) -> Result<Graph, PassError> {
     let graph = fuse_quantized(graph)?;
     let graph = fold_constants(&graph)?;
     let graph = cancel_transposes(&graph)?;
+    let graph = merge_equal_nodes(&graph)?;
     let graph = remove_dead_nodes(&graph)?;
     fuse_residual_add(&graph)
 }

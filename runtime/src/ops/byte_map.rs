@@ -4,7 +4,7 @@
 //! byte: -1 is entry 255. No attributes.
 
 use super::linear::{BYTES, NEEDS_BYTES};
-use super::{Inputs, OpError, Operands, Operator, Outputs};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::tensor::DType;
 
@@ -29,11 +29,14 @@ impl Operator for ByteMap {
         outputs.put(0, input.with_dtype(dtype))
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(0, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let (input, table) = (operands.input(0)?, operands.input(1)?);
-        let output = operands.output(0)?;
-        for (out, &byte) in output.bytes.iter_mut().zip(input.bytes) {
-            *out = table.bytes.get(usize::from(byte)).copied().unwrap_or(0);
+        let table = operands.input(1)?.bytes;
+        for byte in operands.overwrite(0, 0)?.bytes {
+            *byte = table.get(usize::from(*byte)).copied().unwrap_or(0);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 //! has one start, 0 or more, for each part of axis 0; they are 0 when it is absent. The batch is axis 0 of all, or none.
 
 use super::gather_elements::outside;
-use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::scatter::{CacheShape, write_cache};
 use crate::tensor::Shape;
@@ -56,8 +56,12 @@ impl Operator for CacheWrite {
         outputs.put(0, cache)
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(0, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let (cache, update) = (operands.input(0)?, operands.input(1)?);
+        let (cache, update) = (operands.overwrite(0, 0)?, operands.input(1)?);
         let axis = usize::from(self.axis);
         let batch = cache.dims.at(0);
         let shape = CacheShape {
@@ -69,8 +73,6 @@ impl Operator for CacheWrite {
         };
         let starts = operands.optional(2)?.map(|_| operands.indices(2)).transpose()?;
         let start = |part: usize| starts.map_or(Some(0), |starts| starts.get(part));
-        let output = operands.output(0)?.bytes;
-        output.copy_from_slice(cache.bytes);
-        write_cache(shape, self.circular, start, update.bytes, output).map_err(|_| outside(2))
+        write_cache(shape, self.circular, start, update.bytes, cache.bytes).map_err(|_| outside(2))
     }
 }

@@ -5,8 +5,8 @@
 //! i32 or i64) is the axis in the attribute's place, a negative one from the end; input 0 does not depend on the batch then, and an axis outside it
 //! is an error. The axis is not the batch.
 
-use super::width::{COMBINED, elements, elements_mut, with_combined};
-use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
+use super::width::{COMBINED, elements_mut, with_combined};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 pub use crate::kernels::reference::combine::Combination;
 use crate::kernels::reference::combine::Combine;
@@ -28,16 +28,15 @@ pub struct Cumulate {
 
 impl Cumulate {
     fn run_typed<T: Combine + bytemuck::Pod>(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let x = operands.input(0)?;
+        let x = operands.overwrite(0, 0)?;
         let outside = OpError::input(1, Problem::Value, "an axis of input 0");
         let axis = match operands.optional(1)? {
             Some(_) => operands.indices(1)?.place(0, x.dims.len()).ok_or(outside)?,
             None => self.axis.into(),
         };
         let sizes = (x.dims.at(axis), x.dims.inner(axis));
-        let output = operands.output(0)?;
-        let output = elements_mut::<T>(0, output.bytes)?;
-        cumulate::cumulate(self.kind, (self.exclusive, self.reverse), sizes, elements(0, x.bytes)?, output);
+        let values = elements_mut::<T>(0, x.bytes)?;
+        cumulate::cumulate(self.kind, (self.exclusive, self.reverse), sizes, values);
         Ok(())
     }
 }
@@ -81,7 +80,12 @@ impl Operator for Cumulate {
         outputs.put(0, x)
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(0, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        with_combined!(operands.input(0)?.spec.dtype, T => self.run_typed::<T>(operands))
+        let missing = OpError::input(0, Problem::Missing, "an input here");
+        with_combined!(operands.dtype(0).ok_or(missing)?, T => self.run_typed::<T>(operands))
     }
 }

@@ -5,7 +5,7 @@
 //! shape; then, if there, the means (not with `root_mean_square`) and the reciprocals of the deviations, x's shape with 1 for the
 //! normalised axes. The formula stands at [`Norm::run`].
 
-use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::Float;
 use crate::kernels::reference::softmax::Norm;
@@ -24,22 +24,22 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     fn run_typed<F: Float>(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let x = operands.input(0)?;
-        let kept = x.dims.len().saturating_sub(self.axes.into());
+        let mut output = operands.overwrite(0, 0)?;
+        let kept = output.dims.len().saturating_sub(self.axes.into());
         let norm = Norm {
             centred: !self.root_mean_square,
             epsilon: F::from_f64(self.epsilon),
-            length: x.dims.iter().skip(kept).fold(1, |product, &dim| product.saturating_mul(dim)),
+            length: output.dims.iter().skip(kept).fold(1, |product, &dim| product.saturating_mul(dim)),
             scale: operands.optional_slice(1)?,
             bias: operands.optional_slice(2)?,
         };
         let extra = |index: usize| if operands.outputs() > index { operands.output(index).map(Some) } else { Ok(None) };
-        let (mut output, mut first, mut second) = (operands.output(0)?, extra(1)?, extra(2)?);
+        let (mut first, mut second) = (extra(1)?, extra(2)?);
         let (means, deviations) =
             if self.root_mean_square { (&mut second, &mut first) } else { (&mut first, &mut second) };
         let mut means = means.as_mut().map(|view| view.elements::<F>(1)).transpose()?;
         let mut deviations = deviations.as_mut().map(|view| view.elements::<F>(2)).transpose()?;
-        norm.run(operands.slice(0)?, output.elements(0)?, |part, mean, reciprocal| {
+        norm.run(output.elements(0)?, |part, mean, reciprocal| {
             for (slots, value) in [(&mut means, mean), (&mut deviations, reciprocal)] {
                 if let Some(slot) = slots.as_mut().and_then(|slots| slots.get_mut(part)) {
                     *slot = value;
@@ -90,9 +90,13 @@ impl Operator for LayerNorm {
         (1..=extra).try_for_each(|index| outputs.put(index, TensorSpec::new(input.dtype, one)))
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(0, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        match operands.input(0)?.spec.dtype {
-            DType::F64 => self.run_typed::<f64>(operands),
+        match operands.dtype(0) {
+            Some(DType::F64) => self.run_typed::<f64>(operands),
             _ => self.run_typed::<f32>(operands),
         }
     }

@@ -3,9 +3,9 @@
 //! Attributes: `kind: u8`, `left_shift: u8` (0 to 31), the zero points of both inputs `i16`, the factors of both inputs and of the result
 //! (`multiplier, shift: i32` each), the target `zero, low, high: i16`. The formulas stand at [`QuantizedBinaryKind`].
 
-use super::binary::broadcast_shapes;
+use super::binary::{broadcast_shapes, hold_one};
 use super::fixed_point::{emit_factor, emit_wide_target, parse_factor, parse_wide_target};
-use super::{Inputs, OpError, Operands, Operator, Outputs};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::broadcast::Walk;
 use crate::kernels::reference::fixed_point::Stored;
@@ -19,9 +19,9 @@ pub struct QuantizedBinary(pub Arithmetic);
 
 impl QuantizedBinary {
     fn run_typed<T: Element + Stored>(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let mut output = operands.output(0)?;
-        let walk = Walk::new(&output.dims, &[&operands.input(0)?.dims, &operands.input(1)?.dims]);
-        binary::<T>(&self.0, (operands.slice(0)?, operands.slice(1)?), output.elements(0)?, &walk);
+        let (held, mut output) = hold_one(operands)?;
+        let walk = Walk::new(&output.dims, &[&operands.input(1 - held)?.dims]);
+        binary::<T>(&self.0, held == 1, operands.slice(1 - held)?, output.elements(0)?, &walk);
         Ok(())
     }
 }
@@ -59,9 +59,13 @@ impl Operator for QuantizedBinary {
         outputs.put(0, TensorSpec::new(a.dtype, broadcast_shapes(&a.shape, &b.shape)?))
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(0, 0), (1, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        match operands.input(0)?.spec.dtype {
-            DType::I8 => self.run_typed::<i8>(operands),
+        match operands.dtype(0) {
+            Some(DType::I8) => self.run_typed::<i8>(operands),
             _ => self.run_typed::<i16>(operands),
         }
     }

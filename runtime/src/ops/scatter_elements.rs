@@ -8,7 +8,7 @@
 
 use super::gather_elements::{check_indices, outside};
 use super::width::{COMBINED, elements, elements_mut, with_combined, with_width};
-use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 pub use crate::kernels::reference::combine::Combination;
 use crate::kernels::reference::combine::Combine;
@@ -38,10 +38,9 @@ pub(super) fn check_updates(inputs: &dyn Inputs, data: &TensorSpec, shape: Shape
 
 impl ScatterElements {
     fn run_typed<T: Combine + bytemuck::Pod>(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let (data, indices, updates) = (operands.input(0)?, operands.input(1)?, operands.input(2)?);
-        let output = operands.output(0)?;
+        let (indices, updates) = (operands.input(1)?, operands.input(2)?);
+        let output = operands.overwrite(0, 0)?;
         let indices = (operands.indices(1)?, &indices.dims);
-        output.bytes.copy_from_slice(data.bytes);
         let slots = (elements_mut::<T>(0, output.bytes)?, &output.dims);
         let updates = elements(2, updates.bytes)?;
         scatter::scatter_elements(self.combination, self.axis.into(), indices, updates, slots).map_err(|_| outside(1))
@@ -71,8 +70,12 @@ impl Operator for ScatterElements {
         outputs.put(0, data)
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(0, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let dtype = operands.input(0)?.spec.dtype;
+        let dtype = operands.input(2)?.spec.dtype;
         match self.combination {
             Combination::Replace => with_width!(dtype, T => self.run_typed::<T>(operands)),
             _ => with_combined!(dtype, T => self.run_typed::<T>(operands)),

@@ -10,7 +10,7 @@ use super::gather_elements::outside;
 use super::gather_nd::tuple_length;
 use super::scatter_elements::{Combination, check_updates, scattered};
 use super::width::{elements, elements_mut, with_combined, with_width};
-use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::combine::Combine;
 use crate::kernels::reference::gather_nd::Parts;
@@ -26,14 +26,13 @@ pub struct ScatterNd {
 
 impl ScatterNd {
     fn run_typed<T: Combine + bytemuck::Pod>(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let (data, indices, updates) = (operands.input(0)?, operands.input(1)?, operands.input(2)?);
-        let output = operands.output(0)?;
+        let (indices, updates) = (operands.input(1)?, operands.input(2)?);
+        let output = operands.overwrite(0, 0)?;
         let length = indices.dims.at(indices.dims.len().saturating_sub(1));
         let parts = Parts {
-            lengths: data.dims.get(..length).unwrap_or_default(),
-            block: data.dims.inner(length.saturating_sub(1)),
+            lengths: output.dims.get(..length).unwrap_or_default(),
+            block: output.dims.inner(length.saturating_sub(1)),
         };
-        output.bytes.copy_from_slice(data.bytes);
         let (updates, slots) = (elements::<T>(2, updates.bytes)?, elements_mut(0, output.bytes)?);
         scatter::scatter_nd(self.combination, parts, operands.indices(1)?, updates, slots).map_err(|_| outside(1))
     }
@@ -61,8 +60,12 @@ impl Operator for ScatterNd {
         outputs.put(0, data)
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(0, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let dtype = operands.input(0)?.spec.dtype;
+        let dtype = operands.input(2)?.spec.dtype;
         match self.combination {
             Combination::Replace => with_width!(dtype, T => self.run_typed::<T>(operands)),
             _ => with_combined!(dtype, T => self.run_typed::<T>(operands)),

@@ -4,7 +4,7 @@
 //! values into 24ths with 9 (logistic function) or 8 bits (tangent) after the point. Input 0 is int16, input 1 the table, uint16
 //! `[256]`. The formulas stand at [`sigmoid16`].
 
-use super::{Inputs, OpError, Operands, Operator, Outputs};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::sigmoid16;
 pub use crate::kernels::reference::sigmoid16::{ENTRIES, Sigmoid};
@@ -41,10 +41,13 @@ impl Operator for Sigmoid16 {
         outputs.put(0, TensorSpec::new(DType::I16, input.shape))
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(0, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
         let scale = (self.multiplier, self.shift.into());
-        let mut output = operands.output(0)?;
-        sigmoid16::sigmoid(self.kind, scale, operands.slice(1)?, operands.slice(0)?, output.elements(0)?);
+        sigmoid16::sigmoid(self.kind, scale, operands.slice(1)?, operands.overwrite(0, 0)?.elements(0)?);
         Ok(())
     }
 }

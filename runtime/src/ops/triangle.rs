@@ -4,7 +4,7 @@
 //! of the first element). Input 0, of any type of whole bytes, has matrices on its last two axes, which are not the batch. Input 1 (optional; one i32 or
 //! i64) is the diagonal in the attribute's place.
 
-use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::triangle;
 
@@ -43,8 +43,12 @@ impl Operator for Triangle {
         outputs.put(0, x)
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(0, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let x = operands.input(0)?;
+        let x = operands.overwrite(0, 0)?;
         let last = x.dims.len().saturating_sub(1);
         let width = (x.spec.dtype.bits() / 8) as usize;
         let sizes = (x.dims.at(last.saturating_sub(1)), x.dims.at(last), width);
@@ -52,7 +56,7 @@ impl Operator for Triangle {
             Some(_) => operands.indices(1)?.get(0).unwrap_or(0),
             None => self.diagonal,
         };
-        triangle::triangle(self.lower, diagonal, sizes, x.bytes, operands.output(0)?.bytes);
+        triangle::triangle(self.lower, diagonal, sizes, x.bytes);
         Ok(())
     }
 }

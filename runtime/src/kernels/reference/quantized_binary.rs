@@ -1,6 +1,6 @@
 //! Arithmetic on two quantized tensors of different scales, as TFLite's reference kernels do it.
 
-use super::broadcast::{Walk, combine};
+use super::broadcast::Walk;
 use super::fixed_point::{Factor, Stored, Target};
 
 /// How two elements are combined. `x` and `y` stand for the stored values less their zero points, `s` for the left shift.
@@ -68,10 +68,11 @@ impl Arithmetic {
     }
 }
 
-/// Combines two tensors, `walk` broadcasting them.
-pub fn binary<T: Stored>(arithmetic: &Arithmetic, inputs: (&[T], &[T]), out: &mut [T], walk: &Walk) {
-    combine(inputs, out, walk, |x: T, y: T| {
+/// Combines `out` with `other` in the place of the former, in the other order when `swapped`; `walk` broadcasts `other`.
+pub fn binary<T: Stored>(arithmetic: &Arithmetic, swapped: bool, other: &[T], out: &mut [T], walk: &Walk) {
+    walk.zip(out, other, |out, other| {
+        let (x, y) = if swapped { (other, *out) } else { (*out, other) };
         let value = arithmetic.value(x.into(), y.into());
-        T::saturate(arithmetic.target.store(value).into())
+        *out = T::saturate(arithmetic.target.store(value).into());
     });
 }

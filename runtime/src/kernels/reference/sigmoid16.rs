@@ -40,11 +40,11 @@ fn tanh(table: &[u16], x: i32) -> i16 {
     (result >> 8) as i16
 }
 
-/// `out[i]` is the function of `input[i] * multiplier / 2^shift` 24ths, scaled by 2^15.
-pub fn sigmoid(kind: Sigmoid, (multiplier, shift): (i32, u32), table: &[u16], input: &[i16], out: &mut [i16]) {
-    for (out, &x) in out.iter_mut().zip(input) {
-        let x = position(x, multiplier, shift);
-        *out = match kind {
+/// Each value becomes the function of `value * multiplier / 2^shift` 24ths, scaled by 2^15.
+pub fn sigmoid(kind: Sigmoid, (multiplier, shift): (i32, u32), table: &[u16], values: &mut [i16]) {
+    for value in values {
+        let x = position(*value, multiplier, shift);
+        *value = match kind {
             Sigmoid::Logistic => logistic(table, x),
             Sigmoid::Tanh => tanh(table, x),
         };

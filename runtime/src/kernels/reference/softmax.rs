@@ -45,20 +45,20 @@ pub struct Norm<'a, F> {
 }
 
 impl<F: Float> Norm<'_, F> {
-    /// `(x - mean) / sqrt(variance + epsilon) * scale + bias`, the variance being the mean of `(x - mean)^2`. Sums run upwards from zero.
+    /// Each x becomes `(x - mean) / sqrt(variance + epsilon) * scale + bias`, the variance being the mean of `(x - mean)^2`. Sums run upwards from zero.
     /// `note` is called with the number of each part, its mean, and the reciprocal of the root.
-    pub fn run(&self, x: &[F], out: &mut [F], mut note: impl FnMut(usize, F, F)) {
+    pub fn run(&self, values: &mut [F], mut note: impl FnMut(usize, F, F)) {
         let length = self.length.max(1);
         let count = F::from_f64(length as f64);
-        for (part, (x, out)) in x.chunks_exact(length).zip(out.chunks_exact_mut(length)).enumerate() {
+        for (part, x) in values.chunks_exact_mut(length).enumerate() {
             let mean = if self.centred { x.iter().fold(F::ZERO, |sum, &x| sum + x) / count } else { F::ZERO };
             let variance = x.iter().fold(F::ZERO, |sum, &x| sum + (x - mean) * (x - mean)) / count;
             let deviation = (variance + self.epsilon).sqrt();
             note(part, mean, F::ONE / deviation);
-            for (index, (out, &x)) in out.iter_mut().zip(x).enumerate() {
+            for (index, x) in x.iter_mut().enumerate() {
                 let of = |values: Option<&[F]>| values.and_then(|values| values.get(index)).copied();
-                let scaled = (x - mean) / deviation * of(self.scale).unwrap_or(F::ONE);
-                *out = scaled + of(self.bias).unwrap_or(F::ZERO);
+                let scaled = (*x - mean) / deviation * of(self.scale).unwrap_or(F::ONE);
+                *x = scaled + of(self.bias).unwrap_or(F::ZERO);
             }
         }
     }
