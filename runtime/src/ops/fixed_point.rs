@@ -6,6 +6,7 @@ use crate::kernels::reference::conv2d::Clamp;
 use crate::kernels::reference::fixed_point::{Factor, Factors, Target};
 use crate::kernels::reference::hybrid::Rescale;
 use crate::kernels::reference::quantized_conv2d::Requantize;
+use crate::kernels::reference::wide_conv2d::{WideBias, WideRequantize};
 use crate::tensor::{DType, TensorSpec};
 
 /// Reads a factor: `multiplier, shift: i32`, the shift from -31 to 31.
@@ -46,6 +47,34 @@ pub(super) fn emit_wide_target(target: Target<i16>, writer: &mut Writer<'_>) -> 
     writer.i16(target.high)
 }
 
+/// Reads bounds: `low, high: i16`, low not above high.
+pub(super) fn parse_bounds(reader: &mut Reader<'_>) -> Result<[i16; 2], BytesError> {
+    let bounds = [reader.i16()?, reader.i16()?];
+    if bounds[0] <= bounds[1] { Ok(bounds) } else { Err(reader.invalid("bounds")) }
+}
+
+/// Checks inputs 2 (bias of int32 or int64, optional), 3 (multipliers) and 4 (shifts) of an operator with `channels` output channels.
+pub(super) fn check_wide_requantize(inputs: &dyn Inputs, channels: usize) -> Result<(), OpError> {
+    const NEEDS: &str = "an int32 or int64 bias for each output channel";
+    inputs.at_most(5)?;
+    if inputs.get(2).is_some() {
+        let dtype = inputs.typed(2, &[DType::I32, DType::I64], NEEDS)?.dtype;
+        inputs.fixed(2, dtype, &[channels], NEEDS)?;
+    }
+    check_scales(inputs, channels)
+}
+
+/// Inputs 2 to 4, as [`check_wide_requantize`] accepted them.
+pub(super) fn wide_requantize(operands: &dyn Operands, bounds: [i16; 2]) -> Result<WideRequantize<'_>, OpError> {
+    let bias = match operands.optional(2)?.map(|view| view.spec.dtype) {
+        None => WideBias::None,
+        Some(DType::I32) => WideBias::Narrow(operands.slice(2)?),
+        Some(_) => WideBias::Wide(operands.slice(2)?),
+    };
+    let factors = Factors { multipliers: operands.slice(3)?, shifts: operands.slice(4)? };
+    Ok(WideRequantize { bias, factors, bounds })
+}
+
 /// Checks that input `index` is a list of `dtype`, one for each of `channels` or one for all.
 fn per_channel(
     inputs: &dyn Inputs,
@@ -68,6 +97,11 @@ pub(super) fn check_factors(inputs: &dyn Inputs, channels: usize) -> Result<(), 
     if inputs.get(2).is_some() {
         inputs.fixed(2, DType::I32, &[channels], "an int32 bias for each output channel")?;
     }
+    check_scales(inputs, channels)
+}
+
+/// Checks inputs 3 (multipliers) and 4 (shifts).
+fn check_scales(inputs: &dyn Inputs, channels: usize) -> Result<(), OpError> {
     per_channel(inputs, 3, DType::I32, channels, "one int32 multiplier, or one for each output channel")?;
     per_channel(inputs, 4, DType::I32, channels, "one int32 shift, or one for each output channel")
 }

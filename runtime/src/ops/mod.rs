@@ -269,6 +269,16 @@ operators! {
     rescale::Rescale = 73;
     /// Logistic function or hyperbolic tangent of int16.
     sigmoid16::Sigmoid16 = 74;
+    /// Sum of quantized elements over axes.
+    quantized_reduce::QuantizedReduce = 75;
+    /// Softmax of int16 rows by tables.
+    wide_softmax::WideSoftmax = 76;
+    /// Convolves int16 images with int8 filters.
+    wide_conv2d::WideConv2d = 77;
+    /// Multiplies int16 rows by an int8 matrix.
+    wide_fully_connected::WideFullyConnected = 78;
+    /// Reduces windows of int16 images to their largest element or their average.
+    wide_pool2d::WidePool2d = 79;
     /// Decision trees.
     tree_ensemble::TreeEnsemble = 80;
     /// Position of elements among sorted keys.

@@ -291,7 +291,10 @@ impl Options {
                     others: stated.ellipsis_mask() | stated.new_axis_mask(),
                 },
             },
-            BuiltinOperator::MEAN => {
+            BuiltinOperator::MEAN
+            | BuiltinOperator::SUM
+            | BuiltinOperator::REDUCE_MAX
+            | BuiltinOperator::REDUCE_MIN => {
                 Self::KeepDims(operator.builtin_options_as_reducer_options().is_some_and(|stated| stated.keep_dims()))
             }
             _ => Self::Activation(Activation::None),

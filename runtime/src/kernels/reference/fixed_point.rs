@@ -67,6 +67,18 @@ impl Factor {
     }
 }
 
+/// Multiplication of 64-bit sums without loss.
+impl Factor {
+    /// `x` times the factor, rounded once: to the nearest, halves away from zero, and saturated.
+    pub fn apply_wide_exactly(self, x: i64) -> i32 {
+        let shift = 31 - self.shift.clamp(-31, 30);
+        let product = i128::from(x) * i128::from(self.multiplier);
+        let half = 1i128 << (shift - 1);
+        let rounded = if product < 0 { -((half - product) >> shift) } else { (product + half) >> shift };
+        rounded.clamp(i32::MIN.into(), i32::MAX.into()) as i32
+    }
+}
+
 /// A factor for each channel, or one for all.
 #[derive(Clone, Copy, Debug)]
 pub struct Factors<'a> {

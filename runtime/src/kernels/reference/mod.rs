@@ -52,6 +52,7 @@ pub mod quantized_l2_norm;
 pub mod quantized_log_softmax;
 pub mod quantized_mat_mul;
 pub mod quantized_pool2d;
+pub mod quantized_reduce;
 pub mod quantized_softmax;
 pub mod recurrent;
 pub mod reduce;
@@ -73,6 +74,8 @@ pub mod transpose_conv2d;
 pub mod tree_ensemble;
 pub mod triangle;
 pub mod unary;
+pub mod wide_conv2d;
+pub mod wide_softmax;
 pub mod window;
 
 pub use float::Float;

@@ -1,6 +1,6 @@
-//! Pooling of int8 images whose result has the input's scale.
+//! Pooling of int8 and int16 images whose result has the input's scale.
 
-use super::fixed_point::Target;
+use super::fixed_point::{Stored, Target};
 use super::pool2d::PoolKind;
 use super::window::Sliding;
 
@@ -11,10 +11,10 @@ const BLOCK: usize = 16;
 ///
 /// An average is the sum of the stored values over their number, rounded to the nearest, halves away from zero. A window without
 /// elements gives the lowest value as a maximum and 0 as an average, before clipping.
-pub fn pool2d(sliding: &Sliding, kind: PoolKind, target: Target, input: &[i8], out: &mut [i8]) {
+pub fn pool2d<T: Stored + Ord>(sliding: &Sliding, kind: PoolKind, target: Target<T>, input: &[T], out: &mut [T]) {
     sliding.for_each_pixel(input, out, |pixel, patch| {
         if kind == PoolKind::Max {
-            pixel.fill(i8::MIN);
+            pixel.fill(T::saturate(i32::MIN));
             for (_, seen) in patch.pixels() {
                 for (out, &x) in pixel.iter_mut().zip(seen) {
                     *out = x.max(*out);

@@ -1,4 +1,4 @@
-//! CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED: in floats, in int8, and with int8 weights for float activations.
+//! CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED: in floats, in int8, with int16 activations, and with int8 weights for float activations.
 
 use ekiben_runtime::ops::conv2d::Conv2d;
 use ekiben_runtime::ops::conv2d::Window;
@@ -10,17 +10,21 @@ use ekiben_runtime::ops::mat_mul::MatMul;
 use ekiben_runtime::ops::quantized_conv2d::{Factor, QuantizedConv2d};
 use ekiben_runtime::ops::quantized_depthwise_conv2d::QuantizedDepthwiseConv2d;
 use ekiben_runtime::ops::quantized_fully_connected::QuantizedFullyConnected;
+use ekiben_runtime::ops::wide_conv2d::WideConv2d;
+use ekiben_runtime::ops::wide_fully_connected::WideFullyConnected;
 use ekiben_runtime::{DType, Shape};
 
 use super::super::file::Operator;
 use super::super::options::{Activation, Options, Steps};
-use super::{FrontendError, Lowering, Stop, TensorId, Value, factor};
+use super::{FrontendError, Lowering, Stop, TensorId, Value, factor, symmetric};
 
 /// The arithmetic of a layer, by the types of its input and its weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Arithmetic {
     Float,
     Int8,
+    /// int16 activations, int8 weights.
+    Wide,
     Hybrid,
 }
 
@@ -50,6 +54,11 @@ impl<'a> Lowering<'a> {
                 let inputs = self.int8_inputs(operator, [input, filters], (0, count), Product::Exact)?;
                 self.add(operator, QuantizedConv2d { window, groups, input_zero, target }, &inputs)?
             }
+            Arithmetic::Wide => {
+                let inputs = self.wide_inputs(operator, [input, filters], (0, count))?;
+                let bounds = self.wide_bounds(operator, activation)?;
+                self.add(operator, WideConv2d { window, groups, bounds }, &inputs)?
+            }
         };
         Ok(Value::Tensor(result))
     }
@@ -73,6 +82,13 @@ impl<'a> Lowering<'a> {
                 let target = activation.target(self.output_quantization(operator)?)?;
                 let inputs = self.int8_inputs(operator, [input, filters], (3, outputs), Product::Exact)?;
                 self.add(operator, QuantizedDepthwiseConv2d { window, input_zero, target }, &inputs)?
+            }
+            Arithmetic::Wide => {
+                let groups = self.four_axes(input, 0)?[3] as u32;
+                let mut inputs = self.wide_inputs(operator, [input, filters], (3, outputs))?;
+                inputs[1] = Some(self.filters_by_channel(operator, [height, width, outputs])?);
+                let bounds = self.wide_bounds(operator, activation)?;
+                self.add(operator, WideConv2d { window, groups, bounds }, &inputs)?
             }
         };
         Ok(Value::Tensor(result))
@@ -106,6 +122,11 @@ impl<'a> Lowering<'a> {
                 let target = activation.target(self.output_quantization(operator)?)?;
                 let inputs = self.int8_inputs(operator, [input, weights], (0, units), Product::Single)?;
                 self.add(operator, QuantizedFullyConnected { input_zero, target }, &inputs)?
+            }
+            Arithmetic::Wide => {
+                let inputs = self.wide_inputs(operator, [input, weights], (0, units))?;
+                let bounds = self.wide_bounds(operator, activation)?;
+                self.add(operator, WideFullyConnected { bounds }, &inputs)?
             }
         };
         Ok(Value::Tensor(result))
@@ -149,6 +170,7 @@ impl<'a> Lowering<'a> {
         match (self.graph.spec(input).dtype, self.graph.spec(weights).dtype) {
             (DType::F32, DType::F32) => Ok(Arithmetic::Float),
             (DType::I8, DType::I8) => Ok(Arithmetic::Int8),
+            (DType::I16, DType::I8) => Ok(Arithmetic::Wide),
             (DType::F32, DType::I8) => Ok(Arithmetic::Hybrid),
             (input, weights) => Err(format!("{input} activations with {weights} weights are not translated").into()),
         }
@@ -182,8 +204,8 @@ impl<'a> Lowering<'a> {
         channels: (usize, usize),
         product: Product,
     ) -> Result<[Option<TensorId>; 5], Stop> {
-        let (input_scale, _) = self.input_quantization(operator, 0)?;
-        let output_scale = f64::from(self.output_quantization(operator)?.scale);
+        let input_scale = self.input_scale(operator, 0)?.scale;
+        let output_scale = f64::from(self.output_scale(operator)?.scale);
         let scales = self.weight_scales(operator, channels)?;
         let factors = scales.iter().map(|&scale| {
             let product = match product {
@@ -196,6 +218,36 @@ impl<'a> Lowering<'a> {
         let [multipliers, shifts] = self.factors(operator, &factors)?;
         let bias = self.optional_tensor(operator, 2)?;
         Ok([Some(input), Some(weights), bias, Some(multipliers), Some(shifts)])
+    }
+
+    /// As [`Self::int8_inputs`], of a layer with int16 activations, whose zero points are 0.
+    fn wide_inputs(
+        &mut self,
+        operator: &'a Operator,
+        operands: [TensorId; 2],
+        channels: (usize, usize),
+    ) -> Result<[Option<TensorId>; 5], Stop> {
+        symmetric([self.input_scale(operator, 0)?, self.output_scale(operator)?])?;
+        self.int8_inputs(operator, operands, channels, Product::Exact)
+    }
+
+    /// Bounds of an int16 result.
+    fn wide_bounds(&self, operator: &Operator, activation: Activation) -> Result<[i16; 2], Stop> {
+        let target = activation.wide_target(self.output_scale(operator)?, DType::I16)?;
+        Ok([target.low, target.high])
+    }
+
+    /// Constant filters `[1, height, width, outputs]` as `[outputs, height, width, 1]`.
+    fn filters_by_channel(
+        &mut self,
+        operator: &'a Operator,
+        [height, width, outputs]: [usize; 3],
+    ) -> Result<TensorId, Stop> {
+        let filters = self.stated(operator, 1)?.data.as_ref().ok_or("filters that are computed are not translated")?;
+        let taps = filters.chunks_exact(outputs.max(1));
+        let turned = (0..outputs).flat_map(|output| taps.clone().map(move |tap| tap[output] as i8));
+        let turned: Vec<i8> = turned.collect();
+        self.list(operator, DType::I8, &[outputs, height, width, 1], &turned)
     }
 
     /// Operands of a hybrid layer: input, weights, bias, scales of the weights.

@@ -6,12 +6,15 @@ use ekiben_runtime::ops::quantized_add::{Addend, LEFT_SHIFT, QuantizedAdd};
 use ekiben_runtime::ops::quantized_binary::{Arithmetic, QuantizedBinary, QuantizedBinaryKind};
 use ekiben_runtime::ops::quantized_softmax::QuantizedSoftmax;
 use ekiben_runtime::ops::softmax::Softmax;
+use ekiben_runtime::ops::table_lookup::WIDE_ENTRIES;
+use ekiben_runtime::ops::wide_softmax::WideSoftmax;
 use tract_tflite::tflite::BuiltinOperator;
 
 use super::super::file::Operator;
 use super::super::options::{Activation, Options};
 use super::super::quantization;
-use super::{Lowering, Stop, TensorId, Value, factor};
+use super::tables::precise_table;
+use super::{Lowering, Stop, TensorId, Value, factor, symmetric};
 
 impl<'a> Lowering<'a> {
     pub(super) fn binary(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
@@ -189,8 +192,24 @@ impl<'a> Lowering<'a> {
                 let (factor, lowest) = parameters.ok_or_else(|| format!("a scale of {scale} and beta {beta}"))?;
                 self.add(operator, QuantizedSoftmax { factor, lowest }, &[Some(input)])?
             }
+            DType::I16 => self.int16_softmax(operator, input, beta)?,
             dtype => return Err(format!("{dtype} is not translated").into()),
         };
         Ok(Value::Tensor(result))
+    }
+    /// With tables of exp from -10 to 0, and of 1 / (1 + x) from 0 to 1.
+    fn int16_softmax(&mut self, operator: &'a Operator, input: TensorId, beta: f32) -> Result<TensorId, Stop> {
+        const RANGE: f64 = 65_535.0;
+        let (source, output) = (self.input_scale(operator, 0)?, self.output_scale(operator)?);
+        symmetric([source, output])?;
+        if (output.scale * 32768.0 - 1.0).abs() > 0.001 {
+            return Err("the result's scale is not 1/32768".into());
+        }
+        let exponentials = precise_table((10.0 / RANGE, i16::MAX.into()), 2.0 / RANGE, f64::exp);
+        let reciprocals = precise_table((1.0 / RANGE, i16::MIN.into()), 2.0 / RANGE, |x| 1.0 / (1.0 + x));
+        let exponentials = self.list(operator, DType::I16, &[WIDE_ENTRIES], &exponentials)?;
+        let reciprocals = self.list(operator, DType::I16, &[WIDE_ENTRIES], &reciprocals)?;
+        let factor = factor(f64::from(source.scale * beta) / (10.0 / RANGE))?;
+        self.add(operator, WideSoftmax { factor }, &[Some(input), Some(exponentials), Some(reciprocals)])
     }
 }

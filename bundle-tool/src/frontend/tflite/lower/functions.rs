@@ -18,6 +18,7 @@ use tract_tflite::tflite::BuiltinOperator;
 use super::super::file::Operator;
 use super::super::fixed_functions::HardSwish;
 use super::super::options::Options;
+use super::tables::{interpolated_table, sigmoid_table};
 use super::{Lowering, Stop, TensorId, Value, factor, symmetric};
 
 /// A function of the stored 8-bit value, to the value to be stored before it is clipped.
@@ -53,6 +54,17 @@ impl<'a> Lowering<'a> {
             (BuiltinOperator::HARD_SWISH, _) => Unary { kind: UnaryKind::HardSwish, alpha: 1.0 / 6.0, beta: 0.5 },
             (BuiltinOperator::EXP, _) => Unary::of(UnaryKind::Exp),
             (BuiltinOperator::NEG, _) => Unary::of(UnaryKind::Neg),
+            (BuiltinOperator::ABS, _) => Unary::of(UnaryKind::Abs),
+            (BuiltinOperator::LOG, _) => Unary::of(UnaryKind::Log),
+            (BuiltinOperator::SQRT, _) => Unary::of(UnaryKind::Sqrt),
+            (BuiltinOperator::SIN, _) => Unary::of(UnaryKind::Sin),
+            (BuiltinOperator::COS, _) => Unary::of(UnaryKind::Cos),
+            (BuiltinOperator::CEIL, _) => Unary::of(UnaryKind::Ceil),
+            (BuiltinOperator::FLOOR, _) => Unary::of(UnaryKind::Floor),
+            (BuiltinOperator::ROUND, _) => Unary::of(UnaryKind::Round),
+            (BuiltinOperator::ELU, _) => Unary { kind: UnaryKind::Elu, alpha: 1.0, beta: 0.0 },
+            (BuiltinOperator::SQUARE, _) => Unary::of(UnaryKind::Square),
+            (BuiltinOperator::RSQRT, _) => Unary::of(UnaryKind::Rsqrt),
             _ => return Err("float32 is not translated, or the options are missing".into()),
         };
         self.add(operator, unary, &[Some(input)])
@@ -316,19 +328,6 @@ fn rsqrt(source: Quantization, target: Quantization) -> Result<Stored, Stop> {
     }))
 }
 
-/// LiteRT's table of the logistic function at multiples of 1/24, whose curved part is raised so that interpolation errs less.
-fn sigmoid_table() -> Vec<u16> {
-    const RAISED: [u8; 44] = [
-        4, 8, 12, 14, 15, 16, 17, 19, 20, 21, 22, 25, 27, 28, 29, 30, 31, 33, 34, 35, 37, 39, 40, 41, 43, 44, 45, 46,
-        49, 50, 54, 62, 63, 64, 66, 82, 86, 93, 100, 103, 112, 116, 135, 255,
-    ];
-    let entry = |i: u8| {
-        let nearest = (65536.0 / (1.0 + (-f64::from(i) / 24.0).exp())).round() as u16;
-        nearest + u16::from(RAISED.contains(&i))
-    };
-    (0..=u8::MAX).map(entry).collect()
-}
-
 /// Multiplier and shift that turn int16 of a scale into the positions of the sigmoid table.
 fn sigmoid_multiplier(scale: f32, kind: Sigmoid) -> Result<(i32, u8), Stop> {
     let exact = f64::from(scale) * 4096.0;
@@ -345,25 +344,4 @@ fn sigmoid_multiplier(scale: f32, kind: Sigmoid) -> Result<(i32, u8), Stop> {
         return Err(format!("an input scale of {scale}").into());
     }
     Ok((multiplier as i32, shift))
-}
-
-/// LiteRT's table of a function of int16: each entry is moved by half of the error that interpolation makes midway to the next.
-fn interpolated_table((scale, zero): (f32, i32), result: f32, function: impl Fn(f32) -> f32) -> Vec<i16> {
-    const STEPS: usize = WIDE_ENTRIES - 1;
-    let (low, high) = (f32::from(i16::MIN), f32::from(i16::MAX));
-    let [first, last] = [i16::MIN, i16::MAX].map(|end| scale * (i32::from(end) - zero) as f32);
-    let step = (last - first) / STEPS as f32;
-    let half = step / 2.0;
-    let inverse = (high - low + 1.0) / (result * high - result * low);
-    let entry = |i: usize| {
-        let i = i as f32;
-        let (value, middle, next) =
-            (function(first + i * step), function(first + i * step + half), function(first + (i + 1.0) * step));
-        let sample = (value * inverse).round();
-        let interpolated = ((next * inverse + sample) / 2.0).round();
-        let bias = ((interpolated - (middle * inverse).round()) / 2.0).round();
-        (sample - bias).clamp(low, high) as i16
-    };
-    let end = (function(last) * inverse).round().clamp(low, high) as i16;
-    (0..STEPS).map(entry).chain([end]).collect()
 }

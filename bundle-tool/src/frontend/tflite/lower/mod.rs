@@ -10,6 +10,7 @@ mod layout;
 mod norms;
 mod parts;
 mod resample;
+mod tables;
 
 use std::collections::HashMap;
 
@@ -143,7 +144,10 @@ impl<'a> Lowering<'a> {
             BuiltinOperator::DEPTHWISE_CONV_2D => self.depthwise_conv2d(operator),
             BuiltinOperator::FULLY_CONNECTED => self.fully_connected(operator),
             BuiltinOperator::AVERAGE_POOL_2D | BuiltinOperator::MAX_POOL_2D => self.pool2d(operator),
-            BuiltinOperator::MEAN => self.mean(operator),
+            BuiltinOperator::MEAN
+            | BuiltinOperator::SUM
+            | BuiltinOperator::REDUCE_MAX
+            | BuiltinOperator::REDUCE_MIN => self.reduce(operator),
             BuiltinOperator::PAD => self.pad(operator),
             BuiltinOperator::ADD
             | BuiltinOperator::SUB
@@ -166,6 +170,13 @@ impl<'a> Lowering<'a> {
             | BuiltinOperator::EXP
             | BuiltinOperator::LOG
             | BuiltinOperator::RSQRT
+            | BuiltinOperator::SQRT
+            | BuiltinOperator::SQUARE
+            | BuiltinOperator::SIN
+            | BuiltinOperator::COS
+            | BuiltinOperator::CEIL
+            | BuiltinOperator::FLOOR
+            | BuiltinOperator::ROUND
             | BuiltinOperator::NEG => self.unary(operator),
             BuiltinOperator::SOFTMAX => self.softmax(operator),
             BuiltinOperator::QUANTIZE => self.quantize(operator),
