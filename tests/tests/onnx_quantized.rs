@@ -7,7 +7,7 @@ use ekiben::planner::plan;
 use ekiben::writer::{PlannedApi, artifact_parts};
 use ekiben_runtime::artifact::emit;
 use ekiben_runtime::{Artifact, DType, Executor, Op};
-use ekiben_tests::case::{Case, Run, group};
+use ekiben_tests::case::{Case, Run, group, near};
 
 /// The graph of a case's model.
 fn lower(case: &Case) -> Graph {
@@ -152,4 +152,42 @@ fn networks_stay_integer() {
             assert!(floats.is_empty(), "{name}: {floats:?}");
         }
     }
+}
+
+/// Bytes of the constants that a graph's nodes read.
+fn constants(graph: &Graph) -> u64 {
+    let mut read: Vec<_> = graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten()).copied().collect();
+    read.sort_unstable();
+    read.dedup();
+    read.retain(|&id| graph.tensor(id).constant.is_some());
+    read.into_iter().filter_map(|id| graph.spec(id).bytes()).sum()
+}
+
+#[test]
+fn weights_stay_narrow() {
+    let mut count = 0;
+    for case in group("onnx_narrow") {
+        count += 1;
+        let (name, graph) = (case.name(), lower(&case));
+        let optimised = optimise(&graph).expect("a graph");
+        let artifact = compile(&optimised);
+        for run in &case.runs() {
+            let given = execute(&artifact, run);
+            assert_eq!(given, answer(&graph, run), "{name}: widened one by one or at once");
+            for (expected, given) in floats(run.outputs[0].bytes()).into_iter().zip(given) {
+                assert!(near(expected.into(), given.into(), case.tolerance()), "{name}: {given} instead of {expected}");
+            }
+        }
+        let stored = case.json["stored"].as_u64().expect("a number");
+        let (bytes, size) = (constants(&optimised), artifact.as_slice().len());
+        println!("{name}: {stored} bytes in the file, {bytes} of constants, artifact {size}");
+        assert!(bytes <= stored + 300, "{name}: {bytes} bytes of constants, {stored} in the file");
+        assert!(size as u64 <= stored + 4000, "{name}: the artifact takes {size}, the weights {stored} in the file");
+        let widened = optimised.nodes().iter().find(|node| {
+            let known = node.inputs[0].is_some_and(|id| optimised.tensor(id).constant.is_some());
+            known && matches!(node.op, Op::LinearDequantize(_) | Op::Cast(_))
+        });
+        assert!(widened.is_none(), "{name}: {widened:?}");
+    }
+    assert!(count > 10);
 }

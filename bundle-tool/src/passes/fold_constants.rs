@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use ekiben_runtime::{DType, Op};
+
 use super::PassError;
 use super::rewrite::Rewrite;
 use crate::graph::{AlignedBytes, Graph, Node, TensorId, run_node};
@@ -13,6 +15,21 @@ const MAX_GROWTH: u64 = 1 << 16;
 const BUDGET: u64 = 16 << 20;
 /// Bytes of results for each byte of a constant.
 const BUDGET_FACTOR: u64 = 2;
+
+/// The largest result, in bytes, of a node that makes a constant of narrow numbers wider.
+const MAX_WIDENED: u64 = 1 << 8;
+
+/// True for a node that makes a large constant of narrow numbers wider: its result does not belong into an artifact.
+pub(crate) fn widens(graph: &Graph, op: &Op, inputs: &[Option<TensorId>]) -> bool {
+    let Some(&Some(input)) = inputs.first() else { return false };
+    let spec = graph.spec(input);
+    let to = match op {
+        Op::LinearDequantize(op) => op.dtype,
+        Op::Cast(op) if matches!(spec.dtype, DType::F16 | DType::BF16) => op.to,
+        _ => return false,
+    };
+    to.bits() > spec.dtype.bits() && spec.with_dtype(to).bytes().unwrap_or(u64::MAX) > MAX_WIDENED
+}
 
 /// The graph with constants in the place of nodes that always give the same. Nodes that blow a constant up stay.
 ///
@@ -46,6 +63,7 @@ fn is_foldable(graph: &Graph, node: &Node, folded: &HashMap<TensorId, AlignedByt
     let results = bytes(graph, node.outputs.iter());
     let operands = bytes(graph, node.inputs.iter().flatten());
     node.inputs.iter().flatten().all(known)
+        && !widens(graph, &node.op, &node.inputs)
         && !node.outputs.iter().any(|&output| graph.shape(output).is_batched())
         && (results <= operands || results <= MAX_GROWTH)
 }

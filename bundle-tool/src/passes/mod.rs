@@ -12,6 +12,7 @@ mod tests;
 
 pub use cancel_transposes::cancel_transposes;
 pub use fold_constants::fold_constants;
+pub(crate) use fold_constants::widens;
 pub use fuse_quantized::fuse_quantized;
 pub use fuse_residual_add::fuse_residual_add;
 pub use merge_equal_nodes::merge_equal_nodes;

@@ -1,17 +1,19 @@
-//! Convolution of images `[B, H, W, C]` with filters `[O, KH, KW, C / groups]` and an optional bias `[O]`, all f32.
+//! Convolution of images `[B, H, W, C]` with filters `[O, KH, KW, C / groups]` and an optional bias `[O]`, all f32; filters may
+//! be f16 or bf16, and are widened element by element.
 //!
 //! Attributes: the window (for height, then width: `stride, dilation, before, after: u32`), `groups: u32`, and the bounds of a
 //! fused activation `low, high: f32`. B may be the batch. The result is `[B, H', W', O]` with
 //! `H' = (before + H + after - ((KH - 1) * dilation + 1)) / stride + 1` rounded down, W' likewise. Filters of one group stand
 //! together. The order of the sum stands at [`conv2d::conv2d`].
 
+use super::linear::FLOATS;
 use super::window::{check_groups, emit_clamp, emit_window, filters, images, parse_clamp, parse_window, put_images, sliding};
 use super::{Inputs, OpError, Operands, Operator, Outputs};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::conv2d;
 pub use crate::kernels::reference::conv2d::Clamp;
 pub use crate::kernels::reference::window::{Window, WindowAxis};
-use crate::tensor::DType;
+use crate::tensor::{DType, Element};
 
 /// Convolves images with filters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +24,25 @@ pub struct Conv2d {
     pub groups: u32,
     /// Bounds of the result.
     pub clamp: Clamp,
+}
+
+impl Conv2d {
+    fn run_typed<W: Element + Into<f32>>(&self, operands: &dyn Operands) -> Result<(), OpError> {
+        let filters = operands.input(1)?.dims;
+        let mut output = operands.output(0)?;
+        let kernel = [filters.at(1), filters.at(2)];
+        let sliding = sliding(self.window, kernel, &operands.input(0)?.dims, &output.dims);
+        conv2d::conv2d(
+            &sliding,
+            self.groups as usize,
+            operands.slice(0)?,
+            operands.slice::<W>(1)?,
+            operands.optional_slice(2)?,
+            self.clamp,
+            output.elements(0)?,
+        );
+        Ok(())
+    }
 }
 
 impl Operator for Conv2d {
@@ -38,7 +59,9 @@ impl Operator for Conv2d {
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(3)?;
         let input = images(inputs, DType::F32, "float32")?;
-        let [count, height, width, channels] = filters(inputs, DType::F32, "float32 filters [O, KH, KW, C / groups]")?;
+        let needs = "float32, float16 or bfloat16 filters [O, KH, KW, C / groups]";
+        let dtype = inputs.typed(1, &FLOATS, needs)?.dtype;
+        let [count, height, width, channels] = filters(inputs, dtype, needs)?;
         check_groups(self.groups, input.1.channels, count, channels)?;
         if inputs.get(2).is_some() {
             inputs.fixed(2, DType::F32, &[count], "a float32 bias for each filter")?;
@@ -47,19 +70,10 @@ impl Operator for Conv2d {
     }
 
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let filters = operands.input(1)?.dims;
-        let mut output = operands.output(0)?;
-        let kernel = [filters.at(1), filters.at(2)];
-        let sliding = sliding(self.window, kernel, &operands.input(0)?.dims, &output.dims);
-        conv2d::conv2d(
-            &sliding,
-            self.groups as usize,
-            operands.slice(0)?,
-            operands.slice(1)?,
-            operands.optional_slice(2)?,
-            self.clamp,
-            output.elements(0)?,
-        );
-        Ok(())
+        match operands.input(1)?.spec.dtype {
+            DType::F16 => self.run_typed::<half::f16>(operands),
+            DType::BF16 => self.run_typed::<half::bf16>(operands),
+            _ => self.run_typed::<f32>(operands),
+        }
     }
 }

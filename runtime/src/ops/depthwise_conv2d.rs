@@ -1,14 +1,15 @@
 //! Convolution of each channel by itself: images `[B, H, W, C]`, filters `[1, KH, KW, C * multiplier]` and an optional bias
-//! `[C * multiplier]`, all f32.
+//! `[C * multiplier]`, all f32; filters may be f16 or bf16, and are widened element by element.
 //!
 //! Attributes: as [`super::conv2d`] without `groups`. Output channel `c * multiplier + m` reads input channel `c`.
 
+use super::linear::FLOATS;
 use super::window::{depthwise_filters, emit_clamp, emit_window, images, parse_clamp, parse_window, put_images, sliding};
 use super::{Inputs, OpError, Operands, Operator, Outputs};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::conv2d::{self, Clamp};
 use crate::kernels::reference::window::Window;
-use crate::tensor::DType;
+use crate::tensor::{DType, Element};
 
 /// Convolves each channel of images with filters of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,6 +18,24 @@ pub struct DepthwiseConv2d {
     pub window: Window,
     /// Bounds of the result.
     pub clamp: Clamp,
+}
+
+impl DepthwiseConv2d {
+    fn run_typed<W: Element + Into<f32>>(&self, operands: &dyn Operands) -> Result<(), OpError> {
+        let filters = operands.input(1)?.dims;
+        let mut output = operands.output(0)?;
+        let kernel = [filters.at(1), filters.at(2)];
+        let sliding = sliding(self.window, kernel, &operands.input(0)?.dims, &output.dims);
+        conv2d::depthwise_conv2d(
+            &sliding,
+            operands.slice(0)?,
+            operands.slice::<W>(1)?,
+            operands.optional_slice(2)?,
+            self.clamp,
+            output.elements(0)?,
+        );
+        Ok(())
+    }
 }
 
 impl Operator for DepthwiseConv2d {
@@ -32,8 +51,9 @@ impl Operator for DepthwiseConv2d {
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(3)?;
         let input = images(inputs, DType::F32, "float32")?;
-        let [height, width, channels] =
-            depthwise_filters(inputs, DType::F32, input.1.channels, "float32 filters [1, KH, KW, C * multiplier]")?;
+        let needs = "float32, float16 or bfloat16 filters [1, KH, KW, C * multiplier]";
+        let dtype = inputs.typed(1, &FLOATS, needs)?.dtype;
+        let [height, width, channels] = depthwise_filters(inputs, dtype, input.1.channels, needs)?;
         if inputs.get(2).is_some() {
             inputs.fixed(2, DType::F32, &[channels], "a float32 bias for each output channel")?;
         }
@@ -41,18 +61,10 @@ impl Operator for DepthwiseConv2d {
     }
 
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let filters = operands.input(1)?.dims;
-        let mut output = operands.output(0)?;
-        let kernel = [filters.at(1), filters.at(2)];
-        let sliding = sliding(self.window, kernel, &operands.input(0)?.dims, &output.dims);
-        conv2d::depthwise_conv2d(
-            &sliding,
-            operands.slice(0)?,
-            operands.slice(1)?,
-            operands.optional_slice(2)?,
-            self.clamp,
-            output.elements(0)?,
-        );
-        Ok(())
+        match operands.input(1)?.spec.dtype {
+            DType::F16 => self.run_typed::<half::f16>(operands),
+            DType::BF16 => self.run_typed::<half::bf16>(operands),
+            _ => self.run_typed::<f32>(operands),
+        }
     }
 }

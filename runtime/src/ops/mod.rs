@@ -345,6 +345,8 @@ operators! {
     integer_pool2d::IntegerPool2d = 168;
     /// Softmax of 8-bit integers that stand for real numbers.
     integer_softmax::IntegerSoftmax = 169;
+    /// Multiplies float rows by a matrix of narrow integers in blocks.
+    block_mat_mul::BlockMatMul = 170;
     /// Logarithm of the softmax of int8 rows in integers.
     quantized_log_softmax::QuantizedLogSoftmax = 213;
     /// Interpolates images between pixels, as TFLite does.

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use ekiben_runtime::ops::Op;
+use ekiben_runtime::ops::cast::Cast;
 use ekiben_runtime::ops::reshape::Reshape;
 use ekiben_runtime::ops::transpose::{Permutation, Transpose};
 use ekiben_runtime::tensor::Element;
@@ -321,6 +322,19 @@ impl<'a> Call<'a> {
         Ok(self.add_node(op.into(), &inputs, &[])?[0])
     }
 
+    /// A float32 tensor in the place of one of 16-bit floats.
+    pub(super) fn widened(&mut self, id: TensorId) -> Result<TensorId, Refusal> {
+        match self.dtype(id) {
+            DType::F16 | DType::BF16 => self.add(Cast { to: DType::F32 }, &[id]),
+            _ => Ok(id),
+        }
+    }
+
+    /// A tensor as `dtype`.
+    pub(super) fn cast(&mut self, id: TensorId, dtype: DType) -> Result<TensorId, Refusal> {
+        if self.dtype(id) == dtype { Ok(id) } else { self.add(Cast { to: dtype }, &[id]) }
+    }
+
     /// Adds a node of one declared output.
     pub(super) fn add_declared(
         &mut self,
@@ -342,8 +356,8 @@ impl<'a> Call<'a> {
             let tensor = self.graph.tensor(*id);
             tensor.constant.is_some() && tensor.spec.table.is_none()
         };
-        // Quantized weights stay integers until passes have seen who reads them.
-        let widens = matches!(op, Op::LinearDequantize(_));
+        // Quantized and 16-bit weights stay as they are until passes have seen who reads them.
+        let widens = matches!(op, Op::LinearDequantize(_)) || crate::passes::widens(self.graph, &op, inputs);
         if widens || !inputs.iter().flatten().all(foldable) {
             return Ok(self.graph.add_node(&self.name, op, inputs, declared)?);
         }

@@ -6,10 +6,14 @@
 //! twin; a rectifier or clip in between becomes the bounds of the result, and moves in between move the integers instead. Products of
 //! sources that are not quantized again become floats from integer sums. What is not recognised stays as it is.
 //!
+//! Known 16-bit floats that are cast to float32 are sources too, and matrices of integers of 4 and 8 bits are remembered: products of floats
+//! with them read them as they are stored.
+//!
 //! Rectifiers and tables are exact. The elementwise twins, softmax and the pools' largest elements are computed as the floats were, to the
 //! bit. Sums of products and averages are exact in integers and rounded once, where floats are rounded at each sum and product: a
 //! result may differ by one step where the float result lies at a half.
 
+mod narrow;
 mod operator;
 mod product;
 mod source;
@@ -27,6 +31,7 @@ use ekiben_runtime::{DType, Op, TensorSpec};
 use super::rewrite::Rewrite;
 use super::{PassError, remove_dead_nodes};
 use crate::graph::{Graph, Node, TensorId, evaluate};
+use narrow::Packed;
 use source::Source;
 
 /// The graph with integer operators in the place of dequantized ones.
@@ -34,7 +39,7 @@ use source::Source;
 /// # Errors
 /// [`PassError`] as for every pass.
 pub fn fuse_quantized(graph: &Graph) -> Result<Graph, PassError> {
-    if !graph.nodes().iter().any(|node| matches!(node.op, Op::LinearDequantize(_))) {
+    if !graph.nodes().iter().any(|node| matches!(node.op, Op::LinearDequantize(_) | Op::Cast(_))) {
         return Ok(graph.clone());
     }
     let mut pass = Pass::new(graph);
@@ -60,6 +65,8 @@ struct Pass<'a> {
     readers: HashMap<TensorId, usize>,
     /// Sources of old tensors.
     sources: HashMap<TensorId, Source>,
+    /// Old tensors that are matrices of known narrow integers.
+    packed: HashMap<TensorId, Packed<'a>>,
 }
 
 impl<'a> Pass<'a> {
@@ -68,11 +75,19 @@ impl<'a> Pass<'a> {
         let read = graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten()).chain(graph.outputs());
         read.for_each(|&id| *readers.entry(id).or_insert(0) += 1);
         let written = graph.nodes().iter().flat_map(|node| node.outputs.iter().map(move |&output| (output, node)));
-        Self { rewrite: Rewrite::new(graph), producers: written.collect(), readers, sources: HashMap::new() }
+        let (rewrite, producers) = (Rewrite::new(graph), written.collect());
+        Self { rewrite, producers, readers, sources: HashMap::new(), packed: HashMap::new() }
     }
 
     fn node(&mut self, node: &'a Node) -> Result<(), PassError> {
+        self.pack(node);
         let result = match &node.op {
+            Op::Cast(op) => {
+                if let Some(source) = self.widened(node, op)? {
+                    self.sources.insert(node.outputs[0], source);
+                }
+                None
+            }
             Op::LinearDequantize(op) => {
                 if let Some(source) = self.dequantized(node, op)? {
                     self.sources.insert(node.outputs[0], source);
@@ -83,7 +98,12 @@ impl<'a> Pass<'a> {
                 Some(quantizer) => self.quantized(node, quantizer)?,
                 None => None,
             },
-            Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::MatMul(_) | Op::BatchMatMul(_) => self.product(node, None)?,
+            Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::MatMul(_) | Op::BatchMatMul(_) => {
+                match self.product(node, None)? {
+                    None => self.narrow(node)?,
+                    product => product,
+                }
+            }
             _ => self.moved(node)?,
         };
         match result {

@@ -165,9 +165,14 @@ impl<'a> Pass<'a> {
             return Ok(Some(source.tensor));
         }
         let zero = |position: usize| source.zeros.get(position).or(source.zeros.first()).copied().unwrap_or(0);
-        let stored = |position: usize| integer_at(source.dtype, bytes.as_slice(), position);
-        let values: Vec<f32> =
-            (0..count).map(|c| stored(c).wrapping_sub(zero(c)) as f32 * at(&source.scales, c) / step).collect();
+        let number = |position: usize| match source.dtype {
+            DType::F16 | DType::BF16 => float_at(source.dtype, bytes.as_slice(), position),
+            dtype => {
+                let stored = integer_at(dtype, bytes.as_slice(), position);
+                stored.wrapping_sub(zero(position)) as f32 * at(&source.scales, position)
+            }
+        };
+        let values: Vec<f32> = (0..count).map(|position| number(position) / step).collect();
         self.list(node, DType::F32, &[count], &values).map(Some)
     }
 }

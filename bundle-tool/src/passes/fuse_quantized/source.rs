@@ -2,6 +2,7 @@
 
 use ekiben_runtime::kernels::reference::linear::{Target, float_at, integer_at, range};
 use ekiben_runtime::ops::byte_map::ByteMap;
+use ekiben_runtime::ops::cast::Cast;
 use ekiben_runtime::ops::linear_dequantize::LinearDequantize;
 use ekiben_runtime::ops::linear_quantize::LinearQuantize;
 use ekiben_runtime::ops::pad::PadMode;
@@ -11,10 +12,10 @@ use super::super::PassError;
 use super::{Pass, Quantizer};
 use crate::graph::{Node, TensorId};
 
-/// Integers that stand for the floats of another tensor of the same shape.
+/// Narrower numbers that stand for the floats of another tensor of the same shape.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Source {
-    /// The integers, in the new graph: int8, uint8 or int32.
+    /// The numbers, in the new graph: int8, uint8, int32, or known float16 or bfloat16.
     pub(super) tensor: TensorId,
     /// Their type.
     pub(super) dtype: DType,
@@ -142,6 +143,12 @@ impl<'a> Pass<'a> {
     /// The floats of a node that moves the elements of a source: the integers are moved, then dequantized.
     pub(super) fn moved(&mut self, node: &'a Node) -> Result<Option<TensorId>, PassError> {
         let Some(source) = self.moved_source(node)? else { return Ok(None) };
+        if matches!(source.dtype, DType::F16 | DType::BF16) {
+            let id = self.rewrite.new.add_node(&node.name, Cast { to: DType::F32 }, &[Some(source.tensor)], &[])?[0];
+            self.rewrite.new.rename(id, "");
+            self.sources.insert(node.outputs[0], source);
+            return Ok(Some(id));
+        }
         let count = source.scales.len();
         let dims: &[usize] = if count == 1 { &[] } else { &[count] };
         let scales = self.list(node, DType::F32, dims, &source.scales)?;
@@ -215,7 +222,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The new tensors of a node's inputs from `first` on.
-    fn new_inputs(&mut self, node: &Node, first: usize) -> Result<Vec<Option<TensorId>>, PassError> {
+    pub(super) fn new_inputs(&mut self, node: &Node, first: usize) -> Result<Vec<Option<TensorId>>, PassError> {
         let inputs = node.inputs.iter().skip(first);
         inputs.map(|input| input.map(|id| self.rewrite.tensor(id)).transpose()).collect()
     }

@@ -1,4 +1,4 @@
-//! Convolutions in f32.
+//! Convolutions in f32. Weights may be of a narrower type, and are widened one by one.
 
 use super::window::{Patch, Sliding};
 
@@ -36,11 +36,11 @@ impl Clamp {
 ///
 /// Weights are `[outputs, kernel height, kernel width, channels / groups]`. The sum starts from zero and runs over the taps row by
 /// row, then the channels upwards, without fused multiply-add; the bias is added last, padding adds nothing.
-pub fn conv2d(
+pub fn conv2d<W: Copy + Into<f32>>(
     sliding: &Sliding,
     groups: usize,
     input: &[f32],
-    weights: &[f32],
+    weights: &[W],
     bias: Option<&[f32]>,
     clamp: Clamp,
     out: &mut [f32],
@@ -80,16 +80,21 @@ pub fn conv2d(
 }
 
 /// The sums of [`BLOCK`] filters side by side, each in its own order.
-fn sums_of_block(patch: &Patch<'_, f32>, filters: &[f32], filter_elements: usize, channels: usize) -> [f32; BLOCK] {
+fn sums_of_block<W: Copy + Into<f32>>(
+    patch: &Patch<'_, f32>,
+    filters: &[W],
+    filter_elements: usize,
+    channels: usize,
+) -> [f32; BLOCK] {
     let mut sums = [0.0; BLOCK];
     let (a, rest) = filters.split_at(filter_elements.min(filters.len()));
     let (b, rest) = rest.split_at(filter_elements.min(rest.len()));
     let (c, d) = rest.split_at(filter_elements.min(rest.len()));
     for (tap, run) in patch.runs() {
-        let at = |filter| <[f32]>::get(filter, tap * channels..).unwrap_or_default();
+        let at = |filter| <[W]>::get(filter, tap * channels..).unwrap_or_default();
         for ((((&x, a), b), c), d) in run.iter().zip(at(a)).zip(at(b)).zip(at(c)).zip(at(d)) {
-            for (sum, weight) in sums.iter_mut().zip([a, b, c, d]) {
-                *sum += x * weight;
+            for (sum, &weight) in sums.iter_mut().zip([a, b, c, d]) {
+                *sum += x * weight.into();
             }
         }
     }
@@ -98,10 +103,10 @@ fn sums_of_block(patch: &Patch<'_, f32>, filters: &[f32], filter_elements: usize
 
 /// As [`conv2d`] with a group for each input channel. Weights are `[kernel height, kernel width, channels * multiplier]`; output
 /// channel `c * multiplier + m` reads input channel `c`.
-pub fn depthwise_conv2d(
+pub fn depthwise_conv2d<W: Copy + Into<f32>>(
     sliding: &Sliding,
     input: &[f32],
-    weights: &[f32],
+    weights: &[W],
     bias: Option<&[f32]>,
     clamp: Clamp,
     out: &mut [f32],
@@ -116,13 +121,13 @@ pub fn depthwise_conv2d(
         for (seen, weights) in patch.weighted(weights, outputs) {
             if multiplier == 1 {
                 for ((out, &x), &w) in pixel.iter_mut().zip(seen).zip(weights) {
-                    *out += x * w;
+                    *out += x * w.into();
                 }
                 continue;
             }
             for ((out, &x), w) in pixel.chunks_exact_mut(multiplier).zip(seen).zip(weights.chunks_exact(multiplier)) {
                 for (out, &w) in out.iter_mut().zip(w) {
-                    *out += x * w;
+                    *out += x * w.into();
                 }
             }
         }
@@ -143,8 +148,8 @@ fn finish(pixel: &mut [f32], bias: Option<&[f32]>, clamp: Clamp) {
 }
 
 /// `sum + a[0] * b[0] + a[1] * b[1] + …` in this order, as long as the shorter.
-fn dot(sum: f32, a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).fold(sum, |sum, (&a, &b)| sum + a * b)
+fn dot<W: Copy + Into<f32>>(sum: f32, a: &[f32], b: &[W]) -> f32 {
+    a.iter().zip(b).fold(sum, |sum, (&a, &b)| sum + a * b.into())
 }
 
 #[cfg(test)]

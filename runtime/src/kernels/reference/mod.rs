@@ -6,6 +6,7 @@ pub mod affine;
 pub mod affine_grid;
 pub mod attention;
 pub mod binary;
+pub mod block_mat_mul;
 pub mod broadcast;
 pub mod cast;
 pub mod causal_conv;

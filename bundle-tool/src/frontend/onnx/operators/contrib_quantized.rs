@@ -3,8 +3,8 @@
 //! QLinear operators other than products become DequantizeLinear, the float operator and QuantizeLinear: that is what they compute, and
 //! where the scales are known a pass turns the three into one operator on integers.
 
-use ekiben_runtime::DType;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
+use ekiben_runtime::ops::block_mat_mul::BlockMatMul;
 use ekiben_runtime::ops::cast::Cast;
 use ekiben_runtime::ops::dynamic_quantize::DynamicQuantize;
 use ekiben_runtime::ops::integer::Outcome;
@@ -12,6 +12,7 @@ use ekiben_runtime::ops::integer_mat_mul::IntegerMatMul;
 use ekiben_runtime::ops::linear_dequantize::LinearDequantize;
 use ekiben_runtime::ops::linear_quantize::LinearQuantize;
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
+use ekiben_runtime::{DType, Shape, TensorSpec};
 
 use super::super::call::{Call, Lowered, Refusal, Value, one};
 use super::quantization::{Product, Scaled, Zero, list, nonzero, scalar, scale};
@@ -24,6 +25,7 @@ pub(super) fn find(name: &str) -> Option<Lower> {
         "DequantizeLinear" => quantization::dequantize_linear,
         "DynamicQuantizeMatMul" => dynamic_quantize_mat_mul,
         "MatMulIntegerToFloat" => mat_mul_integer_to_float,
+        "MatMulNBits" => mat_mul_n_bits,
         "QGemm" => gemm,
         "QLinearAdd" => |call| pair(call, "Add"),
         "QLinearAveragePool" => |call| spatial(call, pool::average),
@@ -216,4 +218,55 @@ fn dynamic_quantize_mat_mul(call: &mut Call<'_>) -> Lowered {
     let quantized = call.add_node(DynamicQuantize.into(), &[Some(a)], &[])?;
     let [a, a_scale, a_zero] = [quantized[0], quantized[1], quantized[2]];
     ToFloat { factors: [a, b], scales: [a_scale, b_scale], zeros: [Some(a_zero), b_zero], bias }.lower(call)
+}
+
+/// Rows times a matrix of integers of 4 or 8 bits in blocks, which stays as it is stored.
+fn mat_mul_n_bits(call: &mut Call<'_>) -> Lowered {
+    // How exact the sums of others may be; here they are in float32.
+    call.attributes.ignore(&["accuracy_level"]);
+    let size = |call: &Call<'_>, name: &str| -> Result<usize, Refusal> {
+        let value = call.attributes.int(name)?.and_then(|value| usize::try_from(value).ok());
+        value.filter(|&value| value > 0).ok_or_else(|| Refusal(format!("attribute {name} must be 1 or more")))
+    };
+    let (k, units, block) = (size(call, "K")?, size(call, "N")?, size(call, "block_size")?);
+    let bits = call.attributes.int("bits")?.unwrap_or(4);
+    let dtype = match bits {
+        4 => DType::U4,
+        8 => DType::U8,
+        other => return Err(Refusal(format!("attribute bits is {other}; 4 and 8 are supported"))),
+    };
+    if call.has(4) {
+        return Err("input 4 (g_idx) is not supported".into());
+    }
+    let mut a = call.tensor(0)?;
+    let result_type = call.dtype(a);
+    a = call.widened(a)?;
+    let blocks = k.div_ceil(block);
+    let weights = packed(call, 1, dtype, [units, blocks.saturating_mul(block)])?;
+    let scales = call.tensor(2)?;
+    let scales = call.reshape_to(scales, &[units, blocks], None)?;
+    let per_byte = 8 / dtype.bits() as usize;
+    let zeros = match call.has(3) {
+        true => Some(packed(call, 3, dtype, [units, blocks.next_multiple_of(per_byte)])?),
+        false => None,
+    };
+    let bias = match call.optional(5)? {
+        Some(bias) => Some(call.widened(bias)?),
+        None => None,
+    };
+    let block = u32::try_from(block).map_err(|_| "attribute block_size is too large")?;
+    let op = BlockMatMul { block, zero: 1 << (bits - 1) };
+    let result = call.add_node(op.into(), &[Some(a), Some(weights), Some(scales), zeros, bias], &[])?[0];
+    one(call.cast(result, result_type)?)
+}
+
+/// A known input of bytes as a matrix of elements of `dtype`, which has whole bytes in each row.
+fn packed(call: &mut Call<'_>, index: usize, dtype: DType, dims: [usize; 2]) -> Result<TensorId, Refusal> {
+    let id = call.tensor(index)?;
+    let tensor = call.graph.tensor(id);
+    let Some(bytes) = tensor.constant.clone().filter(|_| tensor.spec.dtype == DType::U8) else {
+        return Err(Refusal(format!("input {index} must be a constant of type uint8")));
+    };
+    let spec = TensorSpec::new(dtype, Shape::fixed(&dims)?);
+    Ok(call.graph.add_shared_constant(&call.name, spec, bytes)?)
 }

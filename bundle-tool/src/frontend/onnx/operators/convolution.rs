@@ -72,9 +72,13 @@ pub(super) fn convolution(call: &mut Call<'_>, x: TensorId, filters: TensorId) -
 
 pub(super) fn conv(call: &mut Call<'_>) -> Lowered {
     let (x, filters, bias) = (call.tensor(0)?, call.tensor(1)?, call.optional(2)?);
-    if call.shape(x).rank() > 4 || call.dtype(x) != DType::F32 {
+    let dtype = call.dtype(x);
+    if call.shape(x).rank() > 4 || !matches!(dtype, DType::F32 | DType::F16 | DType::BF16) {
         return conv_nd(call, x, filters, bias);
     }
+    // 16-bit floats are summed in float32, filters as they are stored.
+    let x = call.widened(x)?;
+    let bias = bias.map(|bias| call.widened(bias)).transpose()?;
     let Convolution { images, filters, window, groups, depthwise, spatial } = convolution(call, x, filters)?;
     let clamp = Clamp::NONE;
     let mut inputs = vec![images, filters];
@@ -84,6 +88,7 @@ pub(super) fn conv(call: &mut Call<'_>) -> Lowered {
     } else {
         call.add(Conv2d { window, groups, clamp }, &inputs)?
     };
+    let result = call.cast(result, dtype)?;
     one(channels_first(call, result, spatial)?)
 }
 

@@ -20,6 +20,10 @@ pub(super) fn gemm(call: &mut Call<'_>) -> Lowered {
     if call.shape(a).rank() != 2 || call.shape(b).rank() != 2 {
         return Err("it needs two matrices".into());
     }
+    // 16-bit floats are summed in float32, the matrix as it is stored.
+    let dtype = call.dtype(a);
+    a = call.widened(a)?;
+    let c = c.map(|c| call.widened(c)).transpose()?;
     if transpose_a {
         a = call.transpose(a, &[1, 0])?;
     }
@@ -29,7 +33,8 @@ pub(super) fn gemm(call: &mut Call<'_>) -> Lowered {
         _ => None,
     };
     if let Some(bias) = bias {
-        return one(call.add(MatMul { transpose_b }, &[a, b, bias])?);
+        let result = call.add(MatMul { transpose_b }, &[a, b, bias])?;
+        return one(call.cast(result, dtype)?);
     }
     let mut result = call.add(MatMul { transpose_b }, &[a, b])?;
     result = scaled(call, result, alpha)?;
@@ -41,7 +46,7 @@ pub(super) fn gemm(call: &mut Call<'_>) -> Lowered {
             return Err("input 2 does not broadcast to the product".into());
         }
     }
-    one(result)
+    one(call.cast(result, dtype)?)
 }
 
 /// The tensor as `[width]`, when it is one row of that many fixed elements.
@@ -76,8 +81,16 @@ pub(super) fn mat_mul(call: &mut Call<'_>) -> Lowered {
         b = call.reshape_to(b, &[shape_b.factors()[0] as usize, 1], shape_b.batch_axis())?;
     }
     let shared = call.shape(b).rank() == 2 && !call.shape(b).is_batched();
-    let product =
-        if shared { call.add(MatMul { transpose_b: false }, &[a, b])? } else { call.add(BatchMatMul, &[a, b])? };
+    // 16-bit floats are summed in float32, a shared matrix as it is stored.
+    let dtype = call.dtype(a);
+    a = call.widened(a)?;
+    let product = if shared {
+        call.add(MatMul { transpose_b: false }, &[a, b])?
+    } else {
+        b = call.widened(b)?;
+        call.add(BatchMatMul, &[a, b])?
+    };
+    let product = call.cast(product, dtype)?;
     let shape = call.shape(product);
     let rank = shape.rank();
     let kept = (0..rank).filter(|&axis| !(row && axis + 2 == rank || column && axis + 1 == rank));
