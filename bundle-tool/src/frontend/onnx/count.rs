@@ -75,18 +75,60 @@ impl Count {
         Some(Self { fixed, per_row: count.per_row.checked_mul(number)? })
     }
 
-    /// The quotient rounded towards zero for numbers; exact for counts that depend on the batch.
+    /// The smallest value for any batch of one row or more; `None` when there is none.
+    fn least(self) -> Option<i64> {
+        if self.per_row >= 0 { self.fixed.checked_add(self.per_row) } else { None }
+    }
+
+    /// The largest value, as [`Count::least`].
+    fn most(self) -> Option<i64> {
+        if self.per_row <= 0 { self.fixed.checked_add(self.per_row) } else { None }
+    }
+
+    /// The quotient rounded towards zero. Where the dividend depends on the batch, the divisor must divide what each row adds.
     pub(super) fn divide(self, other: Self) -> Option<Self> {
         match (self.number(), other.number()) {
             (Some(a), Some(b)) => Some(a.checked_div(b)?.into()),
             (None, Some(b)) => {
-                let exact = |a: i64| (a.checked_rem(b)? == 0).then(|| a.checked_div(b)).flatten();
-                Some(Self { fixed: exact(self.fixed)?, per_row: exact(self.per_row)? })
+                let per_row = self.per_row.checked_div(b).filter(|_| self.per_row.checked_rem(b) == Some(0))?;
+                let exact = self.fixed.checked_rem(b)? == 0;
+                let positive = b > 0 && self.least().is_some_and(|least| least >= 0);
+                let fixed = if exact { self.fixed.checked_div(b)? } else { self.fixed.div_euclid(b) };
+                (exact || positive).then_some(Self { fixed, per_row })
             }
+            (Some(a), None) if a >= 0 && other.least().is_some_and(|least| least > a) => Some(0.into()),
             (_, None) => {
                 let quotient = self.per_row.checked_div(other.per_row)?;
                 (other.multiply(quotient.into())? == self).then_some(quotient.into())
             }
+        }
+    }
+
+    /// The remainder of the division by `other`, with its sign, or that of the dividend where `truncated`.
+    pub(super) fn modulo(self, other: Self, truncated: bool) -> Option<Self> {
+        match (self.number(), other.number()) {
+            (Some(a), Some(b)) if truncated => Some(a.checked_rem(b)?.into()),
+            (Some(a), Some(b)) => {
+                let rest = a.checked_rem(b)?;
+                Some(if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }.into())
+            }
+            (None, Some(b)) if self.per_row.checked_rem(b) == Some(0) => {
+                let sign_known = !truncated || self.least().is_some_and(|least| least >= 0);
+                Self::from(self.fixed).modulo(other, false).filter(|_| sign_known && b > 0)
+            }
+            (Some(a), None) if a >= 0 && other.least().is_some_and(|least| least > a) => Some(self),
+            (None, None) if self.divide(other).is_some() => Some(0.into()),
+            _ => None,
+        }
+    }
+
+    /// Whether one count is smaller than another for every batch, or for none of one row or more.
+    pub(super) fn is_less(self, other: Self) -> Option<bool> {
+        let difference = self.add(other.negate()?)?;
+        match (difference.least(), difference.most()) {
+            (_, Some(most)) if most < 0 => Some(true),
+            (Some(least), _) if least >= 0 => Some(false),
+            _ => None,
         }
     }
 
@@ -167,6 +209,34 @@ mod tests {
         assert_eq!(N.multiply(N), None);
         assert_eq!(N.add(1.into()).unwrap().to_string(), "1N + 1");
         assert_eq!(Count::from(1).divide(0.into()), None);
+    }
+
+    #[test]
+    fn quotients_and_remainders() {
+        let n6 = N.multiply(6.into()).unwrap();
+        let n6_and_5 = n6.add(5.into()).unwrap();
+        assert_eq!(n6_and_5.divide(3.into()), Some(Count { fixed: 1, per_row: 2 }));
+        assert_eq!(n6.add((-7).into()).unwrap().divide(3.into()), None);
+        assert_eq!(n6_and_5.divide((-3).into()), None);
+        assert_eq!(n6_and_5.divide(0.into()), None);
+        assert_eq!(Count::from(2).divide(n6), Some(0.into()));
+        assert_eq!(n6_and_5.modulo(3.into(), false), Some(2.into()));
+        assert_eq!(n6_and_5.modulo(4.into(), false), None);
+        assert_eq!(n6.modulo(N, false), Some(0.into()));
+        assert_eq!(Count::from(5).modulo(n6, true), Some(5.into()));
+        assert_eq!(Count::from(-7).modulo(3.into(), false), Some(2.into()));
+        assert_eq!(Count::from(-7).modulo(3.into(), true), Some((-1).into()));
+    }
+
+    #[test]
+    fn order_for_every_batch() {
+        let n2 = N.multiply(2.into()).unwrap();
+        assert_eq!(N.is_less(n2), Some(true));
+        assert_eq!(n2.is_less(N), Some(false));
+        assert_eq!(N.is_less(1.into()), Some(false));
+        assert_eq!(Count::from(0).is_less(N), Some(true));
+        assert_eq!(N.is_less(5.into()), None);
+        assert_eq!(Count::from(1).is_less(N), None);
     }
 
     #[test]

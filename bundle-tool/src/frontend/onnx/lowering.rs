@@ -290,7 +290,8 @@ impl<'a> Lowering<'a> {
         if !operators::is_ml(node) {
             operators::adapt(&mut call, &node.op_type)?;
         }
-        let results = operator(&mut call)?;
+        let counted = operators::find_counted(node).filter(|_| call.has_counts());
+        let results = counted.unwrap_or(operator)(&mut call)?;
         call.attributes.finish()?;
         if let (Some(address), [only]) = (constant, results.as_slice()) {
             self.body_constants.insert(address, only.clone());

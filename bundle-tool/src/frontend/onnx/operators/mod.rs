@@ -9,6 +9,7 @@ mod contrib;
 mod contrib_attention;
 mod contrib_quantized;
 mod convolution;
+mod counted;
 mod dense;
 mod einsum;
 mod elementwise;
@@ -120,6 +121,11 @@ pub(super) fn check_version(node: &NodeProto, default: i64) -> Result<(), Refusa
         "version {default} of the operator set is not supported for it, {OLDEST} and newer are. Convert the model with \
          onnx.version_converter"
     )))
+}
+
+/// How a node of the default domain is lowered when some of its inputs depend on the batch, where that is another way.
+pub(super) fn find_counted(node: &NodeProto) -> Option<Lower> {
+    if is_ml(node) { None } else { counted::find(&node.op_type) }
 }
 
 /// Every node whose operator is unknown.
