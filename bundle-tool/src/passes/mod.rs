@@ -2,9 +2,16 @@
 
 mod cancel_transposes;
 mod fold_constants;
+mod fuse_activations;
+mod fuse_attention;
+mod fuse_normalisation;
 mod fuse_quantized;
 mod fuse_residual_add;
 mod merge_equal_nodes;
+mod fuse_softmax;
+mod pattern;
+#[cfg(test)]
+mod pattern_tests;
 mod remove_dead_nodes;
 mod rewrite;
 #[cfg(test)]
@@ -16,6 +23,12 @@ pub(crate) use fold_constants::widens;
 pub use fuse_quantized::fuse_quantized;
 pub use fuse_residual_add::fuse_residual_add;
 pub use merge_equal_nodes::merge_equal_nodes;
+pub use fuse_activations::fuse_activations;
+pub use fuse_attention::fuse_attention;
+pub use fuse_normalisation::fuse_normalisation;
+pub use fuse_quantized::fuse_quantized;
+pub use fuse_residual_add::fuse_residual_add;
+pub use fuse_softmax::fuse_softmax;
 pub use remove_dead_nodes::remove_dead_nodes;
 
 use crate::graph::{ConstantError, EvaluateError, Graph, GraphError};
@@ -41,6 +54,10 @@ pub enum PassError {
 pub fn optimise(graph: &Graph) -> Result<Graph, PassError> {
     let graph = fuse_quantized(graph)?;
     let graph = fold_constants(&graph)?;
+    let graph = fuse_softmax(&graph)?;
+    let graph = fuse_normalisation(&graph)?;
+    let graph = fuse_activations(&graph)?;
+    let graph = fuse_attention(&graph)?;
     let graph = cancel_transposes(&graph)?;
     let graph = merge_equal_nodes(&graph)?;
     let graph = remove_dead_nodes(&graph)?;
