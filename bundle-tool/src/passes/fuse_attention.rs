@@ -100,26 +100,31 @@ fn scores_of(links: &Links<'_>, scores: TensorId) -> Option<(TensorId, TensorId,
     (factor > 0.0).then_some((q, k, factor * share, factor))
 }
 
-/// A tensor before scales and transposes, the order of its axes after them, and the product of the scales.
-struct Peeled {
+/// A tensor some scales and transposes before another: the order of its axes after them, and the product of the scales.
+#[derive(Clone)]
+struct Origin {
     base: TensorId,
     order: Vec<usize>,
     scale: f64,
 }
 
-fn peel(links: &Links<'_>, id: TensorId) -> Peeled {
+/// A tensor and those that it is scaled and transposed from, the last first.
+fn origins(links: &Links<'_>, id: TensorId) -> Vec<Origin> {
     let rank = links.graph.shape(id).rank();
-    let mut peeled = Peeled { base: id, order: (0..rank).collect(), scale: 1.0 };
-    // Every round goes back by a node at least, and a chain that long is not written by anyone.
-    for _ in 0..8 {
-        let (inner, factor) = links.scaled(peeled.base);
-        (peeled.base, peeled.scale) = (inner, peeled.scale * factor);
-        let Some(maker) = links.maker(inner) else { break };
-        let (Some(order), Some(&Some(source))) = (order(links, maker), maker.inputs.first()) else { break };
-        peeled.order = peeled.order.iter().map(|&axis| order[axis]).collect();
-        peeled.base = source;
+    let mut origins = vec![Origin { base: id, order: (0..rank).collect(), scale: 1.0 }];
+    // Nobody writes longer chains.
+    while let (Some(last), true) = (origins.last().cloned(), origins.len() < 8) {
+        let (inner, factor) = links.scaled(last.base);
+        let mut next = Origin { base: inner, scale: last.scale * factor, order: last.order };
+        if inner == last.base {
+            let Some(maker) = links.maker(inner) else { break };
+            let (Some(order), Some(&Some(source))) = (order(links, maker), maker.inputs.first()) else { break };
+            next.order = next.order.iter().map(|&axis| order[axis]).collect();
+            next.base = source;
+        }
+        origins.push(next);
     }
-    peeled
+    origins
 }
 
 /// `[B, rows, heads, size]` as `[B, rows, heads * size]`.
@@ -136,23 +141,30 @@ fn side_by_side(links: &Links<'_>, id: TensorId) -> Option<Source> {
     }
 }
 
-/// Queries or values as they are needed for a layout; `None` where they are not at hand so.
-fn arranged(links: &Links<'_>, peeled: &Peeled, layout: Layout) -> Option<Source> {
-    match (layout, peeled.order.as_slice()) {
-        (Layout::Heads, &[0, 1, 2, 3]) | (Layout::Columns, &[0, 1, 2]) => Some(peeled.base.into()),
-        (Layout::Columns, &[0, 2, 1, 3]) => side_by_side(links, peeled.base),
-        _ => None,
-    }
+/// The earliest of a tensor's origins whose axes come in the order that a layout needs, and its scale. `orders` are those of
+/// [`Layout::Heads`] and, from `[B, rows, heads, size]` and without an axis of heads, of [`Layout::Columns`].
+fn arranged(
+    links: &Links<'_>,
+    origins: &[Origin],
+    layout: Layout,
+    [heads, apart, single]: [&[usize]; 3],
+) -> Option<(Source, f64)> {
+    origins.iter().rev().find_map(|origin| {
+        let order = origin.order.as_slice();
+        let source = match layout {
+            Layout::Heads if order == heads => origin.base.into(),
+            Layout::Columns if order == single => origin.base.into(),
+            Layout::Columns if order == apart => side_by_side(links, origin.base)?,
+            _ => return None,
+        };
+        Some((source, origin.scale))
+    })
 }
 
-/// As [`arranged`], for keys, whose rows are columns of the product's operand.
-fn arranged_keys(links: &Links<'_>, peeled: &Peeled, layout: Layout) -> Option<Source> {
-    match (layout, peeled.order.as_slice()) {
-        (Layout::Heads, &[0, 1, 3, 2]) | (Layout::Columns, &[0, 2, 1]) => Some(peeled.base.into()),
-        (Layout::Columns, &[0, 2, 3, 1]) => side_by_side(links, peeled.base),
-        _ => None,
-    }
-}
+/// Orders of axes of queries and of values.
+const ROWS: [&[usize]; 3] = [&[0, 1, 2, 3], &[0, 2, 1, 3], &[0, 1, 2]];
+/// Orders of axes of keys, whose rows are columns of the product's operand.
+const COLUMNS: [&[usize]; 3] = [&[0, 1, 3, 2], &[0, 2, 3, 1], &[0, 2, 1]];
 
 fn fusion(links: &Links<'_>, parts: &Parts, columns: bool) -> Option<Fusion> {
     let shape = |id: TensorId| links.graph.shape(id);
@@ -163,23 +175,14 @@ fn fusion(links: &Links<'_>, parts: &Parts, columns: bool) -> Option<Fusion> {
     }
     // Without an axis of heads there is one, in columns.
     let query_layout = if columns || rank == 3 { Layout::Columns } else { Layout::Heads };
-    let (q, k, v) = (peel(links, parts.q), peel(links, parts.k), peel(links, parts.v));
-    let mut scale = parts.scale * k.scale;
-    let query = match arranged(links, &q, query_layout) {
-        Some(query) => {
-            scale *= q.scale;
-            query
-        }
-        None if query_layout == Layout::Heads => parts.q.into(),
-        None => return None,
-    };
-    let values = |layout: Layout| {
-        let peeled = arranged(links, &v, layout).filter(|_| v.scale == 1.0);
-        peeled.or((rank == 3 || layout == Layout::Heads).then(|| parts.v.into()))
-    };
-    let (key_layout, key, value) = [Layout::Columns, Layout::Heads]
+    let [q, k, v] = [parts.q, parts.k, parts.v].map(|id| origins(links, id));
+    // A scale of the values stays where it is.
+    let v: Vec<Origin> = v.into_iter().take_while(|origin| origin.scale == 1.0).collect();
+    let (query, query_scale) = arranged(links, &q, query_layout, ROWS)?;
+    let (key_layout, (key, key_scale), (value, _)) = [Layout::Columns, Layout::Heads]
         .into_iter()
-        .find_map(|layout| Some((layout, arranged_keys(links, &k, layout)?, values(layout)?)))?;
+        .find_map(|layout| Some((layout, arranged(links, &k, layout, COLUMNS)?, arranged(links, &v, layout, ROWS)?)))?;
+    let scale = parts.scale * query_scale * key_scale;
     let heads = |shape: &Shape| if rank == 4 { shape.factors()[1] } else { 1 };
     let (keys, size, value_size) =
         (k_shape.factors()[rank - 1], k_shape.factors()[rank - 2], v_shape.factors()[rank - 1]);

@@ -10,8 +10,6 @@ mod fuse_residual_add;
 mod merge_equal_nodes;
 mod fuse_softmax;
 mod pattern;
-#[cfg(test)]
-mod pattern_tests;
 mod remove_dead_nodes;
 mod rewrite;
 #[cfg(test)]

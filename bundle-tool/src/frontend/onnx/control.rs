@@ -1,4 +1,4 @@
-//! Operators with bodies: `If`, `Loop` and `Scan`.
+//! Operators with bodies: `If`, `Loop` and `Scan`, and where [`flexible`] is found.
 //!
 //! Nothing branches on the device. The condition of an `If` that is known while the model is compiled chooses a body; of one that is not,
 //! both small bodies are computed and the results selected. Loops are unrolled: their trip counts must be known, and so must
@@ -16,7 +16,7 @@ use super::call::{Call, Lowered, Refusal, Value};
 use super::count::Counts;
 use super::lowering::Lowering;
 use super::operators::shape_of_counts;
-use super::{scan, tensor};
+use super::{flexible, scan, tensor};
 use crate::frontend::FrontendError;
 use crate::graph::TensorId;
 
@@ -35,6 +35,7 @@ pub(super) fn find(node: &NodeProto) -> Option<Control> {
         ("" | "ai.onnx", "If") => Some(if_),
         ("" | "ai.onnx", "Loop") => Some(loop_),
         ("" | "ai.onnx", "Scan") => Some(scan::scan),
+        ("ai.onnx.preview", "FlexAttention") => Some(flexible::flexible),
         _ => None,
     }
 }

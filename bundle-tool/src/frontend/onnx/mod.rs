@@ -12,6 +12,7 @@ mod call;
 mod control;
 mod count;
 mod external;
+mod flexible;
 mod functions;
 mod inputs;
 mod lowering;

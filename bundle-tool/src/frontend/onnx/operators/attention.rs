@@ -7,6 +7,7 @@ use ekiben_runtime::ops::linear_attention::LinearAttention;
 use ekiben_runtime::ops::rotary_embedding::RotaryEmbedding;
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
+use super::super::attributes::Attributes;
 use super::super::call::{Call, Lowered, Refusal, Value, one};
 use crate::graph::TensorId;
 
@@ -15,16 +16,21 @@ const PRECISIONS: [(i64, DType); 4] = [(1, DType::F32), (10, DType::F16), (11, D
 
 /// A tensor whose rows are heads'.
 #[derive(Clone, Copy)]
-pub(super) struct Headed {
-    pub(super) tensor: TensorId,
-    pub(super) layout: Layout,
-    pub(super) heads: u32,
-    pub(super) size: u32,
+pub(in super::super) struct Headed {
+    pub(in super::super) tensor: TensorId,
+    pub(in super::super) layout: Layout,
+    pub(in super::super) heads: u32,
+    pub(in super::super) size: u32,
 }
 
 impl Headed {
     /// `[B, heads, rows, size]`, or `[B, rows, heads * size]` with the number of heads stated.
-    pub(super) fn new(call: &Call<'_>, tensor: TensorId, heads: Option<i64>, name: &str) -> Result<Self, Refusal> {
+    pub(in super::super) fn new(
+        call: &Call<'_>,
+        tensor: TensorId,
+        heads: Option<i64>,
+        name: &str,
+    ) -> Result<Self, Refusal> {
         let shape = call.shape(tensor);
         let stated = heads.map(|heads| u32::try_from(heads).ok().filter(|&heads| heads > 0).ok_or(heads));
         let stated = stated.transpose().map_err(|heads| Refusal(format!("attribute {name} is {heads}")))?;
@@ -44,12 +50,12 @@ impl Headed {
     }
 
     /// Number of rows.
-    pub(super) fn rows(&self, call: &Call<'_>) -> usize {
+    pub(in super::super) fn rows(&self, call: &Call<'_>) -> usize {
         call.shape(self.tensor).factor(self.layout.row_axis()).unwrap_or(0)
     }
 
     /// The same as `[B, heads, rows, size]`.
-    pub(super) fn heads_first(self, call: &mut Call<'_>) -> Result<Self, Refusal> {
+    pub(in super::super) fn heads_first(self, call: &mut Call<'_>) -> Result<Self, Refusal> {
         if self.layout == Layout::Heads {
             return Ok(self);
         }
@@ -62,7 +68,7 @@ impl Headed {
 }
 
 /// An attention of queries to keys and values without mask, cap and window.
-pub(super) fn plain(q: &Headed, k: &Headed, v: &Headed) -> Attention {
+pub(in super::super) fn plain(q: &Headed, k: &Headed, v: &Headed) -> Attention {
     Attention {
         query_layout: q.layout,
         key_layout: k.layout,
@@ -82,7 +88,7 @@ pub(super) fn plain(q: &Headed, k: &Headed, v: &Headed) -> Attention {
 }
 
 /// Adds an attention; with `scores`, a second output holds them.
-pub(super) fn attend(
+pub(in super::super) fn attend(
     call: &mut Call<'_>,
     op: Attention,
     [q, k, v]: [TensorId; 3],
@@ -107,8 +113,8 @@ pub(super) fn attend(
 }
 
 /// Whether the softmax is to be computed in f64.
-fn wide_softmax(call: &Call<'_>, dtype: DType) -> Result<bool, Refusal> {
-    let Some(code) = call.attributes.int("softmax_precision")? else { return Ok(false) };
+pub(in super::super) fn wide_softmax(attributes: &Attributes<'_>, dtype: DType) -> Result<bool, Refusal> {
+    let Some(code) = attributes.int("softmax_precision")? else { return Ok(false) };
     let Some((_, precision)) = PRECISIONS.into_iter().find(|&(known, _)| known == code) else {
         return Err(Refusal(format!("attribute softmax_precision is {code}, which is not a float type")));
     };
@@ -162,7 +168,7 @@ pub(super) fn attention(call: &mut Call<'_>) -> Lowered {
         right: window(call, "right_window_size")?,
         offset: i32::try_from(before).map_err(|_| "past_key is too long")?,
         stage: stage.ok_or("attribute qk_matmul_output_mode must be 0, 1, 2 or 3")?,
-        wide: wide_softmax(call, call.dtype(q.tensor))?,
+        wide: wide_softmax(&call.attributes, call.dtype(q.tensor))?,
         ..base
     };
     if call.attributes.flag("is_causal", false)? {
@@ -177,27 +183,6 @@ pub(super) fn attention(call: &mut Call<'_>) -> Lowered {
     }
     values.extend(results.get(1).map(|&scores| Value::Tensor(scores)));
     Ok(values)
-}
-
-/// `ai.onnx.preview`'s attention, without its subgraphs.
-pub(super) fn flexible(call: &mut Call<'_>) -> Lowered {
-    for name in ["score_mod", "prob_mod"] {
-        if call.attributes.has(name) {
-            return Err(Refusal(format!(
-                "attribute {name} is a graph, which is not supported: export the attention with its parts"
-            )));
-        }
-    }
-    let (q, k, v) = (call.tensor(0)?, call.tensor(1)?, call.tensor(2)?);
-    let [q, k, v] = [
-        Headed::new(call, q, None, "heads")?,
-        Headed::new(call, k, None, "heads")?,
-        Headed::new(call, v, None, "heads")?,
-    ];
-    let base = plain(&q, &k, &v);
-    let scale = call.attributes.float("scale")?.map_or(base.scale, f64::from);
-    let op = Attention { scale, wide: wide_softmax(call, call.dtype(q.tensor))?, ..base };
-    one(attend(call, op, [q.tensor, k.tensor, v.tensor], None, None, false)?[0])
 }
 
 pub(super) fn rotary(call: &mut Call<'_>) -> Lowered {

@@ -1,6 +1,6 @@
 //! What each operator is lowered to, one file per family.
 
-mod attention;
+pub(super) mod attention;
 mod audio;
 mod boxes;
 mod channel_normalization;
@@ -77,7 +77,6 @@ pub(super) fn find(node: &NodeProto) -> Result<Lower, Refusal> {
                 "it is laid out for one machine: write the optimised model at the level ORT_ENABLE_EXTENDED".to_owned(),
             ));
         }
-        "ai.onnx.preview" if node.op_type == "FlexAttention" => Some(attention::flexible as Lower),
         domain => return Err(Refusal(format!("operators of the domain {domain:?} are not supported"))),
     };
     found.ok_or_else(|| {

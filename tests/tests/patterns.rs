@@ -1,7 +1,7 @@
-//! Each pattern in its parts, run before and after it was recognised.
+//! Each pattern of the passes in its parts, run before and after it was recognised.
 
-use super::*;
-use crate::graph::{Graph, TensorId, evaluate};
+use ekiben::graph::{AlignedBytes, Graph, TensorId, evaluate};
+use ekiben::passes::{PassError, fuse_activations, fuse_attention, fuse_normalisation, fuse_softmax};
 use ekiben_runtime::ops::batch_mat_mul::BatchMatMul;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::reduce::{Reduce, ReduceKind};
@@ -10,6 +10,10 @@ use ekiben_runtime::ops::softmax::Softmax;
 use ekiben_runtime::ops::transpose::{Permutation, Transpose};
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 use ekiben_runtime::{DType, Op, Shape, TensorSpec};
+
+fn floats(bytes: &AlignedBytes) -> Vec<f32> {
+    bytes.as_slice().chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
+}
 
 /// A graph that is written step by step, with one input `[N, 5, 12]`.
 struct Sketch {
@@ -64,11 +68,9 @@ impl Sketch {
         let after = pass(&self.graph).unwrap();
         assert_eq!(after.spec(after.outputs()[0]), self.graph.spec(result));
         for rows in [1, 3] {
-            let x: Vec<f32> = (0..rows * 60).map(|index| (index as f32 * 1.37).sin() * 2.0).collect();
-            let run = |graph: &Graph| {
-                let outputs = evaluate(graph, rows, &[bytemuck::cast_slice(&x)]).unwrap();
-                bytemuck::cast_slice::<u8, f32>(outputs[0].as_slice()).to_vec()
-            };
+            let x: Vec<u8> =
+                (0..rows * 60).flat_map(|index| ((index as f32 * 1.37).sin() * 2.0).to_le_bytes()).collect();
+            let run = |graph: &Graph| floats(&evaluate(graph, rows, &[&x]).unwrap()[0]);
             for (before, after) in run(&self.graph).into_iter().zip(run(&after)) {
                 assert!((before - after).abs() <= 1e-5 * before.abs().max(1.0), "{after} instead of {before}");
             }
@@ -80,7 +82,8 @@ impl Sketch {
 /// The one function that the activation which `write` sketches becomes.
 fn activation(write: impl Fn(&mut Sketch, TensorId) -> TensorId) -> Unary {
     let mut sketch = Sketch::new();
-    let result = write(&mut sketch, sketch.x);
+    let x = sketch.x;
+    let result = write(&mut sketch, x);
     let mut graph = sketch.graph.clone();
     assert_eq!(sketch.names(result, fuse_activations), ["Unary"]);
     graph.add_output(result);
@@ -179,7 +182,8 @@ fn swishes() {
 #[test]
 fn what_only_looks_like_a_gelu_stays() {
     let mut s = Sketch::new();
-    let gate = erf_gate(&mut s, s.x);
+    let x = s.x;
+    let gate = erf_gate(&mut s, x);
     let product = s.binary(BinaryKind::Mul, s.x, gate);
     let result = s.with(BinaryKind::Mul, product, 0.4);
     assert!(s.names(result, fuse_activations).contains(&"Binary"));
@@ -254,16 +258,17 @@ fn attention(s: &mut Sketch, q: TensorId, k: TensorId, v: TensorId) -> TensorId 
 fn attention_in_parts() {
     // Heads side by side need no transpose.
     let mut s = Sketch::new();
-    let y = s.unary(UnaryKind::Sin, s.x);
-    let (q, k, v) =
-        (heads(&mut s, y, &[0, 2, 1, 3]), heads(&mut s, s.x, &[0, 2, 3, 1]), heads(&mut s, y, &[0, 2, 1, 3]));
+    let x = s.x;
+    let y = s.unary(UnaryKind::Sin, x);
+    let (q, k, v) = (heads(&mut s, y, &[0, 2, 1, 3]), heads(&mut s, x, &[0, 2, 3, 1]), heads(&mut s, y, &[0, 2, 1, 3]));
     let product = attention(&mut s, q, k, v);
     let back = s.transpose(product, &[0, 2, 1, 3]);
     let result = s.reshape(back, &[1, 5, 12]);
     assert_eq!(s.names(result, fuse_attention), ["Unary", "Attention"]);
     // Heads as an axis, the keys transposed and both scaled before.
     let mut s = Sketch::new();
-    let q = heads(&mut s, s.x, &[0, 2, 1, 3]);
+    let x = s.x;
+    let q = heads(&mut s, x, &[0, 2, 1, 3]);
     let keys = s.with(BinaryKind::Mul, q, 0.7);
     let k = s.transpose(keys, &[0, 1, 3, 2]);
     let values = s.unary(UnaryKind::Cos, q);
