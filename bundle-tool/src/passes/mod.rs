@@ -22,8 +22,6 @@ pub use fuse_activations::fuse_activations;
 pub use fuse_attention::fuse_attention;
 pub use fuse_normalisation::fuse_normalisation;
 pub use fuse_quantized::fuse_quantized;
-pub use fuse_quantized::fuse_quantized;
-pub use fuse_residual_add::fuse_residual_add;
 pub use fuse_residual_add::fuse_residual_add;
 pub use fuse_softmax::fuse_softmax;
 pub use merge_equal_nodes::merge_equal_nodes;
