@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ekiben_edge::arena_map::arena_map;
 use ekiben_runtime::artifact::header::SectionKind;
 use ekiben_runtime::artifact::plans::ApiRecord;
 use ekiben_runtime::{Artifact, Op};
@@ -91,13 +92,13 @@ fn part(name: impl Into<String>, bytes: u64) -> Part {
 
 fn ram(artifact: &Artifact<'_>, target: &Target) -> Demand {
     let arenas = (0..artifact.api_count()).filter_map(|index| {
-        let rows = artifact.api(index).map_or(1, |api: ApiRecord| api.fixed_rows.max(1) as usize);
-        let bytes = artifact.arena_bytes(index, rows).map_or(u64::MAX, |bytes| bytes as u64);
-        Some((artifact.api_name(index)?, rows, bytes))
+        let api = artifact.api(index)?;
+        let bytes = artifact.arena_bytes(index, api.fixed_rows.max(1) as usize);
+        Some((artifact.api_name(index)?, api, bytes.map_or(u64::MAX, |bytes| bytes as u64)))
     });
     let arena = arenas.max_by_key(|&(_, _, bytes)| bytes);
-    let arena = arena.map(|(name, rows, bytes)| part(format!("arena of {name}, {rows} row(s)"), bytes));
-    let mut parts: Vec<Part> = arena.into_iter().collect();
+    let mut parts: Vec<Part> =
+        arena.into_iter().map(|(name, api, bytes)| part(arena_name(artifact, name, &api), bytes)).collect();
     match target.system {
         System::None => parts.push(part("stack", STACK)),
         System::Linux => {
@@ -107,6 +108,14 @@ fn ram(artifact: &Artifact<'_>, target: &Target) -> Demand {
     }
     parts.push(part("reserved by the profile", target.reserved_ram));
     Demand { resource: "RAM", available: target.ram, parts }
+}
+
+/// An arena, with the step of its API that has the most bytes in use.
+fn arena_name(artifact: &Artifact<'_>, name: &str, api: &ApiRecord) -> String {
+    let steps = arena_map(artifact, api).steps;
+    let most = steps.iter().enumerate().max_by_key(|&(index, step)| (step.live_bytes, std::cmp::Reverse(index)));
+    let most = most.map_or(String::new(), |(index, step)| format!(": step {index}, {}", step.operator));
+    format!("arena of {name}, {} row(s){most}", api.fixed_rows.max(1))
 }
 
 fn flash(artifact: &Artifact<'_>, target: &Target, available: u64) -> Demand {
@@ -139,13 +148,13 @@ impl fmt::Display for Fit {
             "target {name} ({device}): {rust_target}, {}",
             [std::slice::from_ref(isa), features].concat().join(" ")
         )?;
-        writeln!(f, "  {:<36}{:>14}{:>14}", "", "needed", "available")?;
+        writeln!(f, "  {:<52}{:>14}{:>14}", "", "needed", "available")?;
         for demand in &self.demands {
             let verdict = if demand.fits() { "" } else { "  does not fit" };
             let (needed, available) = (demand.needed(), demand.available);
-            writeln!(f, "  {:<36}{needed:>14}{available:>14}{verdict}", demand.resource)?;
+            writeln!(f, "  {:<52}{needed:>14}{available:>14}{verdict}", demand.resource)?;
             for part in demand.parts.iter().filter(|part| part.bytes > 0) {
-                writeln!(f, "    {:<34}{:>14}", part.name, part.bytes)?;
+                writeln!(f, "    {:<50}{:>14}", part.name, part.bytes)?;
             }
         }
         for work in &self.work {
