@@ -94,6 +94,32 @@ fn damaged_models_are_refused_or_lowered_without_a_panic() {
 }
 
 #[test]
+fn damaged_quantized_models_are_refused_or_optimised_without_a_panic() {
+    let mut random = Random(3);
+    let (mut refused, mut optimised) = (0, 0);
+    for case in [
+        "onnx_quantized/explicit_u8",
+        "onnx_quantized/cnn_qdq_u8u8_channels",
+        "onnx_quantized/mlp_qoperator_u8u8",
+        "onnx_quantized/mlp_dynamic_u8",
+        "onnx_narrow/float16_weights",
+        "onnx_narrow/uint4_blocks_zeros",
+        "onnx_narrow/n_bits_4_zeros",
+    ] {
+        let original = fixture(&format!("../{case}"));
+        for _ in 0..250 {
+            let graph = OnnxModel::read(&mutate(&original, &mut random)).and_then(|model| lower(&model));
+            match graph.map(|graph| crate::passes::optimise(&graph)) {
+                Ok(Ok(_)) => optimised += 1,
+                Ok(Err(error)) => panic!("{case}: {error}"),
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused > 300 && optimised > 100, "{refused} refused, {optimised} optimised");
+}
+
+#[test]
 fn a_small_file_cannot_ask_for_much_memory() {
     // An empty message takes two bytes: three million of them, as nodes of a graph.
     let nodes = [0x0A, 0x00].repeat(3_000_000);

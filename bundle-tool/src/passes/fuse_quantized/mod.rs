@@ -22,7 +22,8 @@ mod table;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use ekiben_runtime::kernels::reference::linear::{Target, range};
+use ekiben_runtime::kernels::reference::linear::{Target, float_at, range};
+use ekiben_runtime::ops::binary::BinaryKind;
 use ekiben_runtime::ops::reshape::Reshape;
 use ekiben_runtime::ops::unary::UnaryKind;
 use ekiben_runtime::tensor::Element;
@@ -206,19 +207,39 @@ impl<'a> Pass<'a> {
         loop {
             let Some(&node) = self.producers.get(&id) else { return (None, quantizer, moves) };
             let alone = self.readers.get(&id) == Some(&1);
-            match &node.op {
-                Op::Unary(op) if alone && matches!(op.kind, UnaryKind::Relu | UnaryKind::Clip) => {
-                    let (low, high) = match op.kind {
-                        UnaryKind::Relu => (0.0, f32::INFINITY),
-                        _ => (op.alpha as f32, op.beta as f32),
-                    };
-                    quantizer = quantizer.bounded(low, high);
-                }
-                Op::Transpose(_) | Op::Reshape(_) if alone => moves.push(node),
+            match (&node.op, self.bounds(node)) {
+                (_, Some((low, high))) if alone => quantizer = quantizer.bounded(low, high),
+                (Op::Transpose(_) | Op::Reshape(_), _) if alone => moves.push(node),
                 _ => return (Some(node), quantizer, moves),
             }
             let Some(Some(input)) = node.inputs.first().copied() else { return (None, quantizer, moves) };
             id = input;
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// The bounds to which a node clips its first input.
+    fn bounds(&self, node: &Node) -> Option<(f32, f32)> {
+        match &node.op {
+            Op::Unary(op) if op.kind == UnaryKind::Relu => Some((0.0, f32::INFINITY)),
+            Op::Unary(op) if op.kind == UnaryKind::Clip && !op.alpha.is_nan() && !op.beta.is_nan() => {
+                Some((op.alpha as f32, op.beta as f32))
+            }
+            Op::Binary(op) if matches!(op.kind, BinaryKind::Max | BinaryKind::Min) => {
+                let bound = node.inputs.get(1).copied()??;
+                let spec = self.rewrite.old.spec(bound);
+                let scalar = spec.dtype == DType::F32 && spec.shape.elements() == Some(1);
+                let same_shape = self.rewrite.old.shape(node.inputs[0]?) == self.rewrite.old.shape(node.outputs[0]);
+                let bound = self.constant(bound).filter(|_| scalar && same_shape)?;
+                let bound = float_at(DType::F32, bound, 0);
+                match op.kind {
+                    _ if bound.is_nan() => None,
+                    BinaryKind::Max => Some((bound, f32::INFINITY)),
+                    _ => Some((f32::NEG_INFINITY, bound)),
+                }
+            }
+            _ => None,
         }
     }
 }
