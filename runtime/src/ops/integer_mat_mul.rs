@@ -59,8 +59,8 @@ impl IntegerMatMul {
         let rows = a_zeros.count();
         let a_zero = |row: usize| a_zeros.at(row % rows);
         let product = |left: &[A], right: &[B], out: &mut [[u8; W]]| {
-            let (a, b) = ((left, &a_zero as &dyn Fn(usize) -> i16), (right, &|c: usize| b_zeros.at(c) as i16));
-            integer_mat_mul::mat_mul((k, self.transpose_b), a, (b.0, b.1), out, store);
+            let b_zero = |column: usize| b_zeros.at(column);
+            integer_mat_mul::mat_mul((k, self.transpose_b), (left, &a_zero), (right, &b_zero), out, store);
         };
         if b.dims.len() == 2 {
             product(left, right, out);

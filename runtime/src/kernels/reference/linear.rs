@@ -14,13 +14,7 @@ const FAR: f32 = 2_097_152.0;
 
 /// The nearest integer, halves to even; far values stay far, NaN becomes 0.
 pub fn round_even(value: f32) -> i32 {
-    let near = if value > FAR {
-        FAR
-    } else if value < -FAR {
-        -FAR
-    } else {
-        value
-    };
+    let near = value.clamp(-FAR, FAR);
     ((near + ROUNDER) - ROUNDER) as i32
 }
 
