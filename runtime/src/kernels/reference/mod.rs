@@ -75,6 +75,7 @@ pub mod transpose_conv2d;
 pub mod tree_ensemble;
 pub mod triangle;
 pub mod unary;
+pub mod update_slice;
 pub mod wide_conv2d;
 pub mod wide_softmax;
 pub mod window;

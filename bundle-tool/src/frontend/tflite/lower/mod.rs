@@ -200,6 +200,7 @@ impl<'a> Lowering<'a> {
             BuiltinOperator::GATHER => self.gather(operator),
             BuiltinOperator::GATHER_ND => self.gather_nd(operator),
             BuiltinOperator::EMBEDDING_LOOKUP => self.embedding_lookup(operator),
+            BuiltinOperator::DYNAMIC_UPDATE_SLICE => self.update_slice(operator),
             BuiltinOperator::REVERSE_V2 => self.reverse(operator),
             BuiltinOperator::PADV2 => self.pad(operator),
             BuiltinOperator::MIRROR_PAD => self.mirror_pad(operator),

@@ -5,6 +5,7 @@ use ekiben_runtime::ops::dequantize::Dequantize;
 use ekiben_runtime::ops::gather::Gather;
 use ekiben_runtime::ops::gather_nd::GatherNd;
 use ekiben_runtime::ops::slice::Slice;
+use ekiben_runtime::ops::update_slice::UpdateSlice;
 
 use super::super::file::Operator;
 use super::super::options::{Activation, Options};
@@ -184,6 +185,13 @@ impl<'a> Lowering<'a> {
             results.push(Value::Tensor(self.reshaped(operator, part, &rest)?));
         }
         Ok(results)
+    }
+
+    pub(super) fn update_slice(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
+        let inputs = [self.tensor(operator, 0)?, self.tensor(operator, 1)?, self.tensor(operator, 2)?];
+        self.moves(operator, 0, 0)?;
+        self.moves(operator, 1, 0)?;
+        Ok(Value::Tensor(self.add(operator, UpdateSlice, &inputs.map(Some))?))
     }
 
     pub(super) fn reverse(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
