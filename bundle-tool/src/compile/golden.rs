@@ -113,7 +113,7 @@ fn vector(
     }
     let values: Vec<_> = values.iter().map(AlignedBytes::as_slice).collect();
     let outputs = evaluate(graph, rows as usize, &values)?;
-    let (absolute, relative) = tolerance(graph);
+    let (absolute, relative) = tolerance(graph, &outputs);
     Ok(GoldenVector {
         head: VectorHead { api, source: Source::Reference, rows, absolute, relative },
         inputs: stored,
@@ -121,8 +121,25 @@ fn vector(
     })
 }
 
-/// Absolute and relative tolerance of float outputs: what passes may change by regrouping sums. Integers are compared exactly.
-fn tolerance(graph: &Graph) -> (f32, f32) {
+/// Absolute and relative tolerance of float outputs: what passes may change by regrouping sums and folding factors into weights. Such a
+/// change follows the largest terms of a sum, not the sum, so the absolute part grows with the outputs' range. Integers are compared
+/// exactly.
+fn tolerance(graph: &Graph, outputs: &[AlignedBytes]) -> (f32, f32) {
     let narrow = |tensor: &crate::graph::Tensor| matches!(tensor.spec.dtype, DType::F16 | DType::BF16 | DType::F32);
-    if graph.tensors().iter().any(narrow) { (1e-5, 1e-4) } else { (1e-12, 1e-9) }
+    let (absolute, relative) = if graph.tensors().iter().any(narrow) { (1e-5, 1e-4) } else { (1e-12, 1e-9) };
+    let ranges =
+        graph.outputs().iter().zip(outputs).map(|(&id, output)| range(graph.spec(id).dtype, output.as_slice()));
+    (absolute * ranges.fold(1.0, f32::max), relative)
+}
+
+/// The largest finite absolute value among f32 or f64; 0 for other types.
+fn range(dtype: DType, bytes: &[u8]) -> f32 {
+    let largest = |values: &mut dyn Iterator<Item = f32>| {
+        values.map(f32::abs).filter(|value| value.is_finite()).fold(0.0, f32::max)
+    };
+    match dtype {
+        DType::F32 => largest(&mut bytemuck::cast_slice::<u8, f32>(bytes).iter().copied()),
+        DType::F64 => largest(&mut bytemuck::cast_slice::<u8, f64>(bytes).iter().map(|&value| value as f32)),
+        _ => 0.0,
+    }
 }

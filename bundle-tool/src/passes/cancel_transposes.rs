@@ -6,10 +6,12 @@
 
 use std::collections::HashMap;
 
+use ekiben_runtime::ops::reshape::Reshape;
 use ekiben_runtime::ops::transpose::{Permutation, Transpose};
 use ekiben_runtime::{DType, Op, Shape, TensorSpec};
 
 use super::PassError;
+use super::move_reshape::moved_reshape;
 use super::rewrite::Rewrite;
 use crate::graph::{AlignedBytes, Graph, Node, TensorId, evaluate};
 
@@ -70,10 +72,41 @@ impl Pass<'_> {
             let base = pending.base;
             return self.rewrite.write(node, node.op, &[Some(base)]);
         }
+        if matches!(node.op, Op::Reshape(_)) && self.reshape(node)? {
+            return Ok(());
+        }
         for input in node.inputs.iter().flatten() {
             self.settle(*input)?;
         }
         self.rewrite.copy(node)
+    }
+
+    /// Writes a reshape that keeps, splits or joins axes on what its input is pending on; where axes that it joins do not stand together
+    /// there, after one transpose that puts them so.
+    fn reshape(&mut self, node: &Node) -> Result<bool, PassError> {
+        let (Some(&Some(input)), &[output]) = (node.inputs.first(), &node.outputs[..]) else { return Ok(false) };
+        let old = self.rewrite.old;
+        let Some(Pending { base, order }) = self.pending.get(&input).cloned() else { return Ok(false) };
+        let spec = old.spec(output);
+        let Some(moved) = moved_reshape(&old.shape(input), &spec.shape, &order) else { return Ok(false) };
+        let mut base = base;
+        if moved.base.iter().enumerate().any(|(position, &axis)| position != axis) {
+            base = self.rewrite.new.add(&node.name, transpose(&moved.base), &[base])?;
+        }
+        let declared = TensorSpec { shape: unordered(&spec.shape, &moved.order), ..spec };
+        let id = self.rewrite.new.add_declared(&node.name, node.op, &[base], declared)?;
+        self.leave(output, id, moved.order);
+        Ok(true)
+    }
+
+    /// States that an old tensor is a new one with its axes in another order.
+    fn leave(&mut self, output: TensorId, id: TensorId, order: Vec<usize>) {
+        if order.iter().enumerate().all(|(position, &axis)| position == axis) {
+            self.rewrite.new.rename(id, &self.rewrite.old.tensor(output).name);
+            self.rewrite.put(output, id);
+        } else {
+            self.pending.insert(output, Pending { base: id, order });
+        }
     }
 
     fn transpose(&mut self, node: &Node, op: &Transpose) -> Result<(), PassError> {
@@ -154,6 +187,11 @@ impl Pass<'_> {
                 let kept = if op.keep { order.to_vec() } else { order_of_kept(order, &reduced) };
                 (op.into(), kept)
             }
+            Op::GroupNorm(mut op) if order[0] == 0 => {
+                op.axis = order[usize::from(op.axis)] as u8;
+                (op.into(), order.to_vec())
+            }
+            Op::Pad(_) | Op::Slice(_) | Op::Resize(_) => (node.op, order.to_vec()),
             _ => return Ok(false),
         };
         let broadcasts =
@@ -161,15 +199,14 @@ impl Pass<'_> {
         if broadcasts && spec.shape.rank() != order.len() {
             return Ok(false);
         }
-        let Some(inputs) = self.bases(node, order, broadcasts)? else { return Ok(false) };
+        let inputs = match op {
+            Op::Pad(_) | Op::Slice(_) | Op::Resize(_) | Op::GroupNorm(_) => self.base_and_tables(node, order)?,
+            _ => self.bases(node, order, broadcasts)?,
+        };
+        let Some(inputs) = inputs else { return Ok(false) };
         let declared = TensorSpec { shape: unordered(&spec.shape, &result), ..spec };
         let id = self.rewrite.new.add_node(&node.name, op, &inputs, &[declared])?[0];
-        if result.iter().enumerate().all(|(position, &axis)| position == axis) {
-            self.rewrite.new.rename(id, &self.rewrite.old.tensor(output).name);
-            self.rewrite.put(output, id);
-        } else {
-            self.pending.insert(output, Pending { base: id, order: result });
-        }
+        self.leave(output, id, result);
         Ok(true)
     }
 
@@ -191,7 +228,13 @@ impl Pass<'_> {
             }
             return Ok(Some(bases));
         }
-        let ready = |id: &TensorId| self.pending.contains_key(id) || (broadcasts && old.tensor(*id).constant.is_some());
+        // A tensor whose axes but one have length 1 takes any order by a reshape.
+        let units = |id: &TensorId| {
+            let shape = old.shape(*id);
+            shape.rank() == order.len() && moves_only_units(&shape, &inverse(order))
+        };
+        let known = |id: &TensorId| old.tensor(*id).constant.is_some() || units(id);
+        let ready = |id: &TensorId| self.pending.contains_key(id) || (broadcasts && known(id));
         if !node.inputs.iter().flatten().all(ready) {
             return Ok(None);
         }
@@ -201,11 +244,47 @@ impl Pass<'_> {
                 None => None,
                 Some(id) => match self.pending.get(id) {
                     Some(pending) => Some(pending.base),
-                    None => Some(self.moved_constant(*id, order)?),
+                    None if old.tensor(*id).constant.is_some() => Some(self.moved_constant(*id, order)?),
+                    None => {
+                        let (base, spec) = (self.rewrite.tensor(*id)?, old.spec(*id));
+                        let declared = TensorSpec { shape: unordered(&spec.shape, order), ..spec };
+                        Some(self.rewrite.new.add_declared(&node.name, Reshape, &[base], declared)?)
+                    }
                 },
             });
         }
         Ok(Some(bases))
+    }
+
+    /// What the first input is pending on, and the constants after it, tables with a column for each axis in the base's order.
+    fn base_and_tables(&mut self, node: &Node, order: &[usize]) -> Result<Option<Vec<Option<TensorId>>>, PassError> {
+        let Some(base) = node.inputs.first().copied().flatten().and_then(|id| self.pending.get(&id)) else {
+            return Ok(None);
+        };
+        let tables = !matches!(node.op, Op::GroupNorm(_));
+        let mut inputs = vec![Some(base.base)];
+        for input in node.inputs.iter().skip(1) {
+            inputs.push(match input {
+                Some(id) if self.pending.contains_key(id) => return Ok(None),
+                Some(id) if tables && self.rewrite.old.shape(*id).rank() > 0 => Some(self.moved_table(*id, order)?),
+                Some(id) => Some(self.rewrite.tensor(*id)?),
+                None => None,
+            });
+        }
+        Ok(Some(inputs))
+    }
+
+    /// A table of elements of four bytes, the last axis of which counts axes, with those in the base's order.
+    fn moved_table(&mut self, id: TensorId, order: &[usize]) -> Result<TensorId, PassError> {
+        let tensor = self.rewrite.old.tensor(id);
+        let stored = tensor.constant.as_deref().map(AlignedBytes::as_slice).unwrap_or_default();
+        let mut moved = stored.to_vec();
+        for (row, moved) in stored.chunks(4 * order.len()).zip(moved.chunks_mut(4 * order.len())) {
+            for (element, &axis) in row.chunks(4).zip(order) {
+                moved[4 * axis..4 * axis + 4].copy_from_slice(element);
+            }
+        }
+        Ok(self.rewrite.new.add_constant_bytes(&tensor.name, tensor.spec, &moved)?)
     }
 
     /// A constant whose transpose by `order` lines up as the constant did.

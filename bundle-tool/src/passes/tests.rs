@@ -3,8 +3,11 @@ use crate::graph::{Graph, TensorId, evaluate};
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::concat::Concat;
 use ekiben_runtime::ops::conv2d::{Clamp, Conv2d, Window};
+use ekiben_runtime::ops::pad::{Pad, PadMode};
 use ekiben_runtime::ops::reduce::{Reduce, ReduceKind};
 use ekiben_runtime::ops::reshape::Reshape;
+use ekiben_runtime::ops::resize::{Coordinates, Interpolation, Nearest, Resampling, Resize};
+use ekiben_runtime::ops::slice::Slice;
 use ekiben_runtime::ops::softmax::Softmax;
 use ekiben_runtime::ops::transpose::{Permutation, Transpose};
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
@@ -92,6 +95,60 @@ fn transposes_that_are_needed_stay() {
         graph.add_output(output);
     }
     assert_eq!(same(&graph, &cancel_transposes(&graph).unwrap()), 3);
+}
+
+/// A table of `rows` lists of a number for each axis.
+fn table(graph: &mut Graph, rows: usize, values: &[i32]) -> TensorId {
+    graph.add_constant("table", DType::I32, &[rows, values.len() / rows], values).unwrap()
+}
+
+#[test]
+fn transposes_go_through_pads_parts_and_sizes() {
+    let mut graph = Graph::new();
+    let x = images(&mut graph);
+    let y = conv(&mut graph, x, 3);
+    let pads = table(&mut graph, 2, &[0, 1, 0, 2, 0, 0, 3, 1]);
+    let y = graph.add("pad", Pad { mode: PadMode::Edge }, &[y, pads]).unwrap();
+    let part = table(&mut graph, 3, &[0, 1, 2, 0, 1, 1, 2, 1, 1, 3, 2, 6]);
+    let y = graph.add("slice", Slice, &[y, part]).unwrap();
+    let scales = graph.add_constant("scales", DType::F32, &[4], &[1.0f32, 1.0, 2.0, 1.5]).unwrap();
+    let how = Resampling {
+        interpolation: Interpolation::Linear,
+        coordinates: Coordinates::HalfPixel,
+        nearest: Nearest::Floor,
+        antialias: false,
+        exclude_outside: false,
+        cubic: -0.75,
+        extrapolation: 0.0,
+    };
+    let sized = TensorSpec::new(DType::F32, Shape::new(&[1, 3, 4, 9], Some(0)).unwrap());
+    let y = graph.add_declared("resize", Resize { how }, &[y, scales], sized).unwrap();
+    let z = conv(&mut graph, y, 2);
+    graph.add_output(z);
+    assert_eq!(transposes(&graph), 4);
+    assert_eq!(same(&graph, &cancel_transposes(&graph).unwrap()), 2);
+}
+
+#[test]
+fn transposes_go_through_shuffled_channels_and_their_weights() {
+    let mut graph = Graph::new();
+    let x = images(&mut graph);
+    let y = conv(&mut graph, x, 6);
+    let split = TensorSpec::new(DType::F32, Shape::new(&[1, 2, 3, 4, 5], Some(0)).unwrap());
+    let joined = TensorSpec::new(DType::F32, Shape::new(&[1, 6, 4, 5], Some(0)).unwrap());
+    let weights = graph.add("means", Reduce { kind: ReduceKind::Max, axes: 0b1100, keep: false }, &[y]).unwrap();
+    let weights = graph.add("squash", Unary::of(UnaryKind::Sigmoid), &[weights]).unwrap();
+    let alone = TensorSpec::new(DType::F32, Shape::new(&[1, 6, 1, 1], Some(0)).unwrap());
+    let weights = graph.add_declared("weights", Reshape, &[weights], alone).unwrap();
+    let y = graph.add("excite", Binary { kind: BinaryKind::Mul }, &[y, weights]).unwrap();
+    let y = graph.add_declared("split", Reshape, &[y], split).unwrap();
+    let y = transpose(&mut graph, y, &[0, 2, 1, 3, 4]);
+    let y = graph.add_declared("join", Reshape, &[y], joined).unwrap();
+    let last = transpose(&mut graph, y, &TO_LAST);
+    let sum = graph.add("sum", Reduce { kind: ReduceKind::Max, axes: 0b0110, keep: false }, &[last]).unwrap();
+    graph.add_output(sum);
+    // The input's, and the shuffle's own.
+    assert_eq!(same(&graph, &cancel_transposes(&graph).unwrap()), 2);
 }
 
 #[test]
