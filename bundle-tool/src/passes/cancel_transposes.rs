@@ -88,7 +88,9 @@ impl Pass<'_> {
         let old = self.rewrite.old;
         let Some(Pending { base, order }) = self.pending.get(&input).cloned() else { return Ok(false) };
         let spec = old.spec(output);
-        let Some(moved) = moved_reshape(&old.shape(input), &spec.shape, &order) else { return Ok(false) };
+        let moved = moved_reshape(&old.shape(input), &spec.shape, &order);
+        // The input's own transpose may serve others too.
+        let Some(moved) = moved.filter(|moved| moved.base != order) else { return Ok(false) };
         let mut base = base;
         if moved.base.iter().enumerate().any(|(position, &axis)| position != axis) {
             base = self.rewrite.new.add(&node.name, transpose(&moved.base), &[base])?;
