@@ -5,6 +5,7 @@ use ekiben::verify::oracle::{Input, Output, Values, answers};
 use ekiben::verify::policy::objection;
 use ekiben_runtime::DType;
 use ekiben_tests::case::{Case, Elements, Tensor, group, near};
+use std::collections::BTreeMap;
 use std::fs;
 
 fn input(tensor: &Tensor) -> Input {
@@ -61,17 +62,18 @@ fn cases(name: &str) -> Vec<(Case, Vec<u8>)> {
 #[test]
 fn whatever_is_not_objected_to_is_right() {
     for (name, format, least) in [("onnx", ModelFormat::Onnx, 50), ("tflite", ModelFormat::Tflite, 4)] {
-        let mut right = 0;
+        let (mut right, mut wrong) = (0, Vec::new());
         for (case, model) in cases(name) {
             if objection(format, &model).is_some() {
                 continue;
             }
             match reproduces(&case, format, &model) {
                 Some(Ok(())) => right += 1,
-                Some(Err(difference)) => panic!("{name}/{}: tract is wrong: {difference}", case.name()),
+                Some(Err(difference)) => wrong.push(format!("{name}/{}: {difference:.200}", case.name())),
                 None => eprintln!("{name}/{}: tract has no answer", case.name()),
             }
         }
+        assert!(wrong.is_empty(), "tract is wrong on {}:\n{}", wrong.len(), wrong.join("\n"));
         assert!(right >= least, "{name}: only {right} models are answered");
     }
 }
@@ -92,10 +94,18 @@ fn quantised_and_hybrid_models_are_objected_to_and_float_ones_are_not() {
         let objected = objection(ModelFormat::Tflite, &model).is_some();
         assert_eq!(objected, !case.name().ends_with("_float"), "{}", case.name());
     }
+    // What is objected to is wrong in some model with the same reason.
+    let mut reasons: BTreeMap<String, bool> = BTreeMap::new();
     for (case, model) in cases("onnx") {
-        let objected = objection(ModelFormat::Onnx, &model).is_some();
-        let wrong = ["sklearn_boosting_binary", "sklearn_forest_binary", "one_score", "normalizer_max"];
-        let expected = wrong.iter().any(|name| case.name().contains(name));
-        assert_eq!(objected, expected, "{}", case.name());
+        if let Some(reason) = objection(ModelFormat::Onnx, &model) {
+            let reason = reason.split(" (").next().unwrap_or_default().to_owned();
+            let wrong = reproduces(&case, ModelFormat::Onnx, &model).is_none_or(|result| result.is_err());
+            *reasons.entry(reason).or_default() |= wrong;
+        }
     }
+    // The fixtures' rows have no number below zero whose magnitude is the largest.
+    let unseen = "tract divides by the largest magnitude";
+    let unfounded: Vec<_> =
+        reasons.into_iter().filter(|(reason, wrong)| !wrong && !reason.starts_with(unseen)).collect();
+    assert!(unfounded.is_empty(), "{unfounded:?}");
 }

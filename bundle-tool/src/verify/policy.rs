@@ -52,6 +52,13 @@ fn onnx_node(node: &NodeProto) -> Option<&'static str> {
         "RNN" | "LSTM" | "GRU" if text(node, "direction") == b"reverse" => {
             Some("tract runs reverse recurrent layers forwards")
         }
+        "RNN" | "LSTM" | "GRU" if RECURRENT.iter().any(|name| attribute(node, name).is_some()) => {
+            Some("tract ignores activations, clipping and coupled gates of recurrent layers")
+        }
+        "Einsum" => Some("tract sums some equations over other axes"),
+        "GlobalLpPool" => Some("tract gets global norms wrong"),
+        "Resize" | "Upsample" => Some("tract takes other pixels in some modes of resizing"),
+        "RotaryEmbedding" => Some("tract rotates what lies outside the rotary dimensions"),
         "Normalizer" if [&b""[..], b"MAX"].contains(&text(node, "norm")) => {
             Some("tract divides by the largest magnitude, not by the largest value")
         }
@@ -59,6 +66,9 @@ fn onnx_node(node: &NodeProto) -> Option<&'static str> {
         _ => None,
     }
 }
+
+/// Attributes of recurrent layers that tract does not read.
+const RECURRENT: [&str; 5] = ["activations", "activation_alpha", "activation_beta", "clip", "input_forget"];
 
 fn tree_classifier(node: &NodeProto) -> Option<&'static str> {
     let labels = |name| attribute(node, name).map_or(0, |labels| labels.ints.len() + labels.strings.len());

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto};
 
 use super::call::Refusal;
 
@@ -101,6 +101,11 @@ impl<'a> Attributes<'a> {
     /// A tensor.
     pub(super) fn tensor(&self, name: &str) -> Result<Option<&'a TensorProto>, Refusal> {
         Ok(self.get(name, AttributeType::Tensor)?.and_then(|attribute| attribute.t.as_ref()))
+    }
+
+    /// A tensor stored with the positions of what is not zero.
+    pub(super) fn sparse(&self, name: &str) -> Result<Option<&'a SparseTensorProto>, Refusal> {
+        Ok(self.get(name, AttributeType::SparseTensor)?.and_then(|attribute| attribute.sparse_tensor.as_ref()))
     }
 
     /// A body.

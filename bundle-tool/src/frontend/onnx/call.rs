@@ -105,6 +105,11 @@ impl<'a> Call<'a> {
         Self { graph, name, version, attributes, inputs, outputs, budget, stand_ins: Vec::new() }
     }
 
+    /// Bytes that constants computed at once may still take.
+    pub(super) fn budget(&self) -> &'a Cell<u64> {
+        self.budget
+    }
+
     /// Fails when an output from `count` on is wanted.
     pub(super) fn at_most_outputs(&self, count: usize) -> Result<(), Refusal> {
         match self.outputs.iter().skip(count).position(|&wanted| wanted) {

@@ -4,9 +4,9 @@ use std::cell::Cell;
 
 use ekiben_runtime::{DType, Shape, TensorSpec};
 use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{SparseTensorProto, TensorProto};
 
 use super::external;
-use tract_onnx::pb::{SparseTensorProto, TensorProto};
 
 /// The elements of a constant in C order.
 pub(super) struct Constant {
@@ -64,8 +64,11 @@ pub(super) fn read(tensor: &TensorProto) -> Result<Constant, String> {
     Ok(Constant { spec, bytes })
 }
 
-/// The lengths and elements of a tensor of texts; `None` for any other.
-pub(super) fn texts(tensor: &TensorProto) -> Option<Result<(Vec<usize>, Vec<String>), String>> {
+/// Lengths and elements of a tensor of texts.
+type Texts = (Vec<usize>, Vec<String>);
+
+/// Reads a tensor of texts; `None` for any other.
+pub(super) fn texts(tensor: &TensorProto) -> Option<Result<Texts, String>> {
     if dtype(tensor.data_type) != Ok(DType::Text) {
         return None;
     }

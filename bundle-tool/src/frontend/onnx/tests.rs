@@ -316,3 +316,48 @@ fn weights_in_other_files_are_checked() {
     assert!(read(&external("-1", "8")).contains("the offset of its external data is \"-1\""));
     assert!(read(&external("0", "8")).contains("it has 8 bytes of values"), "{}", read(&external("0", "8")));
 }
+
+#[test]
+fn constants_are_read_from_every_field() {
+    use ekiben_runtime::DType as D;
+    let typed = |kind: i32| TensorProto { dims: vec![2], data_type: kind, ..TensorProto::default() };
+    let ints = |kind: i32, values: [i32; 2]| TensorProto { int32_data: values.to_vec(), ..typed(kind) };
+    let cases = [
+        (
+            TensorProto { float_data: vec![1.5, -2.0], ..typed(1) },
+            D::F32,
+            [1.5f32, -2.0].map(f32::to_le_bytes).concat(),
+        ),
+        (ints(2, [1, 255]), D::U8, vec![1, 255]),
+        (ints(3, [-1, 7]), D::I8, vec![255, 7]),
+        (ints(4, [1, 65535]), D::U16, [1u16, 65535].map(u16::to_le_bytes).concat()),
+        (ints(5, [-1, 7]), D::I16, [-1i16, 7].map(i16::to_le_bytes).concat()),
+        (ints(6, [-1, 7]), D::I32, [-1i32, 7].map(i32::to_le_bytes).concat()),
+        (TensorProto { int64_data: vec![-1, 7], ..typed(7) }, D::I64, [-1i64, 7].map(i64::to_le_bytes).concat()),
+        (ints(9, [1, 0]), D::Bool, vec![1, 0]),
+        (ints(10, [0x3C00, 0xC000]), D::F16, vec![0x00, 0x3C, 0x00, 0xC0]),
+        (
+            TensorProto { double_data: vec![1.5, -2.0], ..typed(11) },
+            D::F64,
+            [1.5f64, -2.0].map(f64::to_le_bytes).concat(),
+        ),
+        (
+            TensorProto { uint64_data: vec![1, 4_294_967_295], ..typed(12) },
+            D::U32,
+            [1u32, u32::MAX].map(u32::to_le_bytes).concat(),
+        ),
+        (
+            TensorProto { uint64_data: vec![1, u64::MAX], ..typed(13) },
+            D::U64,
+            [1u64, u64::MAX].map(u64::to_le_bytes).concat(),
+        ),
+        (ints(16, [0x3F80, 0xC000]), D::BF16, vec![0x80, 0x3F, 0x00, 0xC0]),
+    ];
+    for (tensor, dtype, bytes) in cases {
+        let raw = TensorProto { raw_data: bytes.clone(), ..typed(tensor.data_type) };
+        for tensor in [tensor, raw] {
+            let constant = tensor::read(&tensor).unwrap();
+            assert_eq!((constant.spec.dtype, constant.bytes), (dtype, bytes.clone()), "{dtype}");
+        }
+    }
+}

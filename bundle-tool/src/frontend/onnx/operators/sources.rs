@@ -12,9 +12,27 @@ const MAX_ELEMENTS: u64 = 1 << 16;
 
 pub(super) fn constant(call: &mut Call<'_>) -> Lowered {
     if let Some(value) = call.attributes.tensor("value")? {
+        let name = call.name.clone();
+        if let Some(texts) = tensor::texts(value) {
+            let (dims, texts) = texts?;
+            return one(call.graph.add_texts(&name, &dims, texts)?);
+        }
         let constant = tensor::read(value)?;
+        return one(call.graph.add_constant_bytes(&name, constant.spec, &constant.bytes)?);
+    }
+    if let Some(value) = call.attributes.sparse("sparse_value")? {
+        let constant = tensor::read_sparse(value, call.budget())?;
         let name = call.name.clone();
         return one(call.graph.add_constant_bytes(&name, constant.spec, &constant.bytes)?);
+    }
+    if let Some(value) = call.attributes.string("value_string")? {
+        let name = call.name.clone();
+        return one(call.graph.add_texts(&name, &[], vec![value.to_owned()])?);
+    }
+    if let Some(values) = call.attributes.strings("value_strings")? {
+        let name = call.name.clone();
+        let texts: Vec<String> = values.into_iter().map(str::to_owned).collect();
+        return one(call.graph.add_texts(&name, &[texts.len()], texts)?);
     }
     if let Some(value) = call.attributes.float("value_float")? {
         return one(call.constant(DType::F32, &[], &[value])?);
