@@ -21,7 +21,11 @@ use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
 /// Model files of the fixtures that [`small_artifacts`] compiles, relative to the fixtures' folder.
-const SMALL_MODELS: [&str; 16] = [
+const SMALL_MODELS: [&str; 22] = [
+    "onnx/attention_layer/model.onnx",
+    "onnx/attention_mask/model.onnx",
+    "onnx/attention_past/model.onnx",
+    "onnx/attention_rotary/model.onnx",
     "onnx/indexing_cumsum_axis_input/model.onnx",
     "onnx/indexing_gather_nd_batch/model.onnx",
     "onnx/indexing_one_hot_first_axis/model.onnx",
@@ -31,6 +35,8 @@ const SMALL_MODELS: [&str; 16] = [
     "onnx/indexing_tf_idf/model.onnx",
     "onnx/indexing_top_k_ties_1/model.onnx",
     "onnx/indexing_trilu_1/model.onnx",
+    "onnx/sound_dft_12/model.onnx",
+    "onnx/sound_stft/model.onnx",
     "sklearn/v19_forest_classifier_text_labels/model.joblib",
     "sklearn/v19_tree_classifier_missing/model.joblib",
     "sklearn/v024_pipeline_scaler_logistic/model.joblib",

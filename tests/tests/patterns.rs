@@ -265,6 +265,17 @@ fn attention_in_parts() {
     let back = s.transpose(product, &[0, 2, 1, 3]);
     let result = s.reshape(back, &[1, 5, 12]);
     assert_eq!(s.names(result, fuse_attention), ["Unary", "Attention"]);
+    // Keys that are transposed without their axes of heads.
+    let mut s = Sketch::new();
+    let x = s.x;
+    let q = heads(&mut s, x, &[0, 2, 1, 3]);
+    let merged = s.reshape(q, &[3, 5, 4]);
+    let k = s.transpose(merged, &[0, 2, 1]);
+    let k = s.reshape(k, &[1, 3, 4, 5]);
+    let product = attention(&mut s, q, k, q);
+    let back = s.transpose(product, &[0, 2, 1, 3]);
+    let result = s.reshape(back, &[1, 5, 12]);
+    assert_eq!(s.names(result, fuse_attention), ["Attention"]);
     // Heads as an axis, the keys transposed and both scaled before.
     let mut s = Sketch::new();
     let x = s.x;

@@ -117,14 +117,39 @@ fn origins(links: &Links<'_>, id: TensorId) -> Vec<Origin> {
         let (inner, factor) = links.scaled(last.base);
         let mut next = Origin { base: inner, scale: last.scale * factor, order: last.order };
         if inner == last.base {
-            let Some(maker) = links.maker(inner) else { break };
-            let (Some(order), Some(&Some(source))) = (order(links, maker), maker.inputs.first()) else { break };
+            let Some((source, order)) = links.maker(inner).and_then(|maker| moved(links, maker)) else { break };
             next.order = next.order.iter().map(|&axis| order[axis]).collect();
             next.base = source;
         }
         origins.push(next);
     }
     origins
+}
+
+/// What a node transposes, and the order of its axes after it.
+fn moved(links: &Links<'_>, node: &Node) -> Option<(TensorId, Vec<usize>)> {
+    let source = node.inputs.first().copied()??;
+    match node.op {
+        Op::Transpose(_) => Some((source, order(links, node)?)),
+        // [B, H, rows, size] as [B * H, rows, size], transposed, and apart again.
+        Op::Reshape(_) => {
+            let transpose =
+                links.maker(source).filter(|maker| order(links, maker).is_some_and(|order| order == [0, 2, 1]))?;
+            let merge = links.maker(transpose.inputs.first().copied()??)?;
+            let whole = merge.inputs.first().copied().filter(|_| matches!(merge.op, Op::Reshape(_)))??;
+            let (from, to) = (links.graph.shape(whole), links.graph.shape(*node.outputs.first()?));
+            let (&[batch, heads, rows, size], merged) = (from.factors(), links.graph.shape(*merge.outputs.first()?))
+            else {
+                return None;
+            };
+            let fits = to.factors() == [batch, heads, size, rows]
+                && merged.factors() == [batch.checked_mul(heads)?, rows, size]
+                && from.batch_axis() == to.batch_axis()
+                && from.batch_axis().is_none_or(|axis| axis == 0);
+            fits.then(|| (whole, vec![0, 1, 3, 2]))
+        }
+        _ => None,
+    }
 }
 
 /// `[B, rows, heads, size]` as `[B, rows, heads * size]`.

@@ -104,14 +104,14 @@ impl Attention {
             });
             number = number.saturating_add(1);
             let visible = self.visible(lengths(batch), query);
-            let product = |key: usize| {
-                let key = key_rows.of(k, [batch, key_head, key]);
-                let query = query_rows.of(q, [batch, head, query]);
-                query.iter().zip(key).fold(T::ZERO, |sum, (&q, &k)| sum + q * k)
-            };
+            // Scores that are written down before the mask are wanted of every key.
+            let every = matches!(stage, Some((Stage::Raw | Stage::Capped, _)));
+            let wanted = if every { 0..self.keys } else { visible.clone() };
+            let of_query = query_rows.of(q, [batch, head, query]);
+            products(of_query, |key| key_rows.of(k, [batch, key_head, key]), wanted.clone(), row);
             let mask_row = self.mask.range([batch, head, query]);
             let added = |key: usize| mask.at((key < self.mask.size).then(|| mask_row.start.wrapping_add(key)));
-            self.weigh(visible.clone(), product, added, row, stage);
+            self.weigh([visible.clone(), wanted], added, row, stage);
             let Some(out) = out.get_mut(out_rows.range([batch, head, query])) else { continue };
             out.fill(T::ZERO);
             for (key, weight) in row.iter().enumerate().take(visible.end).skip(visible.start) {
@@ -139,17 +139,15 @@ impl Attention {
         start as usize..end as usize
     }
 
-    /// Fills `row` with the weights of the keys, all of them 0 where none counts.
+    /// Turns the products in `row` into the weights of the keys, all of them 0 where none counts.
     fn weigh<T: Float, S: Float>(
         &self,
-        visible: Range<usize>,
-        product: impl Fn(usize) -> T,
+        [visible, wanted]: [Range<usize>; 2],
         added: impl Fn(usize) -> Option<T>,
         row: &mut [S],
         mut stage: Option<(Stage, &mut [T])>,
     ) {
         let (scale, cap) = (T::from_f64(self.scale), T::from_f64(self.softcap));
-        let every = matches!(stage, Some((Stage::Raw | Stage::Capped, _)));
         let mut note = |wanted: Stage, key: usize, value: T| {
             if let Some((_, scores)) = stage.as_mut().filter(|(stage, _)| *stage == wanted) {
                 if let Some(slot) = scores.get_mut(key) {
@@ -160,12 +158,12 @@ impl Attention {
         let mut largest = S::NEG_INFINITY;
         for (key, slot) in row.iter_mut().enumerate() {
             let mut masked = T::NEG_INFINITY;
-            let added = if visible.contains(&key) { added(key) } else { None };
-            if every || added.is_some() {
-                let raw = product(key) * scale;
+            if wanted.contains(&key) {
+                let raw = T::from_f64(slot.to_f64()) * scale;
                 note(Stage::Raw, key, raw);
                 let capped = if self.softcap > 0.0 { (raw / cap).tanh() * cap } else { raw };
                 note(Stage::Capped, key, capped);
+                let added = if visible.contains(&key) { added(key) } else { None };
                 masked = added.map_or(masked, |added| capped + added);
             }
             note(Stage::Masked, key, masked);
@@ -184,6 +182,28 @@ impl Attention {
                 *slot = *slot / sum;
             }
             note(Stage::Shares, key, T::from_f64(slot.to_f64()));
+        }
+    }
+}
+
+/// Keys whose products with a query are summed side by side, so that no sum waits for another.
+const SIDE_BY_SIDE: usize = 8;
+
+/// Puts the products of a query with the keys in `range` at their places in `row`.
+fn products<'a, T: Float, S: Float>(query: &[T], key: impl Fn(usize) -> &'a [T], range: Range<usize>, row: &mut [S]) {
+    let Some(slots) = row.get_mut(range.clone()) else { return };
+    for (block, slots) in slots.chunks_mut(SIDE_BY_SIDE).enumerate() {
+        let first = range.start.saturating_add(block.saturating_mul(SIDE_BY_SIDE));
+        // The last block repeats its last key.
+        let rows: [&[T]; SIDE_BY_SIDE] = core::array::from_fn(|at| key(first + at.min(slots.len().saturating_sub(1))));
+        let mut sums = [T::ZERO; SIDE_BY_SIDE];
+        for (d, &q) in query.iter().enumerate() {
+            for (sum, row) in sums.iter_mut().zip(&rows) {
+                *sum = *sum + q * row.get(d).copied().unwrap_or(T::ZERO);
+            }
+        }
+        for (slot, sum) in slots.iter_mut().zip(sums) {
+            *slot = S::from_f64(sum.to_f64());
         }
     }
 }
