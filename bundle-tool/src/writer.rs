@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use ekiben_runtime::artifact::tensors::{Place, TensorRecord};
-use ekiben_runtime::artifact::{ApiParts, ArtifactParts, Extent, StepParts};
+use ekiben_runtime::artifact::{ApiParts, ArtifactParts, Extent, StateParts, StepParts};
 
 use crate::graph::{AlignedBytes, Graph, TensorId};
 use crate::planner::{ArenaPlan, Occupant};
@@ -47,13 +47,14 @@ impl Writer {
         let in_tables = table_constants(graph);
         let nodes = api.plan.steps.iter().map(|step| &graph.nodes()[step.node]);
         let used = nodes.flat_map(|node| node.inputs.iter().flatten().chain(&node.outputs));
-        for &id in graph.inputs().iter().chain(graph.outputs()).chain(used) {
+        for id in graph.sources().chain(graph.results()).chain(used.copied()) {
             if let Entry::Vacant(entry) = records.entry(id) {
                 let record = self.tensor_record(graph, api.plan, id, in_tables.contains(&id));
                 entry.insert(self.parts.tensors.len() as u32);
                 self.parts.tensors.push(record);
             }
         }
+        let states = self.states(graph, &records);
         let name = self.parts.strings.string(api.name);
         let mut steps = Vec::new();
         for step in &api.plan.steps {
@@ -75,7 +76,22 @@ impl Writer {
             fixed_rows: (!batched).into(),
             arena: Extent { fixed: api.plan.extent.fixed, per_row: api.plan.extent.per_row },
             steps,
+            states,
         });
+    }
+
+    /// The states, whose tensors are in `records`. What starts from zero needs no constant.
+    fn states(&mut self, graph: &Graph, records: &HashMap<TensorId, u32>) -> Vec<StateParts> {
+        let mut states = Vec::new();
+        for state in graph.states() {
+            let initial = state.initial.as_slice().iter().any(|&byte| byte != 0).then(|| {
+                let place = self.constant_place(&state.initial, false);
+                self.parts.tensors.push(TensorRecord { spec: graph.spec(state.tensor), place, name: None });
+                self.parts.tensors.len() as u32 - 1
+            });
+            states.push(StateParts { state: records[&state.tensor], next: records[&state.next], initial });
+        }
+        states
     }
 
     fn tensor_record(&mut self, graph: &Graph, plan: &ArenaPlan, id: TensorId, in_tables: bool) -> TensorRecord {

@@ -35,8 +35,7 @@ fn run(case: &OperatorCase) -> Outcome {
     };
     let artifact = Artifact::parse(compiled.bytes()).expect("a sound artifact");
     let api = artifact.api(0).expect("an API");
-    let one = case.runs.iter().try_for_each(|[inputs, outputs]| compare(&artifact, 1, inputs, outputs));
-    if let Err(reason) = one {
+    if let Err(reason) = compare(&artifact, 1, &case.runs) {
         return Outcome::Wrong(reason);
     }
     if api.fixed_rows == 0 {
@@ -44,7 +43,7 @@ fn run(case: &OperatorCase) -> Outcome {
             let tensors = 0..case.runs[0][side].len();
             tensors.map(|index| stacked(case.runs.iter().map(|run| &run[side][index]))).collect::<Vec<_>>()
         };
-        if let Err(reason) = compare(&artifact, case.runs.len(), &stack(0), &stack(1)) {
+        if let Err(reason) = compare(&artifact, case.runs.len(), &[[stack(0), stack(1)]]) {
             return Outcome::Wrong(format!("as a batch: {reason}"));
         }
     }
@@ -66,10 +65,20 @@ fn stacked<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> Tensor {
     Tensor { elements: Elements::Bytes(bytes), ..all }
 }
 
-/// Runs the artifact on `rows` rows and compares its outputs.
-fn compare(artifact: &Artifact<'_>, rows: usize, inputs: &[Tensor], outputs: &[Tensor]) -> Result<(), String> {
+/// Makes the runs on one executor, each on `rows` rows, and compares its outputs; then once more after a reset.
+fn compare(artifact: &Artifact<'_>, rows: usize, runs: &[[Vec<Tensor>; 2]]) -> Result<(), String> {
     let mut arena = AlignedBytes::zeroed(artifact.arena_bytes(0, rows).expect("an arena"));
     let mut executor = Executor::new(artifact, 0, rows, arena.as_mut_slice()).map_err(|error| error.to_string())?;
+    for pass in ["", "after a reset: "] {
+        for (number, [inputs, outputs]) in runs.iter().enumerate() {
+            run_once(&mut executor, inputs, outputs).map_err(|error| format!("{pass}run {number}: {error}"))?;
+        }
+        executor.reset().map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+fn run_once(executor: &mut Executor<'_, '_>, inputs: &[Tensor], outputs: &[Tensor]) -> Result<(), String> {
     for (index, input) in inputs.iter().enumerate() {
         let view = executor.input_view(index).map_err(|error| error.to_string())?;
         if (view.spec.dtype, &view.dims[..]) != (input.dtype, &input.shape[..]) {

@@ -81,7 +81,7 @@ pub enum EvaluateError {
     },
 }
 
-/// Runs the graph on a batch of `rows` and returns the outputs' bytes. `inputs` are the elements of each input, in C order.
+/// Runs the graph on a batch of `rows`, states as they start, and returns the outputs' bytes. `inputs` are the elements of each input, in C order.
 ///
 /// # Errors
 /// [`EvaluateError`] when the inputs do not fit or a tensor is too large.
@@ -95,6 +95,7 @@ pub fn evaluate(graph: &Graph, rows: usize, inputs: &[&[u8]]) -> Result<Vec<Alig
         }
         values.insert(id, given.into());
     }
+    values.extend(graph.states().iter().map(|state| (state.tensor, AlignedBytes::clone(&state.initial))));
     let last_readers = last_readers(graph);
     for (position, node) in graph.nodes().iter().enumerate() {
         for (id, bytes) in node.outputs.iter().zip(run_node(graph, node, rows, &values)?) {

@@ -70,7 +70,19 @@ pub struct Graph {
     nodes: Vec<Node>,
     inputs: Vec<TensorId>,
     outputs: Vec<TensorId>,
+    states: Vec<State>,
     tables: Vec<Vec<String>>,
+}
+
+/// What a run leaves for the next one.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The tensor that holds it while nodes run.
+    pub tensor: TensorId,
+    /// The tensor that it is taken from afterwards, of its type and shape.
+    pub next: TensorId,
+    /// The elements that it starts from.
+    pub initial: Rc<AlignedBytes>,
 }
 
 impl Graph {
@@ -97,6 +109,26 @@ impl Graph {
     /// Outputs, in order.
     pub fn outputs(&self) -> &[TensorId] {
         &self.outputs
+    }
+
+    /// What a run leaves for the next one.
+    pub fn states(&self) -> &[State] {
+        &self.states
+    }
+
+    /// True for a tensor that holds a state.
+    pub fn is_state(&self, id: TensorId) -> bool {
+        self.states.iter().any(|state| state.tensor == id)
+    }
+
+    /// Tensors that are there before the first node: inputs and states.
+    pub fn sources(&self) -> impl Iterator<Item = TensorId> + '_ {
+        self.inputs.iter().copied().chain(self.states.iter().map(|state| state.tensor))
+    }
+
+    /// Tensors that are read after the last node: outputs, and what states are taken from.
+    pub fn results(&self) -> impl Iterator<Item = TensorId> + '_ {
+        self.outputs.iter().copied().chain(self.states.iter().map(|state| state.next))
     }
 
     /// Lists of strings that category tensors index.
@@ -144,6 +176,43 @@ impl Graph {
         let id = self.push(name, spec, None);
         self.inputs.push(id);
         id
+    }
+
+    /// Adds a state that starts from `initial`, the elements' bytes in C order. It stays as it is until [`Graph::set_next`] says what
+    /// it is taken from.
+    ///
+    /// # Errors
+    /// As [`Graph::add_constant_bytes`].
+    pub fn add_state(
+        &mut self,
+        name: &str,
+        spec: TensorSpec,
+        initial: Rc<AlignedBytes>,
+    ) -> Result<TensorId, ConstantError> {
+        let given = initial.as_slice().len();
+        if spec.shape.is_batched() || spec.bytes() != Some(given as u64) {
+            return Err(ConstantError { name: name.to_owned(), shape: spec.shape, given });
+        }
+        let tensor = self.push(name, spec, None);
+        self.states.push(State { tensor, next: tensor, initial });
+        Ok(tensor)
+    }
+
+    /// States what a state is taken from after a run. A tensor that holds a state is copied first: it changes then.
+    ///
+    /// # Errors
+    /// [`GraphError`] when `next` has another type or shape.
+    pub fn set_next(&mut self, state: TensorId, next: TensorId) -> Result<(), GraphError> {
+        let spec = self.spec(state);
+        let next = if self.is_state(next) || self.shape(next) != spec.shape || self.spec(next).dtype != spec.dtype {
+            self.add_declared("next state", ekiben_runtime::ops::reshape::Reshape, &[next], spec)?
+        } else {
+            next
+        };
+        for known in self.states.iter_mut().filter(|known| known.tensor == state) {
+            known.next = next;
+        }
+        Ok(())
     }
 
     /// Adds a constant from its elements' bytes in C order.

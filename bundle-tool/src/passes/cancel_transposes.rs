@@ -24,7 +24,7 @@ pub fn cancel_transposes(graph: &Graph) -> Result<Graph, PassError> {
     for node in graph.nodes() {
         pass.node(node)?;
     }
-    for &output in graph.outputs() {
+    for output in graph.results() {
         pass.settle(output)?;
     }
     pass.rewrite.finish()

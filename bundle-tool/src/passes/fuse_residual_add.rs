@@ -44,8 +44,8 @@ struct Fusion {
 /// Fusions by the position of the addition.
 fn fusions(graph: &Graph) -> HashMap<usize, Fusion> {
     let mut readers: HashMap<TensorId, usize> = HashMap::new();
-    for id in graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten()).chain(graph.outputs()) {
-        *readers.entry(*id).or_default() += 1;
+    for id in graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten().copied()).chain(graph.results()) {
+        *readers.entry(id).or_default() += 1;
     }
     let makers: HashMap<TensorId, usize> =
         graph.nodes().iter().enumerate().flat_map(|(at, node)| node.outputs.iter().map(move |&id| (id, at))).collect();

@@ -62,7 +62,7 @@ fn key(graph: &Graph, node: &Node, inputs: &[Option<TensorId>]) -> Option<Key> {
 
 /// For each constant that repeats another, that one. Outputs keep their own.
 fn merge_constants(graph: &Graph) -> HashMap<TensorId, TensorId> {
-    let outputs: HashSet<TensorId> = graph.outputs().iter().copied().collect();
+    let outputs: HashSet<TensorId> = graph.results().collect();
     let used = graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten());
     let mut known: HashMap<(SpecKey, Rc<AlignedBytes>), TensorId> = HashMap::new();
     let mut same = HashMap::new();

@@ -88,7 +88,7 @@ impl<'a> Links<'a> {
                 links.readers.entry(id).or_default().push(position);
             }
         }
-        for &id in graph.outputs() {
+        for id in graph.results() {
             // No node stands there: an output is read from outside.
             links.readers.entry(id).or_default().push(usize::MAX);
         }

@@ -11,7 +11,7 @@ use crate::graph::{Graph, TensorId};
 /// # Errors
 /// [`PassError`] as for every pass.
 pub fn remove_dead_nodes(graph: &Graph) -> Result<Graph, PassError> {
-    let mut read: HashSet<TensorId> = graph.outputs().iter().copied().collect();
+    let mut read: HashSet<TensorId> = graph.results().collect();
     let mut alive = vec![false; graph.nodes().len()];
     for (node, alive) in graph.nodes().iter().zip(&mut alive).rev() {
         *alive = node.outputs.iter().any(|output| read.contains(output));

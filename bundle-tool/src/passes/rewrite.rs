@@ -16,7 +16,7 @@ pub(super) struct Rewrite<'a> {
 }
 
 impl<'a> Rewrite<'a> {
-    /// A new graph with the old one's inputs and tables.
+    /// A new graph with the old one's inputs, states and tables.
     pub(super) fn new(old: &'a Graph) -> Self {
         let mut rewrite = Self { old, new: Graph::new(), tensors: HashMap::new() };
         for table in old.tables() {
@@ -25,6 +25,13 @@ impl<'a> Rewrite<'a> {
         for &input in old.inputs() {
             let id = rewrite.new.add_input(&old.tensor(input).name, old.spec(input));
             rewrite.tensors.insert(input, id);
+        }
+        for state in old.states() {
+            let (name, spec) = (&old.tensor(state.tensor).name, old.spec(state.tensor));
+            // The initial elements were accepted for this shape when the old graph got the state.
+            if let Ok(id) = rewrite.new.add_state(name, spec, state.initial.clone()) {
+                rewrite.tensors.insert(state.tensor, id);
+            }
         }
         rewrite
     }
@@ -78,6 +85,12 @@ impl<'a> Rewrite<'a> {
                 self.new.rename(id, name);
             }
             self.new.add_output(id);
+        }
+        for state in self.old.states() {
+            let (state, next) = (self.tensor(state.tensor)?, self.tensor(state.next)?);
+            if state != next {
+                self.new.set_next(state, next)?;
+            }
         }
         Ok(self.new)
     }

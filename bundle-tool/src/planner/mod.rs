@@ -188,7 +188,7 @@ fn scratch(graph: &Graph) -> Result<BTreeMap<usize, TensorSpec>, PlanError> {
 /// own step.
 fn lives(graph: &Graph, order: &[usize], scratch: &BTreeMap<usize, TensorSpec>) -> Result<Vec<Life>, PlanError> {
     let end = order.len();
-    let mut spans: BTreeMap<TensorId, (usize, usize)> = graph.inputs().iter().map(|&id| (id, (0, 0))).collect();
+    let mut spans: BTreeMap<TensorId, (usize, usize)> = graph.sources().map(|id| (id, (0, 0))).collect();
     let mut scratches = Vec::new();
     for (time, &position) in order.iter().enumerate() {
         let node = &graph.nodes()[position];
@@ -202,8 +202,9 @@ fn lives(graph: &Graph, order: &[usize], scratch: &BTreeMap<usize, TensorSpec>) 
         }
         scratches.extend(scratch.get(&position).map(|&spec| (Occupant::Scratch(position), (time, time), spec)));
     }
-    for id in graph.outputs() {
-        if let Some(span) = spans.get_mut(id) {
+    // States are there from one run to the next: nothing else may ever have their places.
+    for id in graph.results().chain(graph.states().iter().map(|state| state.tensor)) {
+        if let Some(span) = spans.get_mut(&id) {
             span.1 = end;
         }
     }

@@ -114,11 +114,14 @@ impl Model {
         for (tensor, &block) in graph.tensors().iter().zip(&block) {
             bytes[block] = bytes[block].max(tensor.spec.bytes().unwrap_or(u64::MAX));
         }
-        graph.outputs().iter().for_each(|id| kept[block[id.index()]] = true);
+        graph
+            .results()
+            .chain(graph.states().iter().map(|state| state.tensor))
+            .for_each(|id| kept[block[id.index()]] = true);
         for (position, work) in works.iter().enumerate() {
             work.reads.iter().for_each(|&block| readers[block].push(position));
         }
-        let start = graph.inputs().iter().fold(0u64, |sum, id| sum.saturating_add(bytes[block[id.index()]]));
+        let start = graph.sources().fold(0u64, |sum, id| sum.saturating_add(bytes[block[id.index()]]));
         Self { works, bytes, readers, kept, start }
     }
 

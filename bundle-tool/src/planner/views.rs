@@ -26,7 +26,9 @@ pub(super) fn view(graph: &Graph, node: &Node) -> Option<View> {
         }
         _ => keeps_elements(graph, node, input, output).then(|| View { whole: input, parts: vec![(output, 0)] })?,
     };
-    let is_placed = |id: TensorId| graph.tensor(id).constant.is_none() && graph.spec(id).bytes() != Some(0);
+    // A state changes after the run, while what shows its elements must stay.
+    let is_free = |id: TensorId| graph.tensor(id).constant.is_none() && !graph.is_state(id);
+    let is_placed = |id: TensorId| is_free(id) && graph.spec(id).bytes() != Some(0);
     let is_aligned = |offset: u64| offset.is_multiple_of(MEMORY_ALIGNMENT as u64);
     let sound = is_placed(view.whole) && view.parts.iter().all(|&(id, offset)| is_placed(id) && is_aligned(offset));
     sound.then_some(view)

@@ -2,8 +2,8 @@
 
 use super::header::SectionKind;
 use super::plans::{ApiRecord, Plans, StepRecord};
-use super::tensors::{Place, TensorRecord, Tensors};
-use super::{Artifact, Extent, LoadError, MEMORY_ALIGNMENT, golden};
+use super::tensors::{Place, TensorRecord};
+use super::{Artifact, Extent, LoadError, MEMORY_ALIGNMENT, StateRecord, golden};
 use crate::ops::{InPlace, Inputs, OpError, OperandSpec, Outputs, Problem};
 use crate::tensor::{DType, TensorSpec};
 
@@ -114,7 +114,7 @@ impl Cursor {
         let begins = (api.first_step as usize, api.first_operand as usize) == (self.api_steps, self.operands);
         self.steps = self.api_steps;
         self.api_steps = self.api_steps.checked_add(api.steps as usize)?;
-        self.operands = self.operands.checked_add(usize::from(api.inputs) + usize::from(api.outputs))?;
+        self.operands = self.operands.checked_add(api.operands())?;
         begins.then_some(())
     }
 
@@ -146,8 +146,51 @@ fn check_api(artifact: &Artifact<'_>, plans: &Plans<'_>, api: &ApiRecord) -> Res
             Some(_) if api.fixed_rows != 0 && record.spec.shape.is_batched() => {
                 return Err("an input or output of an API with fixed rows depends on the batch");
             }
+            Some(span) if states(artifact, api).any(|(_, state)| !state.is_disjoint(&span)) => {
+                return Err("an input or output overlaps a state");
+            }
             Some(_) => {}
         }
+    }
+    (0..api.states as usize).try_for_each(|index| check_state(artifact, api, index))
+}
+
+/// The places of an API's states, which [`check_state`] has not accepted yet.
+fn states<'a>(artifact: &'a Artifact<'a>, api: &'a ApiRecord) -> impl Iterator<Item = (usize, Span)> + 'a {
+    let place = |index: usize| Some((index, span(&artifact.api_state(api, index)?.state)?));
+    (0..api.states as usize).filter_map(place)
+}
+
+/// A state has a place of its own in the arena, for any number of runs on one fixed number of rows; what it is taken from and starts
+/// from have its type and shape.
+fn check_state(artifact: &Artifact<'_>, api: &ApiRecord, index: usize) -> Result<(), &'static str> {
+    let StateRecord { state, next, initial } = artifact.api_state(api, index).ok_or("a state is not there")?;
+    let place = span(&state).ok_or("a state is a constant")?;
+    if api.fixed_rows == 0 || state.spec.shape.is_batched() {
+        return Err("a state depends on the batch");
+    }
+    if !place.end.never_exceeds(api.arena) {
+        return Err("a state lies outside the arena");
+    }
+    if states(artifact, api).any(|(other, span)| other != index && !span.is_disjoint(&place)) {
+        return Err("a state overlaps another");
+    }
+    let fits = |other: &TensorRecord| (other.spec.dtype, other.spec.shape) == (state.spec.dtype, state.spec.shape);
+    match span(&next) {
+        _ if !fits(&next) => return Err("a state is taken from a tensor of another type or shape"),
+        Some(span) if !span.end.never_exceeds(api.arena) => {
+            return Err("what a state is taken from lies outside the arena");
+        }
+        Some(span)
+            if states(artifact, api)
+                .any(|(other, state)| !state.is_disjoint(&span) && (other != index || state != span)) =>
+        {
+            return Err("what a state is taken from overlaps a state");
+        }
+        _ => {}
+    }
+    if initial.is_some_and(|initial| !fits(&initial) || artifact.constant(&initial).is_none()) {
+        return Err("what a state starts from is no constant of its type and shape");
     }
     Ok(())
 }
@@ -199,20 +242,21 @@ fn check_step(
     if outputs.stated != record.outputs.into() {
         return Err(operator(OpError::output(outputs.stated, Problem::Extra, "no output here")));
     }
-    check_memory(plans, &artifact.tensors(), api, record, step, memory.in_place)?;
+    check_memory(artifact, plans, api, record, step, memory.in_place)?;
     check_scratch(&operands, memory.scratch.into()).ok_or(LoadError::Memory { step, operand: record.operands() })
 }
 
-/// Every output and the scratch lie in the arena, apart from each other and from the inputs, for every batch size. In a step marked
+/// Every output and the scratch lie in the arena, apart from each other, from the inputs and from the API's states, for every batch size. In a step marked
 /// so, one input at least has exactly the place of an output, as `allowed`; no other input overlaps that output.
 fn check_memory(
+    artifact: &Artifact<'_>,
     plans: &Plans<'_>,
-    tensors: &Tensors<'_>,
     api: &ApiRecord,
     record: &StepRecord,
     step: usize,
     allowed: InPlace,
 ) -> Result<(), LoadError> {
+    let tensors = artifact.tensors();
     let first = record.first_operand as usize;
     let inputs = usize::from(record.inputs);
     let mut in_place = false;
@@ -241,6 +285,9 @@ fn check_memory(
             continue;
         }
         let span = span.ok_or(memory)?;
+        if states(artifact, api).any(|(_, state)| !state.is_disjoint(&span)) {
+            return Err(memory);
+        }
         let mut holds_input = false;
         for other in 0..operand {
             let Some(place) = at(other)?.as_ref().and_then(self::span) else { continue };

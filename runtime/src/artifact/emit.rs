@@ -130,6 +130,19 @@ pub struct ApiParts {
     pub arena: Extent,
     /// Steps in the order of their execution.
     pub steps: Vec<StepParts>,
+    /// What a run leaves for the next one.
+    pub states: Vec<StateParts>,
+}
+
+/// One state in the making. Operands are indices of tensor records of one type and shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateParts {
+    /// The tensor that holds it, which no step writes.
+    pub state: u32,
+    /// The tensor that it is taken from after a run.
+    pub next: u32,
+    /// The constant that it starts from; `None` for zero.
+    pub initial: Option<u32>,
 }
 
 /// A golden vector in the making.
@@ -279,9 +292,11 @@ fn emit_plans(apis: &[ApiParts]) -> Result<Vec<u8>, EmitError> {
             outputs: count(api.outputs.len(), "outputs")?,
             fixed_rows: api.fixed_rows,
             arena: api.arena,
+            states: count(api.states.len(), "states")?,
         };
         record::<API_BYTES>(&mut api_bytes, |writer| record_of_api.emit(writer))?;
         operands.extend(api.inputs.iter().chain(&api.outputs));
+        operands.extend(api.states.iter().flat_map(|s| [s.state, s.next, s.initial.unwrap_or(ABSENT)]));
         for step in &api.steps {
             let first_attribute = count(attributes.len(), "attributes")?;
             let length = record::<MAX_ATTRIBUTE_BYTES>(&mut attributes, |writer| step.op.emit(writer))?;

@@ -35,7 +35,8 @@ pub mod tensors;
 
 #[cfg(feature = "alloc")]
 pub use emit::{
-    ApiParts, ArtifactParts, EmitError, GoldenValues, GoldenVector, StepParts, StringTable, assemble, emit, seal,
+    ApiParts, ArtifactParts, EmitError, GoldenValues, GoldenVector, StateParts, StepParts, StringTable, assemble, emit,
+    seal,
 };
 pub use error::LoadError;
 #[cfg(feature = "std")]
@@ -43,7 +44,7 @@ pub use manifest::Manifest;
 
 use crate::ops::{KernelSet, Scratch};
 use header::{Header, SectionKind};
-use plans::{ApiRecord, Plans};
+use plans::{ApiRecord, Plans, STATE_OPERANDS};
 use strings::Strings;
 use tensors::{Place, TensorRecord, Tensors};
 
@@ -187,6 +188,22 @@ impl<'a> Artifact<'a> {
         self.api_tensor(api, usize::from(api.inputs).checked_add(index)?)
     }
 
+    /// A state of an API: the tensor that holds it, the one that it is taken from after a run, and the constant that it starts from,
+    /// if that is not zero.
+    pub fn api_state(&self, api: &ApiRecord, index: usize) -> Option<StateRecord> {
+        let first = usize::from(api.inputs) + usize::from(api.outputs);
+        let first = (api.first_operand as usize).checked_add(first)?;
+        let first = first.checked_add(index.checked_mul(STATE_OPERANDS)?)?;
+        let (plans, tensors) = (self.plans(), self.tensors());
+        let operand = |position: usize| plans.operand(first.checked_add(position)?);
+        let tensor = |tensor: u32| tensors.get(tensor as usize);
+        let initial = match (index < api.states as usize).then(|| operand(2)).flatten()? {
+            None => None,
+            Some(initial) => Some(tensor(initial)?),
+        };
+        Some(StateRecord { state: tensor(operand(0)??)?, next: tensor(operand(1)??)?, initial })
+    }
+
     /// Values of a constant tensor.
     pub fn constant(&self, record: &TensorRecord) -> Option<&'a [u8]> {
         let (kind, offset) = match record.place {
@@ -198,6 +215,17 @@ impl<'a> Artifact<'a> {
         let length = usize::try_from(record.spec.bytes()?).ok()?;
         self.section(kind).get(start..start.checked_add(length)?)
     }
+}
+
+/// A state of an API; see [`Artifact::api_state`].
+#[derive(Clone, Copy, Debug)]
+pub struct StateRecord {
+    /// The tensor that holds it.
+    pub state: TensorRecord,
+    /// The tensor that it is taken from after a run.
+    pub next: TensorRecord,
+    /// The constant that it starts from; `None` for zero.
+    pub initial: Option<TensorRecord>,
 }
 
 /// A number of bytes that grows with the batch: `fixed + per_row * N`.

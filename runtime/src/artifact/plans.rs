@@ -24,6 +24,11 @@ pub const OPERAND_BYTES: usize = 4;
 /// The operand that stands for an absent optional input.
 pub const ABSENT: u32 = u32::MAX;
 
+/// The most states of an API.
+pub const MAX_STATES: u32 = 256;
+/// Operands of a state: where it lies, the tensor that it is taken from after a run, and the constant that it starts from.
+pub const STATE_OPERANDS: usize = 3;
+
 /// One API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiRecord {
@@ -43,6 +48,8 @@ pub struct ApiRecord {
     pub fixed_rows: u32,
     /// Size of the arena.
     pub arena: Extent,
+    /// Number of states, up to [`MAX_STATES`]: what a run leaves for the next one.
+    pub states: u32,
 }
 
 impl ApiRecord {
@@ -57,8 +64,12 @@ impl ApiRecord {
             outputs: reader.u16()?,
             fixed_rows: reader.u32()?,
             arena: Extent { fixed: reader.u64()?, per_row: reader.u64()? },
+            states: reader.u32()?,
         };
-        if reader.u64()? != 0 { Err(reader.invalid("reserved field")) } else { Ok(record) }
+        if record.states > MAX_STATES {
+            return Err(reader.invalid("states"));
+        }
+        if reader.u32()? != 0 { Err(reader.invalid("reserved field")) } else { Ok(record) }
     }
 
     /// Writes the record.
@@ -71,7 +82,14 @@ impl ApiRecord {
         writer.u32(self.fixed_rows)?;
         writer.u64(self.arena.fixed)?;
         writer.u64(self.arena.per_row)?;
-        writer.u64(0)
+        writer.u32(self.states)?;
+        writer.u32(0)
+    }
+
+    /// Number of operands: inputs, outputs, and [`STATE_OPERANDS`] for each state.
+    pub fn operands(&self) -> usize {
+        let states = (self.states as usize).saturating_mul(STATE_OPERANDS);
+        usize::from(self.inputs) + usize::from(self.outputs) + states
     }
 }
 

@@ -44,6 +44,11 @@ pub enum Error {
         /// What is wrong.
         error: ViewError,
     },
+    /// A state has no place in the arena.
+    State {
+        /// The index.
+        index: usize,
+    },
     /// A step failed.
     Step {
         /// Number of the step.
@@ -65,6 +70,7 @@ impl core::fmt::Display for Error {
             }
             Self::NoTensor { index, count } => write!(f, "there is no tensor {index}, the API has {count}"),
             Self::View { index, error } => write!(f, "tensor {index}: {error}"),
+            Self::State { index } => write!(f, "state {index} has no place in the arena"),
             Self::Step { step, error } => write!(f, "step {step}: {error}"),
         }
     }

@@ -6,9 +6,9 @@ pub mod self_test;
 
 pub use error::Error;
 
-use crate::artifact::Artifact;
 use crate::artifact::plans::{ApiRecord, Plans};
 use crate::artifact::tensors::{Place, TensorRecord, Tensors};
+use crate::artifact::{Artifact, StateRecord};
 use crate::ops::OpError;
 use crate::tensor::{Element, View, ViewMut};
 use arena::{Arena, StepOperands};
@@ -27,13 +27,23 @@ pub struct Executor<'m, 'b> {
 }
 
 impl<'m, 'b> Executor<'m, 'b> {
-    /// Prepares to run the API at index `api` on `rows` rows, and leaves the arena's bytes as they are: an executor made again
-    /// on the same arena, for the same API and rows, finds the tensors of the one before.
+    /// Prepares to run the API at index `api` on `rows` rows. States begin as the model says; the arena's other bytes stay as they are.
     ///
     /// # Errors
     /// [`Error::NoApi`]; [`Error::Rows`] when the API cannot take that many rows; [`Error::ArenaTooSmall`];
     /// [`Error::Misaligned`] when the arena does not start at a multiple of 16.
     pub fn new(artifact: &'m Artifact<'m>, api: usize, rows: usize, arena: &'b mut [u8]) -> Result<Self, Error> {
+        let mut executor = Self::resume(artifact, api, rows, arena)?;
+        executor.reset()?;
+        Ok(executor)
+    }
+
+    /// As [`Executor::new`], but leaves all the arena's bytes as they are: an executor made again on the same arena, for the same
+    /// API and rows, finds the tensors and the states of the one before.
+    ///
+    /// # Errors
+    /// As [`Executor::new`].
+    pub fn resume(artifact: &'m Artifact<'m>, api: usize, rows: usize, arena: &'b mut [u8]) -> Result<Self, Error> {
         let record = artifact.api(api).ok_or(Error::NoApi { index: api, count: artifact.api_count() })?;
         let arena = Arena::new(arena).ok_or(Error::Misaligned)?;
         let (plans, tensors) = (artifact.plans(), artifact.tensors());
@@ -59,6 +69,41 @@ impl<'m, 'b> Executor<'m, 'b> {
         Ok(())
     }
 
+    /// Puts every state to what it starts from. An API without states is left as it is.
+    ///
+    /// # Errors
+    /// [`Error::State`] names the state; a checked artifact gives none.
+    pub fn reset(&mut self) -> Result<(), Error> {
+        for index in 0..self.api.states as usize {
+            self.state(index)
+                .and_then(|record| self.write_state(&record.state, record.initial.as_ref()))
+                .ok_or(Error::State { index })?;
+        }
+        Ok(())
+    }
+
+    fn state(&self, index: usize) -> Option<StateRecord> {
+        self.artifact.api_state(&self.api, index)
+    }
+
+    /// Copies a tensor's elements, or zero, to a state's place.
+    fn write_state(&mut self, state: &TensorRecord, from: Option<&TensorRecord>) -> Option<()> {
+        let (start, length) = self.place(state)?;
+        match from.map(|record| (record, self.place(record))) {
+            None => self.arena.slice_mut(start, length)?.fill(0),
+            Some((_, Some((source, given)))) => {
+                let all = self.arena.slice_mut(0, self.arena.len())?;
+                let source = source..source.checked_add(given)?;
+                (given == length && source.end <= all.len()).then(|| all.copy_within(source, start))?;
+            }
+            Some((record, None)) => {
+                let values = self.artifact.constant(record).filter(|values| values.len() == length)?;
+                self.arena.slice_mut(start, length)?.copy_from_slice(values);
+            }
+        }
+        Some(())
+    }
+
     /// Rows of the batch.
     pub fn rows(&self) -> usize {
         self.rows
@@ -69,7 +114,7 @@ impl<'m, 'b> Executor<'m, 'b> {
         &self.api
     }
 
-    /// Runs every step.
+    /// Runs every step, and takes the states that the next run begins with from what this one made.
     ///
     /// # Errors
     /// [`Error::Step`] names the step whose operator failed; a checked artifact gives none.
@@ -84,6 +129,11 @@ impl<'m, 'b> Executor<'m, 'b> {
             let entry = kernels.get(step.tag).ok_or(missing)?;
             let operands = StepOperands::new(self, step);
             (entry.run)(attributes, &operands).map_err(failed)?;
+        }
+        for index in 0..self.api.states as usize {
+            self.state(index)
+                .and_then(|record| self.write_state(&record.state, Some(&record.next)))
+                .ok_or(Error::State { index })?;
         }
         Ok(())
     }

@@ -347,6 +347,8 @@ operators! {
     integer_softmax::IntegerSoftmax = 169;
     /// Multiplies float rows by a matrix of narrow integers in blocks.
     block_mat_mul::BlockMatMul = 170;
+    /// Singular value decomposition filters with a memory.
+    svdf::Svdf = 180;
     /// Writes a block into a tensor.
     update_slice::UpdateSlice = 212;
     /// Logarithm of the softmax of int8 rows in integers.

@@ -183,6 +183,12 @@ ekiben_status ekiben_input(const struct ekiben_session *session, uint32_t index,
 // `session` is open.
 ekiben_status ekiben_run(const struct ekiben_session *session);
 
+// Puts the states of a streaming model to what they start from, as `ekiben_open` does. Other models are left as they are.
+//
+// # Safety
+// `session` is open.
+ekiben_status ekiben_reset(const struct ekiben_session *session);
+
 // Where to read the values of output number `index` after a run. The next run overwrites them.
 //
 // # Safety

@@ -67,6 +67,7 @@ impl Fixture {
             outputs: vec![absolute, largest],
             fixed_rows: 0,
             arena: Extent { fixed: 0, per_row: 48 },
+            states: vec![],
             steps: vec![step(Unary::of(UnaryKind::Abs).into(), x, absolute), step(arg_max.into(), absolute, largest)],
         });
         let bytes = emit(&parts).unwrap();

@@ -1,6 +1,7 @@
 //! A TFLite file as plain data whose indices, shapes and quantization have been checked.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use ekiben_runtime::DType;
@@ -23,8 +24,34 @@ pub(super) struct File {
     pub(super) outputs: Vec<usize>,
     /// Bytes of the whole file.
     pub(super) length: usize,
+    /// Subgraphs that CALL_ONCE names, by index.
+    pub(super) initialisers: HashMap<usize, Part>,
     /// Names that the model's signature gives its inputs and outputs.
     signature: HashMap<usize, String>,
+}
+
+/// Tensors of a subgraph, and operators in the order in which they run.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) tensors: Vec<Tensor>,
+    pub(super) operators: Vec<Operator>,
+}
+
+impl Part {
+    fn read(
+        graph: &tflite::SubGraph<'_>,
+        model: &tflite::Model<'_>,
+        buffers: &[Rc<[u8]>],
+        budget: &mut Budget,
+    ) -> Result<Self, FrontendError> {
+        let tensors = graph.tensors().into_iter().flatten().enumerate();
+        let tensors = tensors.map(|(index, tensor)| read_tensor(index, &tensor, buffers, budget));
+        let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
+        let operators = graph.operators().into_iter().flatten().enumerate();
+        let count = tensors.len();
+        let operators = operators.map(|(index, operator)| read_operator(index, &operator, model, count, budget));
+        Ok(Self { operators: operators.collect::<Result<Vec<_>, _>>()?, tensors })
+    }
 }
 
 /// A tensor as the file states it.
@@ -41,6 +68,8 @@ pub(super) struct Tensor {
     /// Free dimensions but the first.
     pub(super) free: Vec<usize>,
     pub(super) quantization: Option<Quantized>,
+    /// It keeps its elements from one run to the next.
+    pub(super) is_variable: bool,
     /// The elements, where the file holds them: as many bytes as type and shape say.
     pub(super) data: Option<Rc<[u8]>>,
 }
@@ -79,18 +108,20 @@ impl File {
         let model = tflite::root_as_model(bytes).map_err(|error| {
             FrontendError::malformed("file", one_line(&format!("not a whole TFLite model: {error}")))
         })?;
-        let graph = model.subgraphs().filter(|graphs| !graphs.is_empty()).map(|graphs| graphs.get(0));
-        let graph = graph.ok_or_else(|| FrontendError::malformed("file", "the model has no subgraph"))?;
+        let graphs = model.subgraphs();
+        let graph_at = |index: usize| graphs.filter(|graphs| index < graphs.len()).map(|graphs| graphs.get(index));
+        let graph = graph_at(0).ok_or_else(|| FrontendError::malformed("file", "the model has no subgraph"))?;
         let mut budget = Budget::new(bytes.len());
         let buffers = model.buffers().into_iter().flatten().map(|buffer| read_buffer(&buffer, &mut budget));
         let buffers = buffers.collect::<Result<Vec<_>, _>>()?;
-        let tensors = graph.tensors().into_iter().flatten().enumerate();
-        let tensors = tensors.map(|(index, tensor)| read_tensor(index, &tensor, &buffers, &mut budget));
-        let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
-        let operators = graph.operators().into_iter().flatten().enumerate();
-        let count = tensors.len();
-        let operators = operators.map(|(index, operator)| read_operator(index, &operator, &model, count, &mut budget));
-        let operators = operators.collect::<Result<Vec<_>, _>>()?;
+        let Part { tensors, operators } = Part::read(&graph, &model, &buffers, &mut budget)?;
+        let mut initialisers = HashMap::new();
+        for index in operators.iter().filter_map(|operator| operator.options.subgraph()) {
+            let missing = || FrontendError::malformed("CALL_ONCE", format!("there is no subgraph {index}"));
+            if let Entry::Vacant(entry) = initialisers.entry(index) {
+                entry.insert(Part::read(&graph_at(index).ok_or_else(missing)?, &model, &buffers, &mut budget)?);
+            }
+        }
         let inputs = tensor_indices("inputs", graph.inputs(), tensors.len())?;
         let outputs = tensor_indices("outputs", graph.outputs(), tensors.len())?;
         if outputs.is_empty() {
@@ -101,7 +132,13 @@ impl File {
         }
         check_makers(&tensors, &operators, &inputs)?;
         let signature = signature(&model, &mut budget)?;
-        Ok(Self { tensors, operators, inputs, outputs, length: bytes.len(), signature })
+        Ok(Self { tensors, operators, inputs, outputs, length: bytes.len(), initialisers, signature })
+    }
+
+    /// True when a run leaves something for the next one.
+    pub(super) fn has_state(&self) -> bool {
+        let reads = |operator: &Operator| operator.code == BuiltinOperator::READ_VARIABLE;
+        self.tensors.iter().any(|tensor| tensor.is_variable) || self.operators.iter().any(reads)
     }
 
     /// Name of an input or output: the signature's, else the tensor's.
@@ -243,13 +280,14 @@ fn read_tensor(
             return Err(error(format!("{dtype} {shape:?} does not take the {} bytes of its buffer", data.len())));
         }
     }
-    if tensor.is_variable() || tensor.sparsity().is_some() {
-        return Err(FrontendError::unsupported(place, "tensor", "variables and sparse tensors are not read"));
+    if tensor.sparsity().is_some() {
+        return Err(FrontendError::unsupported(place, "tensor", "sparse tensors are not read"));
     }
+    let is_variable = tensor.is_variable();
     let quantization = tensor.quantization().map(|stated| Quantized::read(&stated, &shape));
     let quantization = quantization.transpose().map_err(error)?.flatten();
     let free = (1..shape.len()).filter(|&axis| is_free(axis)).collect();
-    Ok(Tensor { index, name, dtype, type_name, shape, free, quantization, data })
+    Ok(Tensor { index, name, dtype, type_name, shape, free, quantization, is_variable, data })
 }
 
 fn dtype(stated: TensorType) -> Option<DType> {

@@ -42,7 +42,7 @@ impl TfliteModel {
     /// [`FrontendError::Malformed`] names the damaged part; [`FrontendError::Unsupported`] lists all operators that are not translated.
     pub fn open(bytes: &[u8]) -> Result<Self, FrontendError> {
         let file = File::parse(bytes)?;
-        let mut model = Self { inputs: model_inputs(&file, true)?, file };
+        let mut model = Self { inputs: model_inputs(&file, !file.has_state())?, file };
         let batched = model.inputs.iter().any(|input| input.spec.shape.is_batched());
         if batched && model.lower_alone().is_ok() {
             return Ok(model);

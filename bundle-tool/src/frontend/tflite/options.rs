@@ -27,6 +27,12 @@ pub(super) enum Options {
     Masks { begin: i32, end: i32, shrink: i32, others: i32 },
     /// MEAN.
     KeepDims(bool),
+    /// VAR_HANDLE: the variable's name.
+    Variable(String),
+    /// CALL_ONCE: the subgraph that is run before the first run.
+    Subgraph(usize),
+    /// SVDF.
+    Svdf { rank: u32, activation: Activation },
     /// GATHER.
     Gather { axis: i32, batch_dims: i32 },
     /// SPACE_TO_DEPTH, DEPTH_TO_SPACE.
@@ -154,6 +160,14 @@ impl Activation {
 }
 
 impl Options {
+    /// The subgraph that the operator runs.
+    pub(super) fn subgraph(&self) -> Option<usize> {
+        match self {
+            Self::Subgraph(index) => Some(*index),
+            _ => None,
+        }
+    }
+
     /// Reads the options of an operator; those of operators that are not translated are not looked at.
     pub(super) fn read(code: BuiltinOperator, operator: &tflite::Operator<'_>) -> Result<Self, String> {
         let needed = || "the options are missing".to_owned();
@@ -212,6 +226,24 @@ impl Options {
             }
             BuiltinOperator::LEAKY_RELU => {
                 Self::Number(operator.builtin_options_as_leaky_relu_options().ok_or_else(needed)?.alpha())
+            }
+            BuiltinOperator::CALL_ONCE => {
+                let stated = operator.builtin_options_as_call_once_options().ok_or_else(needed)?;
+                let index = stated.init_subgraph_index();
+                Self::Subgraph(usize::try_from(index).map_err(|_| format!("there is no subgraph {index}"))?)
+            }
+            BuiltinOperator::VAR_HANDLE => {
+                let stated = operator.builtin_options_as_var_handle_options().ok_or_else(needed)?;
+                let [container, name] = [stated.container(), stated.shared_name()].map(Option::unwrap_or_default);
+                Self::Variable(format!("{container}/{name}"))
+            }
+            BuiltinOperator::SVDF => {
+                let stated = operator.builtin_options_as_svdfoptions().ok_or_else(needed)?;
+                let rank = u32::try_from(stated.rank()).ok().filter(|&rank| rank > 0);
+                Self::Svdf {
+                    rank: rank.ok_or_else(|| format!("a rank of {}", stated.rank()))?,
+                    activation: Activation::read(stated.fused_activation_function()),
+                }
             }
             _ => Self::read_small(code, operator),
         })

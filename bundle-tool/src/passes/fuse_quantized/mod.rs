@@ -73,8 +73,8 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     fn new(graph: &'a Graph) -> Self {
         let mut readers = HashMap::new();
-        let read = graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten()).chain(graph.outputs());
-        read.for_each(|&id| *readers.entry(id).or_insert(0) += 1);
+        let read = graph.nodes().iter().flat_map(|node| node.inputs.iter().flatten().copied()).chain(graph.results());
+        read.for_each(|id| *readers.entry(id).or_insert(0) += 1);
         let written = graph.nodes().iter().flat_map(|node| node.outputs.iter().map(move |&output| (output, node)));
         let (rewrite, producers) = (Rewrite::new(graph), written.collect());
         Self { rewrite, producers, readers, sources: HashMap::new(), packed: HashMap::new() }

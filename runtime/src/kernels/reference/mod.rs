@@ -68,6 +68,7 @@ pub mod sigmoid16;
 pub mod softmax;
 pub mod spatial;
 pub mod strided;
+pub mod svdf;
 pub mod table;
 pub mod top_k;
 pub mod transpose;

@@ -46,14 +46,14 @@ struct Open {
 const _: () = assert!(size_of::<Open>() <= size_of::<Session>() && align_of::<Open>() <= align_of::<Session>());
 
 impl Open {
-    /// An executor on the session's arena. Making one leaves the arena's bytes as they are, so that each call makes its own.
+    /// An executor on the session's arena. Resuming leaves the arena's bytes as they are, so that each call makes its own.
     ///
     /// # Safety
     /// The arena is the memory that `ekiben_open` got, and nothing else uses it while the executor lives.
     unsafe fn executor(&self) -> Result<Executor<'_, '_>, Status> {
         // SAFETY: `ekiben_open` has checked pointer and alignment, its caller the length; the caller keeps others away.
         let arena = unsafe { slice::from_raw_parts_mut(self.arena, self.arena_bytes) };
-        Ok(Executor::new(&self.artifact, self.api, self.rows, arena)?)
+        Ok(Executor::resume(&self.artifact, self.api, self.rows, arena)?)
     }
 
     /// The address of `bytes`, a part of the arena or of the artifact, for the caller to keep: what lies in the arena is derived
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn ekiben_open(
         let (api, rows) = (api as usize, rows as usize);
         let open = Open { artifact, api, rows, arena: arena.cast(), arena_bytes: arena_length };
         // SAFETY: the caller's contract on the arena.
-        unsafe { open.executor() }?;
+        unsafe { open.executor() }?.reset()?;
         // SAFETY: the caller's contract on the session, whose size and alignment are asserted above.
         unsafe { give(session.cast::<Open>(), open) }
     };
@@ -210,6 +210,21 @@ pub unsafe extern "C" fn ekiben_run(session: *const Session) -> Status {
         Ok(unsafe { open.executor() }?.run()?)
     };
     status(run())
+}
+
+/// Puts the states of a streaming model to what they start from, as `ekiben_open` does. Other models are left as they are.
+///
+/// # Safety
+/// `session` is open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ekiben_reset(session: *const Session) -> Status {
+    let reset = || {
+        // SAFETY: the caller's contract.
+        let open = unsafe { opened(session) }?;
+        // SAFETY: the arena is the session's, and the executor ends with this function.
+        Ok(unsafe { open.executor() }?.reset()?)
+    };
+    status(reset())
 }
 
 /// Where to read the values of output number `index` after a run. The next run overwrites them.

@@ -100,7 +100,7 @@ impl From<Error> for Status {
             Error::NoApi { .. } => Self::NoApi,
             Error::Rows { .. } => Self::Rows,
             Error::NoTensor { .. } | Error::View { .. } => Self::NoTensor,
-            Error::Step { .. } => Self::Step,
+            Error::Step { .. } | Error::State { .. } => Self::Step,
         }
     }
 }

@@ -64,6 +64,7 @@ fn artifact(golden: [f32; 2]) -> Vec<u8> {
         outputs: vec![2],
         fixed_rows: 0,
         arena: Extent { fixed: 0, per_row: ARENA_PER_ROW as u64 },
+        states: vec![],
         steps: vec![step],
     }];
     parts.golden = vec![golden_vector(MANY_ROWS, golden), golden_vector(1, golden)];

@@ -10,6 +10,7 @@ mod layout;
 mod norms;
 mod parts;
 mod resample;
+mod state;
 mod tables;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use ekiben_runtime::tensor::{Element, MAX_RANK, Quantization};
 use ekiben_runtime::{DType, Shape, TensorSpec};
 use tract_tflite::tflite::BuiltinOperator;
 
+use self::state::Variable;
 use super::file::{File, Operator, Tensor};
 use super::quantization;
 use crate::frontend::{Blocker, FrontendError, NamedTensor};
@@ -50,6 +52,8 @@ enum Value {
     Tensor(TensorId),
     /// Whole numbers that are worked out at compile time.
     Numbers(Vec<Dimension>),
+    /// A resource variable, by its place in [`Lowering::variables`].
+    Variable(usize),
     /// The result of an operator that cannot be translated.
     Unknown,
 }
@@ -99,7 +103,7 @@ impl From<FrontendError> for Stop {
 pub(super) fn lower(file: &File, graph: &mut Graph, inputs: &[TensorId]) -> Result<Vec<NamedTensor>, FrontendError> {
     let budget = (file.length as u64).saturating_mul(CONSTANT_FACTOR).saturating_add(1 << 20);
     let values = file.inputs.iter().copied().zip(inputs.iter().map(|&id| Value::Tensor(id))).collect();
-    let mut lowering = Lowering { file, graph, values, budget };
+    let mut lowering = Lowering { file, graph, values, budget, variables: Vec::new() };
     let mut blockers = Vec::new();
     for operator in &file.operators {
         match lowering.operator(operator) {
@@ -116,7 +120,9 @@ pub(super) fn lower(file: &File, graph: &mut Graph, inputs: &[TensorId]) -> Resu
     if !blockers.is_empty() {
         return Err(FrontendError::Unsupported(blockers));
     }
-    file.outputs.iter().map(|&output| lowering.output(output)).collect()
+    let outputs = file.outputs.iter().map(|&output| lowering.output(output)).collect();
+    lowering.keep_variables()?;
+    outputs
 }
 
 struct Lowering<'a> {
@@ -125,6 +131,8 @@ struct Lowering<'a> {
     values: HashMap<usize, Value>,
     /// Bytes of constants that may still be added.
     budget: u64,
+    /// Resource variables, and tensors that keep their elements.
+    variables: Vec<Variable>,
 }
 
 impl<'a> Lowering<'a> {
@@ -133,6 +141,8 @@ impl<'a> Lowering<'a> {
         match operator.code {
             BuiltinOperator::SPLIT | BuiltinOperator::SPLIT_V => self.split(operator),
             BuiltinOperator::UNPACK => self.unpack(operator),
+            BuiltinOperator::CALL_ONCE => self.call_once(operator),
+            BuiltinOperator::ASSIGN_VARIABLE => self.assign_variable(operator),
             _ => self.one_result(operator).map(|result| vec![result]),
         }
     }
@@ -179,6 +189,9 @@ impl<'a> Lowering<'a> {
             | BuiltinOperator::ROUND
             | BuiltinOperator::NEG => self.unary(operator),
             BuiltinOperator::SOFTMAX => self.softmax(operator),
+            BuiltinOperator::VAR_HANDLE => self.var_handle(operator),
+            BuiltinOperator::READ_VARIABLE => self.read_variable(operator),
+            BuiltinOperator::SVDF => self.svdf(operator),
             BuiltinOperator::QUANTIZE => self.quantize(operator),
             BuiltinOperator::DEQUANTIZE => self.dequantize(operator),
             BuiltinOperator::RESHAPE => self.reshape(operator),
@@ -279,12 +292,20 @@ impl<'a> Lowering<'a> {
             Some(_) => return Err(malformed("an output that is a shape and no tensor")),
             None => return Err(malformed("an output that no operator makes")),
         };
+        let id = if self.graph.is_state(id) { self.copy(id)? } else { id };
         let shape = self.graph.shape(id);
         if shape.batch_axis().is_some_and(|axis| axis != 0 || shape.factor(axis) != Some(1)) {
             return Err(malformed("an output that does not have one row for each row of the batch"));
         }
         let name = self.file.public_name(tensor).to_owned();
         Ok(NamedTensor { name, tensor: id })
+    }
+
+    /// A copy of a tensor that changes after the run.
+    fn copy(&mut self, id: TensorId) -> Result<TensorId, FrontendError> {
+        let (name, spec) = (self.graph.tensor(id).name.clone(), self.graph.spec(id));
+        let copy = self.graph.add_declared(&name, ekiben_runtime::ops::reshape::Reshape, &[id], spec);
+        copy.map_err(|error| FrontendError::malformed(format!("tensor {name:?}"), error))
     }
 
     fn place(&self, operator: &Operator) -> String {
@@ -312,6 +333,10 @@ impl<'a> Lowering<'a> {
             Some(value) => return Ok(value.clone()),
             None => {}
         }
+        if stated.is_variable {
+            let id = self.variable_tensor(index)?;
+            return Ok(Value::Tensor(id));
+        }
         let Some(data) = &stated.data else {
             let reason = format!("input {input}, {}, is read before anything makes it", stated.place());
             return Err(Stop::Malformed(FrontendError::malformed(self.place(operator), reason)));
@@ -328,7 +353,9 @@ impl<'a> Lowering<'a> {
     fn tensor(&mut self, operator: &'a Operator, input: usize) -> Result<TensorId, Stop> {
         match self.value(operator, input)? {
             Value::Tensor(id) => Ok(id),
-            Value::Numbers(_) | Value::Unknown => Err(format!("input {input} is computed from shapes").into()),
+            Value::Numbers(_) | Value::Variable(_) | Value::Unknown => {
+                Err(format!("input {input} is computed from shapes").into())
+            }
         }
     }
 
