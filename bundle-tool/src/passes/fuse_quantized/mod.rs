@@ -18,6 +18,8 @@ mod operator;
 mod product;
 mod source;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::rc::Rc;

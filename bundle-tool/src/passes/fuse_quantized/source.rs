@@ -6,6 +6,7 @@ use ekiben_runtime::ops::cast::Cast;
 use ekiben_runtime::ops::linear_dequantize::LinearDequantize;
 use ekiben_runtime::ops::linear_quantize::LinearQuantize;
 use ekiben_runtime::ops::pad::PadMode;
+use ekiben_runtime::ops::resize::{Coordinates, Interpolation};
 use ekiben_runtime::{DType, Op, Shape, TensorSpec};
 
 use super::super::PassError;
@@ -190,6 +191,14 @@ impl<'a> Pass<'a> {
             Op::Slice(_) | Op::Expand(_) | Op::Gather(_) | Op::Pad(_) if whole.is_none() => return Ok(None),
             Op::Slice(_) | Op::Gather(_) => inputs.extend(self.new_inputs(node, 1)?),
             Op::Expand(_) => {
+                inputs.extend(self.new_inputs(node, 1)?);
+                specs.push(declared);
+            }
+            // Positions outside are of the nearest element but for a cropped part.
+            Op::Resize(op) if op.how.interpolation == Interpolation::Nearest => {
+                if whole.is_none() || op.how.coordinates == Coordinates::TfCropAndResize {
+                    return Ok(None);
+                }
                 inputs.extend(self.new_inputs(node, 1)?);
                 specs.push(declared);
             }
