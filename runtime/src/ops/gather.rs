@@ -1,14 +1,14 @@
 //! Takes parts of an axis by index.
 //!
-//! Attributes: `axis: u8`. Input 0, of any type of whole bytes, has an axis that is not the batch; input 1 holds indices (i32 or i64).
-//! The output's shape is input 0's with the axis replaced by input 1's axes; one of the two may depend on the batch.
+//! Attributes: `axis: u8`. Input 0, of any type of whole bytes, has the axis; input 1 holds indices (i32 or i64). The output's shape
+//! is input 0's with the axis replaced by input 1's axes; one of the two may depend on the batch, or both where the axis is the batch.
 //!
 //! A negative index counts from the end; an index outside the axis is taken as the nearest one inside.
 
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::gather;
-use crate::tensor::{DType, MAX_RANK, Shape, TensorSpec};
+use crate::tensor::{DType, Shape, TensorSpec};
 
 /// Takes the parts of the first input that the second names.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,39 +29,22 @@ impl Operator for Gather {
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(2)?;
         let axis = usize::from(self.axis);
-        let data = inputs.required(0)?.spec;
-        if data.dtype.bits() < 8 {
-            return Err(OpError::input(0, Problem::DType, "elements of whole bytes"));
-        }
+        let (data, indices) = (inputs.whole_bytes(0)?, inputs.indices(1)?);
         match data.shape.factor(axis) {
             None => return Err(OpError::attribute("axis", "an axis of input 0")),
             Some(0) => return Err(OpError::input(0, Problem::Shape, "an axis of one element at least")),
-            Some(_) if data.shape.is_batch(axis) => {
+            Some(_) if data.shape.is_batch(axis) && !indices.is_batched() => {
                 return Err(OpError::input(0, Problem::Batch, "the batch on another axis than the one taken from"));
+            }
+            Some(_) if !data.shape.is_batch(axis) && data.shape.is_batched() && indices.is_batched() => {
+                return Err(OpError::input(1, Problem::Batch, "indices that do not depend on the batch, as input 0 does"));
             }
             Some(_) => {}
         }
-        let indices = inputs.typed(1, &[DType::I32, DType::I64], "int32 or int64 indices")?.shape;
-        if indices.is_batched() && data.shape.is_batched() {
-            return Err(OpError::input(1, Problem::Batch, "indices that do not depend on the batch, as input 0 does"));
-        }
-        let rank = data.shape.rank() - 1 + indices.rank();
-        if rank > MAX_RANK {
-            return Err(OpError::input(1, Problem::Rank, "eight axes at most in the result"));
-        }
-        let mut dims = [0usize; MAX_RANK];
-        let sources = (0..axis)
-            .map(|axis| (&data.shape, axis))
-            .chain((0..indices.rank()).map(|axis| (&indices, axis)))
-            .chain((axis + 1..data.shape.rank()).map(|axis| (&data.shape, axis)));
-        let mut batch = None;
-        for (position, (dim, (shape, axis))) in dims.iter_mut().zip(sources).enumerate() {
-            *dim = shape.factor(axis).unwrap_or(0);
-            if shape.is_batch(axis) {
-                batch = Some(position);
-            }
-        }
-        let shape = Shape::new(dims.get(..rank).unwrap_or_default(), batch)?;
+        let before = (0..axis).map(|axis| (&data.shape, axis));
+        let taken = (0..indices.rank()).map(|axis| (&indices, axis));
+        let after = (axis + 1..data.shape.rank()).map(|axis| (&data.shape, axis));
+        let shape = Shape::of_axes(before.chain(taken).chain(after))?;
         outputs.put(0, TensorSpec { shape, ..data })
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Attributes: `batch_dims: u8`, b. Input 0 has any type of whole bytes; input 1 (i32 or i64) is `[B…, I…, k]`, where `B…` are the first b axes of
 //! input 0. Each tuple of `k` indices names a place on axes `b..b + k` of input 0. The output is `[B…, I…, R…]`, where `R…` are the axes of input 0
-//! after those. The batch may be one of `B…` (of both inputs), one of `I…` or one of `R…`.
+//! after those. The batch may be one of `B…` (of both inputs), one of `I…` or one of `R…`; where it is one of `I…`, it may also be an axis that is
+//! indexed.
 //!
 //! A negative index counts from the end; an index outside its axis is an error.
 
@@ -19,7 +20,8 @@ pub struct GatherNd {
     pub batch_dims: u8,
 }
 
-/// Length of the tuples in `indices`, whose last axis holds them; they must name axes of `data` from `first` on, none of them the batch.
+/// Length of the tuples in `indices`, whose last axis holds them; they must name axes of `data` from `first` on, none of them the batch
+/// unless the indices depend on it too.
 pub(super) fn tuple_length(data: &Shape, indices: &Shape, first: usize) -> Result<usize, OpError> {
     let needs = "tuples of indices on the last axis, one for each of some axes of input 0";
     let last = indices.rank().checked_sub(1).ok_or(OpError::input(1, Problem::Rank, needs))?;
@@ -28,7 +30,7 @@ pub(super) fn tuple_length(data: &Shape, indices: &Shape, first: usize) -> Resul
     if length == 0 || end > data.rank() || indices.is_batch(last) {
         return Err(OpError::input(1, Problem::Shape, needs));
     }
-    if data.batch_axis().is_some_and(|axis| (first..end).contains(&axis)) {
+    if data.batch_axis().is_some_and(|axis| (first..end).contains(&axis)) && !indices.is_batched() {
         return Err(OpError::input(0, Problem::Batch, "the batch on another axis than those indexed"));
     }
     Ok(length)

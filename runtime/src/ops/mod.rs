@@ -325,6 +325,8 @@ operators! {
     non_max_suppression::NonMaxSuppression = 151;
     /// Counts of n-grams.
     n_grams::NGramCounts = 152;
+    /// Numbers of the rows of the batch.
+    row_numbers::RowNumbers = 153;
     /// Numbers to linearly quantized integers.
     linear_quantize::LinearQuantize = 160;
     /// Linearly quantized integers to numbers.

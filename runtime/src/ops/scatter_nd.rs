@@ -2,7 +2,7 @@
 //!
 //! Attributes: `combination: u8` (what an element becomes: [`Combination`]). Types are as in [`super::scatter_elements`]. Input 1 (i32 or i64) is
 //! `[I…, k]`: each tuple of `k` indices names a place on the first `k` axes of input 0, whose other axes are `R…`; input 2 is `[I…, R…]`. The batch
-//! may be one of `R…`.
+//! may be one of `R…`, or one of `I…` and an axis that is indexed.
 //!
 //! A negative index counts from the end; an index outside its axis is an error.
 
@@ -50,10 +50,11 @@ impl Operator for ScatterNd {
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(3)?;
         let (data, indices) = (scattered(inputs, self.combination)?, inputs.indices(1)?);
-        if indices.is_batched() {
-            return Err(OpError::input(1, Problem::Batch, "indices that do not depend on the batch"));
-        }
         let length = tuple_length(&data.shape, &indices, 0)?;
+        let indexed = data.shape.batch_axis().is_some_and(|axis| axis < length);
+        if indices.is_batched() != indexed {
+            return Err(OpError::input(1, Problem::Batch, "indices of the batch's axis where they depend on the batch"));
+        }
         let tuples = (0..indices.rank() - 1).map(|axis| (&indices, axis));
         let rest = (length..data.shape.rank()).map(|axis| (&data.shape, axis));
         check_updates(inputs, &data, Shape::of_axes(tuples.chain(rest))?)?;

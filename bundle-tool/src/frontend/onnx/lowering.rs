@@ -9,7 +9,7 @@ use tract_onnx::pb::{GraphProto, NodeProto, SparseTensorProto, TensorProto};
 
 use super::attributes::Attributes;
 use super::call::{Call, Lowered, Refusal, Value};
-use super::{Opsets, control, operators, tensor};
+use super::{Opsets, control, operators, rows, tensor};
 use crate::frontend::{Blocker, FrontendError, ModelInput, NamedTensor};
 use crate::graph::{Graph, TensorId};
 
@@ -66,6 +66,12 @@ pub(super) fn lower(
     }
     lowering.nodes(model)?;
     let results = lowering.results(model)?;
+    let tensors: Vec<TensorId> = results.iter().map(|result| result.tensor).collect();
+    if let Some(name) = rows::misuse(lowering.graph, &tensors) {
+        let reason = "the numbers of the batch's rows (Range up to the batch size) reach it, and they can only be indices: give the \
+                      model a fixed batch with --shape";
+        lowering.block(name, "Range", reason);
+    }
     if lowering.blockers.is_empty() { Ok(results) } else { Err(FrontendError::Unsupported(lowering.blockers)) }
 }
 

@@ -17,6 +17,7 @@ mod functions;
 mod inputs;
 mod lowering;
 mod operators;
+mod rows;
 mod scan;
 mod tensor;
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Constants and what is made of shapes alone.
 
 use ekiben_runtime::ops::expand::Expand;
+use ekiben_runtime::ops::row_numbers::RowNumbers;
 use ekiben_runtime::{DType, TensorSpec};
 
-use super::super::call::{Call, Lowered, one};
+use super::super::call::{Call, Lowered, Refusal, Value, one};
 use super::super::tensor;
 use super::shape::shape_of_counts;
+use crate::graph::TensorId;
 
 /// The largest number of elements that a constant made from a few numbers may have.
 const MAX_ELEMENTS: u64 = 1 << 16;
@@ -74,7 +76,22 @@ pub(super) fn constant_of_shape(call: &mut Call<'_>) -> Lowered {
     one(call.add_declared(Expand, value, TensorSpec::new(dtype, shape))?)
 }
 
+/// The numbers of the rows, for a range from 0 up to a multiple of the batch size in steps of 1.
+fn row_numbers(call: &mut Call<'_>) -> Result<Option<TensorId>, Refusal> {
+    let Some(Some(Value::Counts(limit))) = call.inputs.get(1) else { return Ok(None) };
+    let [limit] = limit.values[..] else { return Ok(None) };
+    let Some((length, true)) = limit.length() else { return Ok(None) };
+    if call.integers(0)? != [0] || call.integers(2)? != [1] {
+        return Ok(None);
+    }
+    let spec = TensorSpec::new(DType::I64, ekiben_runtime::Shape::new(&[length], Some(0))?);
+    Ok(Some(call.add_node(RowNumbers.into(), &[], &[spec])?[0]))
+}
+
 pub(super) fn range(call: &mut Call<'_>) -> Lowered {
+    if let Some(numbers) = row_numbers(call)? {
+        return one(numbers);
+    }
     let parts = [call.integers(0)?, call.integers(1)?, call.integers(2)?];
     let [&[start], &[limit], &[step]] = [&parts[0][..], &parts[1][..], &parts[2][..]] else {
         return Err("start, limit and delta must be scalars".into());
