@@ -78,9 +78,17 @@ fn damaged_models_are_refused_or_lowered_without_a_panic() {
         "sklearn_scaler_logistic_zipmap",
         "made_label_encoder_integer_to_text",
         "torch_transpose_slice",
+        "control_functions",
+        "control_if_selected",
+        "control_loop_nested",
+        "control_scan",
+        "control_sequences",
+        "control_sparse_constants",
+        "recurrent_lstm_peepholes",
+        "batch_counted",
     ] {
         let original = fixture(case);
-        for _ in 0..400 {
+        for _ in 0..1000 {
             match OnnxModel::read(&mutate(&original, &mut random)).and_then(|model| lower(&model)) {
                 Ok(_) => lowered += 1,
                 Err(error) => {

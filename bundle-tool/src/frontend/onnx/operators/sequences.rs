@@ -18,9 +18,16 @@ fn sequence(call: &Call<'_>, index: usize) -> Result<Vec<Value>, Refusal> {
     }
 }
 
+fn too_long() -> Refusal {
+    Refusal(format!("a sequence has more than {MAX_ELEMENTS} elements"))
+}
+
 fn put(values: Vec<Value>) -> Lowered {
     if values.len() > MAX_ELEMENTS {
-        return Err(Refusal(format!("a sequence has more than {MAX_ELEMENTS} elements")));
+        return Err(too_long());
+    }
+    if values.iter().any(|value| matches!(value, Value::Sequence(_))) {
+        return Err("sequences of sequences are not supported".into());
     }
     Ok(vec![Value::Sequence(values)])
 }
@@ -99,12 +106,16 @@ pub(super) fn split(call: &mut Call<'_>) -> Lowered {
         return Err("the batch cannot be split. Give its length with --dim or --shape".into());
     }
     let length = shape.factor(axis).unwrap_or(0) as i64;
+    let count = |piece: i64| match (length + piece - 1) / piece {
+        count if count <= MAX_ELEMENTS as i64 => Ok(count),
+        _ => Err(too_long()),
+    };
     let pieces = match call.optional(1)? {
-        None => vec![1; length as usize],
+        None => vec![1; count(1)? as usize],
         Some(split) => match (call.shape(split).rank(), call.integers(1)?) {
             (0, pieces) if pieces[..] > [0][..] => {
                 let piece = pieces[0];
-                (0..(length + piece - 1) / piece).map(|index| piece.min(length - piece * index)).collect()
+                (0..count(piece)?).map(|index| piece.min(length - piece * index)).collect()
             }
             (1, pieces) => pieces,
             _ => return Err("input 1 is neither a length nor a list of lengths".into()),
