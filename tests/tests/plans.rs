@@ -9,7 +9,11 @@ use ekiben_runtime::artifact::tensors::{Place, TensorRecord};
 use ekiben_runtime::artifact::{ArtifactParts, emit};
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::concat::Concat;
+use ekiben_runtime::ops::conv2d::{Clamp, Conv2d, Window, WindowAxis};
+use ekiben_runtime::ops::depthwise_conv2d::DepthwiseConv2d;
 use ekiben_runtime::ops::mat_mul::MatMul;
+use ekiben_runtime::ops::quantized_conv2d::{QuantizedConv2d, Target};
+use ekiben_runtime::ops::quantized_depthwise_conv2d::QuantizedDepthwiseConv2d;
 use ekiben_runtime::ops::reshape::Reshape;
 use ekiben_runtime::ops::slice::Slice;
 use ekiben_runtime::ops::softmax::Softmax;
@@ -157,6 +161,34 @@ fn check_spans(parts: &ArtifactParts, rows: u64) -> usize {
     shared
 }
 
+/// Runs the artifact and its graph on the same random inputs.
+fn compare(graph: &Graph, artifact: &Artifact<'_>, seed: u64, rows: usize) {
+    let mut random = Random(seed);
+    let mut inputs: Vec<Vec<u8>> = Vec::new();
+    for &id in graph.inputs() {
+        let elements: usize = graph.shape(id).resolve(rows).iter().product();
+        let float = graph.spec(id).dtype == DType::F32;
+        let mut element = || match float {
+            true => (random.below(2001) as f32 / 1000.0 - 1.0).to_le_bytes().to_vec(),
+            false => vec![random.below(256) as u8],
+        };
+        inputs.push((0..elements).flat_map(|_| element()).collect());
+    }
+    let views: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+    let expected = evaluate(graph, rows, &views).expect("a run");
+    let mut arena = AlignedBytes::zeroed(artifact.arena_bytes(0, rows).expect("an arena"));
+    arena.as_mut_slice().fill(0xFF);
+    let mut executor = Executor::new(artifact, 0, rows, arena.as_mut_slice()).expect("an executor");
+    for (index, input) in inputs.iter().enumerate() {
+        executor.input_view(index).expect("an input").bytes.copy_from_slice(input);
+    }
+    executor.run().unwrap_or_else(|error| panic!("graph {seed}: {error}"));
+    for (index, expected) in expected.iter().enumerate() {
+        let got = executor.output_view(index).expect("an output").bytes;
+        assert!(got == expected.as_slice(), "graph {seed}, {rows} rows, output {index}: {graph:#?}");
+    }
+}
+
 #[test]
 fn planned_graphs_give_the_bits_of_unplanned_ones() {
     let (mut in_place, mut elided, mut nodes) = (0, 0, 0);
@@ -170,30 +202,79 @@ fn planned_graphs_give_the_bits_of_unplanned_ones() {
         let artifact = Artifact::parse(bytes.as_slice()).unwrap_or_else(|error| panic!("graph {seed}: {error}"));
         for rows in ROWS.into_iter().take(if parts.apis[0].fixed_rows == 0 { ROWS.len() } else { 1 }) {
             check_spans(&parts, rows as u64);
-            let mut random = Random(seed);
-            let mut inputs: Vec<Vec<u8>> = Vec::new();
-            for &id in graph.inputs() {
-                let elements: usize = graph.shape(id).resolve(rows).iter().product();
-                let values: Vec<f32> = (0..elements).map(|_| random.below(2001) as f32 / 1000.0 - 1.0).collect();
-                inputs.push(values.iter().flat_map(|value| value.to_le_bytes()).collect());
-            }
-            let views: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
-            let expected = evaluate(&graph, rows, &views).expect("a run");
-            let mut arena = AlignedBytes::zeroed(artifact.arena_bytes(0, rows).expect("an arena"));
-            arena.as_mut_slice().fill(0xFF);
-            let mut executor = Executor::new(&artifact, 0, rows, arena.as_mut_slice()).expect("an executor");
-            for (index, input) in inputs.iter().enumerate() {
-                executor.input_view(index).expect("an input").bytes.copy_from_slice(input);
-            }
-            executor.run().unwrap_or_else(|error| panic!("graph {seed}: {error}"));
-            for (index, expected) in expected.iter().enumerate() {
-                let got = executor.output_view(index).expect("an output").bytes;
-                assert!(got == expected.as_slice(), "graph {seed}, {rows} rows, output {index}: {graph:#?}");
-            }
+            compare(&graph, &artifact, seed, rows);
         }
     }
     println!("{GRAPHS} graphs, {nodes} nodes, of which {elided} need no step and {in_place} are done in place");
     assert!(elided > 500 && in_place > 500, "{elided} {in_place}");
+}
+
+/// Windows that keep an axis as long as it is.
+fn random_axis(random: &mut Random, taps: usize) -> WindowAxis {
+    let dilation = 1 + random.below(2) as u32;
+    let padding = (taps as u32 - 1) * dilation;
+    let before = random.below(padding as usize + 1) as u32;
+    WindowAxis { stride: 1, dilation, before, after: padding - before }
+}
+
+/// A chain of convolutions that keep the lengths of their images, so that all but the first can be done in place.
+fn convolutions(seed: u64) -> Graph {
+    let mut random = Random(seed);
+    let mut graph = Graph::new();
+    let integer = seed % 2 == 0;
+    let dtype = if integer { DType::I8 } else { DType::F32 };
+    let channels = 1 + random.below(6);
+    let dims = [1, 1 + random.below(9), 1 + random.below(7), channels];
+    let x = graph.add_input("x", TensorSpec::new(dtype, Shape::new(&dims, Some(0)).expect("four axes")));
+    let mut last = x;
+    for _ in 0..4 {
+        let taps = [1 + random.below(4), 1 + random.below(3)];
+        let window = Window { rows: random_axis(&mut random, taps[0]), columns: random_axis(&mut random, taps[1]) };
+        let depthwise = random.below(2) == 0;
+        let dims = if depthwise { [1, taps[0], taps[1], channels] } else { [channels, taps[0], taps[1], channels] };
+        let count: usize = dims.iter().product();
+        let added = if integer {
+            let weights: Vec<i8> = (0..count).map(|_| random.below(256) as u8 as i8).collect();
+            let filters = graph.add_constant("filters", dtype, &dims, &weights).expect("filters");
+            let bias = graph.add_constant("bias", DType::I32, &[channels], &vec![1000i32; channels]).expect("a bias");
+            let factor = graph.add_constant("factor", DType::I32, &[1], &[1i32 << 30]).expect("a factor");
+            let shift = graph.add_constant("shift", DType::I32, &[1], &[-6i32]).expect("a shift");
+            let (input_zero, target) = (-3, Target { zero: 4, low: -128, high: 127 });
+            let inputs = [last, filters, bias, factor, shift];
+            match depthwise {
+                true => graph.add("conv", QuantizedDepthwiseConv2d { window, input_zero, target }, &inputs),
+                false => graph.add("conv", QuantizedConv2d { window, groups: 1, input_zero, target }, &inputs),
+            }
+        } else {
+            let weights: Vec<f32> = (0..count).map(|_| random.below(201) as f32 / 100.0 - 1.0).collect();
+            let filters = graph.add_constant("filters", dtype, &dims, &weights).expect("filters");
+            match depthwise {
+                true => graph.add("conv", DepthwiseConv2d { window, clamp: Clamp::NONE }, &[last, filters]),
+                false => graph.add("conv", Conv2d { window, groups: 1, clamp: Clamp::NONE }, &[last, filters]),
+            }
+        };
+        last = added.expect("images");
+    }
+    graph.add_output(last);
+    if seed % 5 == 0 {
+        graph.add_output(x);
+    }
+    graph
+}
+
+#[test]
+fn convolutions_in_place_give_the_bits_of_others() {
+    let mut in_place = 0;
+    for seed in 0..GRAPHS {
+        let graph = convolutions(seed);
+        let parts = parts(&graph);
+        in_place += check_spans(&parts, 1);
+        let bytes = written(&parts);
+        let artifact = Artifact::parse(bytes.as_slice()).unwrap_or_else(|error| panic!("graph {seed}: {error}"));
+        ROWS.into_iter().for_each(|rows| compare(&graph, &artifact, seed, rows));
+    }
+    println!("{in_place} of {} convolutions in place", 4 * GRAPHS);
+    assert!(in_place > 400, "{in_place}");
 }
 
 /// A sum of two tensors, then a matrix product, of 4 by 4 floats.

@@ -8,7 +8,7 @@ use ekiben::frontend::{FrontendError, Model};
 use ekiben::graph::{AlignedBytes, Graph, TensorId, evaluate};
 use ekiben::planner::plan;
 use ekiben::writer::{PlannedApi, artifact_parts};
-use ekiben_runtime::artifact::{Extent, emit};
+use ekiben_runtime::artifact::emit;
 use ekiben_runtime::{Artifact, Executor};
 use ekiben_tests::case::{Case, Elements, Run, Tensor, group, mlperf_models};
 
@@ -70,18 +70,18 @@ fn check_intermediates(case: &Case, lowered: &Lowered, run: &Run, rows: usize) -
     (digests, compared)
 }
 
-/// The artifact of a lowered model, and its arena.
-fn artifact(lowered: &Lowered) -> (AlignedBytes, Extent) {
+/// The artifact of a lowered model.
+fn artifact(lowered: &Lowered) -> AlignedBytes {
     let mut graph = lowered.graph.clone();
     graph.add_output(lowered.output);
     let plan = plan(&graph).expect("a plan");
     let parts = artifact_parts(&[PlannedApi { name: "predict", graph: &graph, plan: &plan }]);
-    (AlignedBytes::from(emit(&parts).expect("an artifact").as_slice()), plan.extent)
+    AlignedBytes::from(emit(&parts).expect("an artifact").as_slice())
 }
 
 /// Runs a case's model through an artifact and compares its answers.
 fn check_answers(case: &Case, lowered: &Lowered) {
-    let (bytes, _) = artifact(lowered);
+    let bytes = artifact(lowered);
     let artifact = Artifact::parse(bytes.as_slice()).expect("a sound artifact");
     for run in case.runs() {
         let rows = run.inputs[0].shape[0];
@@ -151,23 +151,6 @@ fn hostile_models_are_refused() {
         let error = error.unwrap_or_else(|| panic!("{}: {} was accepted", case.name(), case.text("note")));
         println!("{}: {error}", case.name());
         assert!(matches!(error, FrontendError::Malformed { .. } | FrontendError::Unsupported(_)), "{error}");
-    }
-}
-
-/// Bytes alive at once where a network of int8 tensors needs most: what its arena is measured against.
-const LIVE_PEAKS: [(&str, u64); 2] = [("kws_int8", 16_000), ("resnet8_int8", 49_152)];
-
-#[test]
-fn arenas_are_as_small_as_what_is_alive() {
-    let Some(folder) = mlperf_models() else { return };
-    for (name, peak) in LIVE_PEAKS {
-        let case = group("mlperf").into_iter().find(|case| case.name() == name).expect("a case");
-        let lowered = lower(&folder.join(case.text("model"))).expect("a model");
-        let (bytes, extent) = artifact(&lowered);
-        let artifact = Artifact::parse(bytes.as_slice()).expect("a sound artifact");
-        println!("{name}: {extent:?}, {:?} bytes for one row", artifact.arena_bytes(0, 1));
-        assert_eq!(extent, Extent { fixed: 0, per_row: peak }, "{name}");
-        assert_eq!(artifact.arena_bytes(0, 1), Some(peak as usize), "{name}");
     }
 }
 

@@ -80,16 +80,18 @@ pub(super) struct Clusters {
 
 /// Which liberties [`Clusters::new`] takes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Liberties {
+pub(super) struct Liberties<'a> {
     /// Joins are written part by part.
     pub(super) concat: bool,
     /// Results are written over inputs.
     pub(super) in_place: bool,
+    /// By node: no result of it is.
+    pub(super) apart: &'a [bool],
 }
 
 impl Clusters {
     /// Clusters of occupants with these lives; positions count in `order`.
-    pub(super) fn new(graph: &Graph, order: &[usize], lives: &[Life], liberties: Liberties) -> Self {
+    pub(super) fn new(graph: &Graph, order: &[usize], lives: &[Life], liberties: Liberties<'_>) -> Self {
         let mut clusters = Self {
             clusters: Vec::with_capacity(lives.len()),
             home: HashMap::new(),
@@ -97,28 +99,31 @@ impl Clusters {
             elided: vec![false; graph.nodes().len()],
             in_place: vec![false; graph.nodes().len()],
         };
-        for life in lives {
-            let rect = Rect { start: 0, bytes: life.bytes, first: life.first, last: life.last };
-            if let Occupant::Tensor(id) = life.occupant {
-                clusters.home.insert(id, (clusters.clusters.len(), 0));
-                clusters.lives.insert(id, *life);
-            }
-            let members = vec![(life.occupant, 0)];
-            clusters.clusters.push(Cluster { rects: vec![rect], members, batched: life.batched });
-        }
+        lives.iter().for_each(|life| clusters.add(life));
         for &position in order {
             clusters.elided[position] = clusters.elide(graph, &graph.nodes()[position], liberties);
         }
         if liberties.in_place {
             for (time, &position) in order.iter().enumerate() {
                 let node = &graph.nodes()[position];
-                if !clusters.elided[position] {
+                if !clusters.elided[position] && !liberties.apart[position] {
                     let allowed = node.op.in_place(&graph.node_inputs(node));
                     clusters.in_place[position] = clusters.overwrite(graph, node, time, allowed);
                 }
             }
         }
         clusters
+    }
+
+    /// Adds an occupant, in a cluster of its own.
+    pub(super) fn add(&mut self, life: &Life) {
+        let rect = Rect { start: 0, bytes: life.bytes, first: life.first, last: life.last };
+        if let Occupant::Tensor(id) = life.occupant {
+            self.home.insert(id, (self.clusters.len(), 0));
+            self.lives.insert(id, *life);
+        }
+        let members = vec![(life.occupant, 0)];
+        self.clusters.push(Cluster { rects: vec![rect], members, batched: life.batched });
     }
 
     /// The clusters, those that are left.
@@ -134,7 +139,7 @@ impl Clusters {
     }
 
     /// Joins a view with what it is a view of; false when the node is none, or the places contradict others.
-    fn elide(&mut self, graph: &Graph, node: &Node, liberties: Liberties) -> bool {
+    fn elide(&mut self, graph: &Graph, node: &Node, liberties: Liberties<'_>) -> bool {
         let Some(view) = view(graph, node) else { return false };
         if view.parts.len() > 1 && !liberties.concat {
             return false;

@@ -18,7 +18,7 @@ const BUDGET: usize = 4_000_000;
 const MAX_NODES: usize = 4096;
 
 /// An order that may need less memory than the graph's own; `None` for a graph that is too large.
-pub(super) fn order(graph: &Graph, scratch: impl Fn(usize) -> u64) -> Option<Vec<usize>> {
+pub(super) fn order(graph: &Graph, scratch: impl Fn(usize, bool) -> u64) -> Option<Vec<usize>> {
     let nodes = graph.nodes().len();
     if nodes > MAX_NODES || nodes < 3 {
         return None;
@@ -34,8 +34,8 @@ struct Work {
     reads: Vec<usize>,
     /// Blocks that it makes.
     makes: Vec<usize>,
-    /// Bytes that are needed while it runs only.
-    scratch: u64,
+    /// Bytes that are needed while it runs only: otherwise, and in place.
+    scratch: [u64; 2],
     /// A block that it reads and can overwrite.
     overwrites: Vec<usize>,
     /// It joins what it reads, which can be made in the place of what it makes.
@@ -72,7 +72,7 @@ impl State {
 }
 
 impl Model {
-    fn new(graph: &Graph, scratch: impl Fn(usize) -> u64) -> Self {
+    fn new(graph: &Graph, scratch: impl Fn(usize, bool) -> u64) -> Self {
         let mut block: Vec<usize> = (0..graph.tensors().len()).collect();
         let mut works = Vec::new();
         let mut maker: Vec<Option<usize>> = vec![None; graph.tensors().len()];
@@ -95,7 +95,7 @@ impl Model {
             let mut work = Work {
                 reads: reads().map(|id| block[id.index()]).collect(),
                 makes: node.outputs.iter().map(|id| block[id.index()]).collect(),
-                scratch: scratch(position),
+                scratch: [scratch(position, false), scratch(position, true)],
                 overwrites: overwritten.map(|id| block[id.index()]).collect(),
                 joins: joins && view.is_some(),
                 free: view.is_some() && !joins,
@@ -138,12 +138,12 @@ impl Model {
         let unread = |&&block: &&usize| !self.kept[block] && self.readers[block].is_empty();
         let unread: Vec<usize> = work.makes.iter().filter(unread).copied().collect();
         let made = if work.free { 0 } else { sum(&work.makes) };
-        let saved = match work.overwrites.iter().find(|block| dying.contains(block)) {
-            _ if work.joins => sum(&dying).min(made),
-            Some(&block) => self.bytes[block],
-            None => 0,
+        let (saved, scratch) = match work.overwrites.iter().find(|block| dying.contains(block)) {
+            _ if work.joins => (sum(&dying).min(made), 0),
+            Some(&block) => (self.bytes[block], work.scratch[1]),
+            None => (0, work.scratch[0]),
         };
-        let during = state.alive.saturating_add(made).saturating_add(work.scratch).saturating_sub(saved);
+        let during = state.alive.saturating_add(made).saturating_add(scratch).saturating_sub(saved);
         let gone = sum(&dying).saturating_add(if work.free { 0 } else { sum(&unread) });
         (during, state.alive.saturating_add(made).saturating_sub(gone))
     }

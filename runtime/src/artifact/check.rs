@@ -238,7 +238,7 @@ fn check_step(
     let operands = StepSpecs { artifact, plans, record };
     let mut outputs = DeclaredOutputs { specs: &operands, stated: 0 };
     let operator = |error| LoadError::Operator { step, operator: entry.name, error };
-    let memory = (entry.check)(attributes, &operands, &mut outputs).map_err(operator)?;
+    let memory = (entry.check)(attributes, &operands, &mut outputs, record.in_place).map_err(operator)?;
     if outputs.stated != record.outputs.into() {
         return Err(operator(OpError::output(outputs.stated, Problem::Extra, "no output here")));
     }
@@ -262,7 +262,7 @@ fn check_memory(
     let mut in_place = false;
     let is_allowed = |input: usize, output: usize| {
         let pair = |&(i, o): &(u8, u8)| (usize::from(i), usize::from(o)) == (input, output);
-        record.in_place && allowed.iter().any(pair)
+        allowed.iter().any(pair)
     };
     let at = |operand: usize| -> Result<Option<TensorRecord>, LoadError> {
         let missing =

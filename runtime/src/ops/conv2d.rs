@@ -7,8 +7,8 @@
 //! together. The order of the sum stands at [`conv2d::conv2d`].
 
 use super::linear::FLOATS;
-use super::window::{check_groups, emit_clamp, emit_window, filters, images, parse_clamp, parse_window, put_images, sliding};
-use super::{Inputs, OpError, Operands, Operator, Outputs};
+use super::window::{band, band_in_place, band_scratch, convolve, check_groups, emit_clamp, emit_window, filters, images, parse_clamp, parse_window, put_images};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Scratch};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::conv2d;
 pub use crate::kernels::reference::conv2d::Clamp;
@@ -29,19 +29,10 @@ pub struct Conv2d {
 impl Conv2d {
     fn run_typed<W: Element + Into<f32>>(&self, operands: &dyn Operands) -> Result<(), OpError> {
         let filters = operands.input(1)?.dims;
-        let mut output = operands.output(0)?;
-        let kernel = [filters.at(1), filters.at(2)];
-        let sliding = sliding(self.window, kernel, &operands.input(0)?.dims, &output.dims);
-        conv2d::conv2d(
-            &sliding,
-            self.groups as usize,
-            operands.slice(0)?,
-            operands.slice::<W>(1)?,
-            operands.optional_slice(2)?,
-            self.clamp,
-            output.elements(0)?,
-        );
-        Ok(())
+        let (weights, bias) = (operands.slice::<W>(1)?, operands.optional_slice(2)?);
+        convolve(operands, self.window, [filters.at(1), filters.at(2)], |sliding, input: &[f32], out: &mut [f32]| {
+            conv2d::conv2d(sliding, self.groups as usize, input, weights, bias, self.clamp, out);
+        })
     }
 }
 
@@ -67,6 +58,14 @@ impl Operator for Conv2d {
             inputs.fixed(2, DType::F32, &[count], "a float32 bias for each filter")?;
         }
         put_images(outputs, &self.window, [height, width], input, DType::F32, count)
+    }
+
+    fn in_place(&self, inputs: &dyn Inputs) -> InPlace {
+        band_in_place(band(inputs, &self.window, false))
+    }
+
+    fn in_place_scratch(&self, inputs: &dyn Inputs) -> Result<Scratch, OpError> {
+        Ok(band_scratch(band(inputs, &self.window, false), 4))
     }
 
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {

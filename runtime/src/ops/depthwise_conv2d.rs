@@ -4,8 +4,8 @@
 //! Attributes: as [`super::conv2d`] without `groups`. Output channel `c * multiplier + m` reads input channel `c`.
 
 use super::linear::FLOATS;
-use super::window::{depthwise_filters, emit_clamp, emit_window, images, parse_clamp, parse_window, put_images, sliding};
-use super::{Inputs, OpError, Operands, Operator, Outputs};
+use super::window::{band, band_in_place, band_scratch, convolve, depthwise_filters, emit_clamp, emit_window, images, parse_clamp, parse_window, put_images};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Scratch};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::conv2d::{self, Clamp};
 use crate::kernels::reference::window::Window;
@@ -23,18 +23,10 @@ pub struct DepthwiseConv2d {
 impl DepthwiseConv2d {
     fn run_typed<W: Element + Into<f32>>(&self, operands: &dyn Operands) -> Result<(), OpError> {
         let filters = operands.input(1)?.dims;
-        let mut output = operands.output(0)?;
-        let kernel = [filters.at(1), filters.at(2)];
-        let sliding = sliding(self.window, kernel, &operands.input(0)?.dims, &output.dims);
-        conv2d::depthwise_conv2d(
-            &sliding,
-            operands.slice(0)?,
-            operands.slice::<W>(1)?,
-            operands.optional_slice(2)?,
-            self.clamp,
-            output.elements(0)?,
-        );
-        Ok(())
+        let (weights, bias) = (operands.slice::<W>(1)?, operands.optional_slice(2)?);
+        convolve(operands, self.window, [filters.at(1), filters.at(2)], |sliding, input: &[f32], out: &mut [f32]| {
+            conv2d::depthwise_conv2d(sliding, input, weights, bias, self.clamp, out);
+        })
     }
 }
 
@@ -58,6 +50,14 @@ impl Operator for DepthwiseConv2d {
             inputs.fixed(2, DType::F32, &[channels], "a float32 bias for each output channel")?;
         }
         put_images(outputs, &self.window, [height, width], input, DType::F32, channels)
+    }
+
+    fn in_place(&self, inputs: &dyn Inputs) -> InPlace {
+        band_in_place(band(inputs, &self.window, true))
+    }
+
+    fn in_place_scratch(&self, inputs: &dyn Inputs) -> Result<Scratch, OpError> {
+        Ok(band_scratch(band(inputs, &self.window, true), 4))
     }
 
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {

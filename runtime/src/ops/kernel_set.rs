@@ -3,15 +3,15 @@
 use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Scratch};
 use crate::bytes::Reader;
 
-/// Parses a step's attributes and applies the shape rule.
-pub type CheckStep = fn(&[u8], &dyn Inputs, &mut dyn Outputs) -> Result<StepMemory, OpError>;
+/// Parses a step's attributes and applies the shape rule; `in_place` says whether the step is marked so.
+pub type CheckStep = fn(&[u8], &dyn Inputs, &mut dyn Outputs, in_place: bool) -> Result<StepMemory, OpError>;
 
 /// What a step asks of the memory that it is given.
 #[derive(Clone, Copy, Debug)]
 pub struct StepMemory {
     /// Scratch memory that it needs.
     pub scratch: Scratch,
-    /// Inputs that may have the places of outputs.
+    /// Inputs that may have the places of outputs, in a step in place.
     pub in_place: InPlace,
 }
 
@@ -39,12 +39,16 @@ fn check<O: Operator>(
     attributes: &[u8],
     inputs: &dyn Inputs,
     outputs: &mut dyn Outputs,
+    in_place: bool,
 ) -> Result<StepMemory, OpError> {
     let mut reader = Reader::new(attributes);
     let operator = O::parse(&mut reader)?;
     reader.finish()?;
     operator.infer(inputs, outputs)?;
-    Ok(StepMemory { scratch: operator.scratch(inputs)?, in_place: operator.in_place(inputs) })
+    if in_place {
+        return Ok(StepMemory { scratch: operator.in_place_scratch(inputs)?, in_place: operator.in_place(inputs) });
+    }
+    Ok(StepMemory { scratch: operator.scratch(inputs)?, in_place: &[] })
 }
 
 fn run<O: Operator>(attributes: &[u8], operands: &dyn Operands) -> Result<(), OpError> {

@@ -61,6 +61,11 @@ pub trait Operator: Listed + Sized {
         &[]
     }
 
+    /// Scratch memory that a run in place needs, where that differs.
+    fn in_place_scratch(&self, inputs: &dyn Inputs) -> Result<Scratch, OpError> {
+        self.scratch(inputs)
+    }
+
     /// Computes the outputs. Called only on operands that `infer` accepted.
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError>;
 }
@@ -143,6 +148,11 @@ macro_rules! operators {
             /// Inputs that may have the places of outputs; see [`Operator::in_place`].
             pub fn in_place(&self, inputs: &dyn Inputs) -> InPlace {
                 match self { $(Self::$name(operator) => operator.in_place(inputs),)* }
+            }
+
+            /// Scratch memory of a run in place; see [`Operator::in_place_scratch`].
+            pub fn in_place_scratch(&self, inputs: &dyn Inputs) -> Result<Scratch, OpError> {
+                match self { $(Self::$name(operator) => operator.in_place_scratch(inputs),)* }
             }
 
             /// Computes the outputs; see [`Operator::run`].

@@ -6,8 +6,8 @@
 //! [`quantized_conv2d::Requantize`]; rounding at [`Factor::apply`](crate::kernels::reference::fixed_point::Factor::apply).
 
 use super::fixed_point::{check_requantize, emit_target, parse_target, requantize};
-use super::window::{check_groups, emit_window, filters, images, parse_window, put_images, sliding};
-use super::{Inputs, OpError, Operands, Operator, Outputs};
+use super::window::{band, band_in_place, band_scratch, convolve, check_groups, emit_window, filters, images, parse_window, put_images};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Scratch};
 use crate::bytes::{BytesError, Reader, Writer};
 pub use crate::kernels::reference::fixed_point::{Factor, Target};
 use crate::kernels::reference::quantized_conv2d;
@@ -52,19 +52,22 @@ impl Operator for QuantizedConv2d {
         put_images(outputs, &self.window, [height, width], input, DType::I8, count)
     }
 
+    fn in_place(&self, inputs: &dyn Inputs) -> InPlace {
+        band_in_place(band(inputs, &self.window, false))
+    }
+
+    fn in_place_scratch(&self, inputs: &dyn Inputs) -> Result<Scratch, OpError> {
+        Ok(band_scratch(band(inputs, &self.window, false), 1))
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
         let filters = operands.input(1)?.dims;
-        let mut output = operands.output(0)?;
-        let sliding = sliding(self.window, [filters.at(1), filters.at(2)], &operands.input(0)?.dims, &output.dims);
         let requantize = requantize(operands, self.target)?;
-        quantized_conv2d::conv2d(
-            &sliding,
-            self.groups as usize,
-            (operands.slice(0)?, self.input_zero),
-            (operands.slice(1)?, &[]),
-            output.elements(0)?,
-            |channel, sum| requantize.store(channel, sum),
-        );
-        Ok(())
+        let weights = (operands.slice(1)?, &[][..]);
+        convolve(operands, self.window, [filters.at(1), filters.at(2)], |sliding, input: &[i8], out: &mut [i8]| {
+            let (groups, input) = (self.groups as usize, (input, self.input_zero));
+            let store = |channel, sum| requantize.store(channel, sum);
+            quantized_conv2d::conv2d(sliding, groups, input, weights, out, store);
+        })
     }
 }

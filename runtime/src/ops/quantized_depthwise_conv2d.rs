@@ -4,8 +4,8 @@
 //! `c`.
 
 use super::fixed_point::{check_requantize, emit_target, parse_target, requantize};
-use super::window::{depthwise_filters, emit_window, images, parse_window, put_images, sliding};
-use super::{Inputs, OpError, Operands, Operator, Outputs};
+use super::window::{band, band_in_place, band_scratch, convolve, depthwise_filters, emit_window, images, parse_window, put_images};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Scratch};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::fixed_point::Target;
 use crate::kernels::reference::quantized_conv2d;
@@ -42,18 +42,21 @@ impl Operator for QuantizedDepthwiseConv2d {
         put_images(outputs, &self.window, [height, width], input, DType::I8, channels)
     }
 
+    fn in_place(&self, inputs: &dyn Inputs) -> InPlace {
+        band_in_place(band(inputs, &self.window, true))
+    }
+
+    fn in_place_scratch(&self, inputs: &dyn Inputs) -> Result<Scratch, OpError> {
+        Ok(band_scratch(band(inputs, &self.window, true), 1))
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
         let filters = operands.input(1)?.dims;
-        let mut output = operands.output(0)?;
-        let sliding = sliding(self.window, [filters.at(1), filters.at(2)], &operands.input(0)?.dims, &output.dims);
         let requantize = requantize(operands, self.target)?;
-        quantized_conv2d::depthwise_conv2d(
-            &sliding,
-            (operands.slice(0)?, self.input_zero),
-            (operands.slice(1)?, &[]),
-            output.elements(0)?,
-            |channel, sum| requantize.store(channel, sum),
-        );
-        Ok(())
+        let weights = (operands.slice(1)?, &[][..]);
+        convolve(operands, self.window, [filters.at(1), filters.at(2)], |sliding, input: &[i8], out: &mut [i8]| {
+            let store = |channel, sum| requantize.store(channel, sum);
+            quantized_conv2d::depthwise_conv2d(sliding, (input, self.input_zero), weights, out, store);
+        })
     }
 }

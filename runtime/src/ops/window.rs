@@ -1,10 +1,10 @@
 //! What operators with sliding windows share: the attributes' bytes and the rules for shapes.
 
-use super::{Inputs, OpError, Outputs, Problem};
+use super::{InPlace, Inputs, OpError, Operands, Outputs, Problem, Scratch};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::conv2d::Clamp;
 use crate::kernels::reference::window::{Image, MAX_PADDED, Sliding, Window, WindowAxis};
-use crate::tensor::{DType, Dims, Shape, TensorSpec};
+use crate::tensor::{DType, Dims, Element, Shape, TensorSpec, ViewError};
 
 /// Reads a window: for the height, then the width, `stride, dilation, before, after: u32`.
 pub(super) fn parse_window(reader: &mut Reader<'_>) -> Result<Window, BytesError> {
@@ -122,8 +122,54 @@ pub(super) fn image_spec(
     Ok(TensorSpec::new(dtype, shape))
 }
 
+/// Elements of scratch with which images can be convolved in place (see [`Sliding::band`]); `None` where they cannot. Inputs 0 and 1
+/// are the images and the filters `[O, KH, KW, C / groups]`, or, `depthwise`, `[1, KH, KW, C * multiplier]`.
+pub(super) fn band(inputs: &dyn Inputs, window: &Window, depthwise: bool) -> Option<usize> {
+    let (images, filters) = (inputs.get(0)?.spec.shape, inputs.get(1)?.spec.shape);
+    let input = image_of(|axis| images.factor(axis).unwrap_or(0));
+    let kernel = [filters.factor(1)?, filters.factor(2)?];
+    let height = window.rows.output_length(input.height, kernel[0])?;
+    let width = window.columns.output_length(input.width, kernel[1])?;
+    let channels = filters.factor(if depthwise { 3 } else { 0 })?;
+    Sliding { window: *window, kernel, input, output: Image { height, width, channels } }.band()
+}
+
+/// What an operator that can be done with this band says of its places; see [`super::Operator::in_place`].
+pub(super) fn band_in_place(band: Option<usize>) -> InPlace {
+    if band.is_some() { &[(0, 0)] } else { &[] }
+}
+
+/// The scratch memory of a convolution in place, in elements of `width` bytes.
+pub(super) fn band_scratch(band: Option<usize>, width: u64) -> Scratch {
+    Scratch { fixed: width.saturating_mul(band.unwrap_or(0) as u64), per_row: 0 }
+}
+
+/// Runs `convolve` from input 0 to output 0, which are images: at once, or row by row where the former lie in the latter's place.
+pub(super) fn convolve<T: Element>(
+    operands: &dyn Operands,
+    window: Window,
+    kernel: [usize; 2],
+    mut convolve: impl FnMut(&Sliding, &[T], &mut [T]),
+) -> Result<(), OpError> {
+    let mut output = operands.output(0)?;
+    if operands.is_in_place(0, 0) {
+        let sliding = sliding(window, kernel, &output.dims, &output.dims);
+        let misaligned = OpError::output(1, Problem::View(ViewError::Misaligned), "aligned scratch memory");
+        let band = bytemuck::try_cast_slice_mut(operands.scratch()?.bytes).map_err(|_| misaligned)?;
+        sliding.for_each_row_in_place(output.elements(0)?, band, convolve);
+    } else {
+        let sliding = sliding(window, kernel, &operands.input(0)?.dims, &output.dims);
+        convolve(&sliding, operands.slice(0)?, output.elements(0)?);
+    }
+    Ok(())
+}
+
+/// The lengths of images whose axes have these lengths.
+fn image_of(length: impl Fn(usize) -> usize) -> Image {
+    Image { height: length(1), width: length(2), channels: length(3) }
+}
+
 /// What a kernel slides over, from the lengths of the input's and the output's images.
 pub(super) fn sliding(window: Window, kernel: [usize; 2], input: &Dims, output: &Dims) -> Sliding {
-    let image = |dims: &Dims| Image { height: dims.at(1), width: dims.at(2), channels: dims.at(3) };
-    Sliding { window, kernel, input: image(input), output: image(output) }
+    Sliding { window, kernel, input: image_of(|axis| input.at(axis)), output: image_of(|axis| output.at(axis)) }
 }

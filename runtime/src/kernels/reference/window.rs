@@ -3,6 +3,8 @@
 //! Images are NHWC. Along one axis, output position `o` sees input positions `o * stride - before + tap * dilation` for the
 //! taps of the kernel; positions outside the input are padding, which the kernels here never read.
 
+use core::cell::Cell;
+
 /// The most elements that a padded axis may have; keeps positions within 32-bit arithmetic.
 pub const MAX_PADDED: u64 = i32::MAX as u64;
 
@@ -121,6 +123,70 @@ impl Sliding {
                 for (x, pixel) in row.chunks_exact_mut(self.output.channels).enumerate() {
                     let columns = self.window.columns.taps(x, self.input.width, self.kernel[1]);
                     visit(pixel, Patch { image, size: self.input, rows, columns, kernel_width: self.kernel[1] });
+                }
+            }
+        }
+    }
+}
+
+impl Sliding {
+    /// Rows of the input that one row of the output sees, padding and what lies between the taps included.
+    fn span(&self) -> usize {
+        let dilation = self.window.rows.dilation as usize;
+        self.kernel[0].saturating_sub(1).saturating_mul(dilation).saturating_add(1)
+    }
+
+    /// Elements of the band that [`Self::for_each_row_in_place`] needs; `None` where it cannot be used: the output must have the
+    /// input's lengths, and windows move by one row.
+    pub fn band(&self) -> Option<usize> {
+        let fits = self.input == self.output
+            && self.window.rows.stride == 1
+            && (self.window.rows.before as usize) < self.span();
+        fits.then(|| Image { height: self.span().min(self.input.height), ..self.input }.elements())
+    }
+
+    /// Lets `visit` overwrite images with its results, row by row: it gets a window over `band`, which holds the rows that the
+    /// output row sees as they were, and the output row.
+    pub fn for_each_row_in_place<T: Copy>(
+        &self,
+        images: &mut [T],
+        band: &mut [T],
+        mut visit: impl FnMut(&Self, &[T], &mut [T]),
+    ) {
+        let (height, span) = (self.input.height, self.span());
+        let before = self.window.rows.before as usize;
+        let row = self.input.width.saturating_mul(self.input.channels);
+        if self.input.elements() == 0 || self.band().is_none_or(|needed| needed > band.len()) {
+            return;
+        }
+        for image in images.chunks_exact_mut(self.input.elements()) {
+            // The band holds the rows `first..next`.
+            let (mut first, mut next) = (0, 0);
+            for y in 0..height {
+                let start = y.saturating_sub(before).min(next);
+                let (held, gone) = ((next - first) * row, (start - first) * row);
+                let cells = Cell::from_mut(&mut *band).as_slice_of_cells();
+                for (to, from) in cells.iter().zip(cells.iter().take(held).skip(gone)) {
+                    to.set(from.get());
+                }
+                first = start;
+                let end = y.saturating_add(span).saturating_sub(before).clamp(next, height);
+                let fresh = image.get(next * row..end * row).unwrap_or_default();
+                let places = band.get_mut((next - first) * row..).unwrap_or_default();
+                for (place, &value) in places.iter_mut().zip(fresh) {
+                    *place = value;
+                }
+                next = end;
+                let rows = WindowAxis { before: before.saturating_sub(y) as u32, after: 0, ..self.window.rows };
+                let part = Self {
+                    window: Window { rows, ..self.window },
+                    input: Image { height: end - start, ..self.input },
+                    output: Image { height: 1, ..self.output },
+                    ..*self
+                };
+                let seen = band.get(..(end - start) * row).unwrap_or_default();
+                if let Some(out) = image.get_mut(y * row..(y + 1) * row) {
+                    visit(&part, seen, out);
                 }
             }
         }
