@@ -1,11 +1,11 @@
 //! What lies where in an API's arena, step by step, and how many bytes are in use: read off the artifact alone.
 //!
-//! Bytes are in use from the step that writes them to the last that reads them, inputs of the API from the first step and outputs to
-//! the last, in blocks of 16. The largest number in use at one step is a bound that no other places for the same steps can undercut.
+//! Bytes are in use from the step that writes them to the last that reads them, inputs of the API from the first step, outputs to the
+//! last and states always, in blocks of 16. The largest number in use at one step is a bound that no other places for the same steps can undercut.
 
 use ekiben_runtime::artifact::MEMORY_ALIGNMENT;
 use ekiben_runtime::artifact::plans::ApiRecord;
-use ekiben_runtime::artifact::tensors::Place;
+use ekiben_runtime::artifact::tensors::{Place, TensorRecord};
 use ekiben_runtime::{Artifact, Op};
 use serde::Serialize;
 
@@ -96,11 +96,15 @@ pub fn arena_map(artifact: &Artifact<'_>, api: &ApiRecord) -> ArenaMap {
     let plans = artifact.plans();
     let spans = |first: usize, count: usize| {
         let tensors = (first..first + count).filter_map(|index| plans.operand(index).flatten());
-        Spans::of(tensors.filter_map(|tensor| span(artifact, tensor, rows)))
+        let records = tensors.filter_map(|tensor| artifact.tensors().get(tensor as usize));
+        Spans::of(records.filter_map(|record| span(&record, rows)))
     };
     let (inputs, outputs) = (usize::from(api.inputs), usize::from(api.outputs));
     let first = api.first_operand as usize;
-    let mut live = spans(first + inputs, outputs);
+    let states: Vec<_> = (0..api.states as usize).filter_map(|index| artifact.api_state(api, index)).collect();
+    let held = Spans::of(states.iter().filter_map(|state| span(&state.state, rows)));
+    let next = Spans::of(states.iter().filter_map(|state| span(&state.next, rows)));
+    let mut live = spans(first + inputs, outputs).with(&next);
     let mut steps = Vec::new();
     for index in (api.first_step..api.first_step.saturating_add(api.steps)).rev() {
         let Some(step) = plans.step(index as usize) else { continue };
@@ -108,7 +112,7 @@ pub fn arena_map(artifact: &Artifact<'_>, api: &ApiRecord) -> ArenaMap {
         let reads = spans(first, inputs);
         let writes = spans(first + inputs, step.operands() - inputs);
         let before = live.without(&writes).with(&reads);
-        let kept = before.with(&live).without(&reads).without(&writes);
+        let kept = before.with(&live).with(&held).without(&reads).without(&writes);
         steps.push(StepMap {
             operator: Op::name_of(step.tag).unwrap_or_default(),
             live_bytes: reads.with(&writes).with(&kept).bytes(),
@@ -131,8 +135,7 @@ pub fn arena_map(artifact: &Artifact<'_>, api: &ApiRecord) -> ArenaMap {
 }
 
 /// First byte and end of a tensor in the arena, in whole blocks.
-fn span(artifact: &Artifact<'_>, tensor: u32, rows: u64) -> Option<(u64, u64)> {
-    let record = artifact.tensors().get(tensor as usize)?;
+fn span(record: &TensorRecord, rows: u64) -> Option<(u64, u64)> {
     let Place::Arena { offset, per_row } = record.place else { return None };
     let start = u64::from(per_row).checked_mul(rows)?.checked_add(offset)?;
     let rows = if record.spec.shape.is_batched() { rows } else { 1 };
