@@ -2,7 +2,8 @@
 //!
 //! Attributes: `kind: u8` (0 RNN, 1 GRU, 2 LSTM), `direction: u8` (0 forwards, 1 backwards, 2 both), `flags: u8` (1 batch first,
 //! 2 linear before reset, 4 input forget, 8 gives Y, 16 gives Y_h, 32 gives Y_c), `clip: f32` (infinity for none), and for each direction
-//! the activations f (RNN), f and g (GRU), or f, g and h (LSTM), each `kind: u8, alpha: f32, beta: f32`.
+//! the activations f (RNN), f and g (GRU), or f, g and h (LSTM), each `kind: u8, alpha: f32, beta: f32`; then, in one direction only and where it
+//! is not infinity, `cell_clip: f32`, the bound of an LSTM's cell state.
 //!
 //! Inputs, f32 or f64, with S steps, B sequences, D directions, G gates, I inputs and H hidden elements:
 //! 0: X `[S, B, I]`; 1: W `[D, G * H, I]`; 2: R `[D, G * H, H]`; 3, optional: biases of W and R `[D, 2 * G * H]`; 4, optional: steps of each
@@ -232,7 +233,11 @@ impl Operator for Recurrent {
             Direction::Both => parse_activations(reader, kind.activations())?,
             _ => [NO_ACTIVATION; 3],
         };
-        let cell = Cell { kind, linear_before_reset: flag(1), input_forget: flag(2), clip, activations };
+        let cell_clip = if reader.remaining() > 0 { reader.f32()? } else { f32::INFINITY };
+        if cell_clip.is_nan() || cell_clip < 0.0 {
+            return Err(reader.invalid("cell clip"));
+        }
+        let cell = Cell { kind, linear_before_reset: flag(1), input_forget: flag(2), clip, cell_clip, activations };
         let wanted = Wanted { y: flag(3), y_h: flag(4), y_c: flag(5) };
         Ok(Self { cell, backward, direction, batch_first: flag(0), wanted })
     }
@@ -250,11 +255,14 @@ impl Operator for Recurrent {
             writer.f32(activation.alpha)?;
             writer.f32(activation.beta)?;
         }
-        Ok(())
+        if self.cell.cell_clip < f32::INFINITY { writer.f32(self.cell.cell_clip) } else { Ok(()) }
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(8)?;
+        if self.cell.cell_clip < f32::INFINITY && self.direction == Direction::Both {
+            return Err(OpError::attribute("cell_clip", "one direction"));
+        }
         let x = inputs.typed(0, &[DType::F32, DType::F64], "float32 or float64")?;
         let layout = self.layout(&x.shape, Self::hidden(inputs)?)?;
         self.check_weights(inputs, x.dtype, &layout)?;

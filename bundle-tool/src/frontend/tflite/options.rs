@@ -33,6 +33,8 @@ pub(super) enum Options {
     Subgraph(usize),
     /// SVDF.
     Svdf { rank: u32, activation: Activation },
+    /// UNIDIRECTIONAL_SEQUENCE_LSTM.
+    Lstm { is_tanh: bool, cell_clip: f32, projection_clip: f32, time_major: bool, is_diagonal: bool },
     /// GATHER.
     Gather { axis: i32, batch_dims: i32 },
     /// SPACE_TO_DEPTH, DEPTH_TO_SPACE.
@@ -243,6 +245,16 @@ impl Options {
                 Self::Svdf {
                     rank: rank.ok_or_else(|| format!("a rank of {}", stated.rank()))?,
                     activation: Activation::read(stated.fused_activation_function()),
+                }
+            }
+            BuiltinOperator::UNIDIRECTIONAL_SEQUENCE_LSTM => {
+                let stated = operator.builtin_options_as_unidirectional_sequence_lstmoptions().ok_or_else(needed)?;
+                Self::Lstm {
+                    is_tanh: stated.fused_activation_function() == ActivationFunctionType::TANH,
+                    cell_clip: stated.cell_clip(),
+                    projection_clip: stated.proj_clip(),
+                    time_major: stated.time_major(),
+                    is_diagonal: stated.diagonal_recurrent_tensors(),
                 }
             }
             _ => Self::read_small(code, operator),

@@ -9,7 +9,7 @@
 //! LSTM, gates i, o, f, c, peepholes i, o, f: `c' = f * c + i * g(gate c)`, `h' = o * h(c')`; the output gate's peephole sees c'. With
 //! `input_forget`, `f = 1 - i`.
 //!
-//! As in ONNX Runtime, the cell state is clipped nowhere, and a sequence without steps leaves zeros, also in the final state.
+//! The cell state is clipped with `cell_clip` only, as TensorFlow Lite does; ONNX Runtime clips it nowhere. As there, a sequence without steps leaves zeros, also in the final state.
 
 use super::float::Float;
 use super::unary::{UnaryKind, clip, unary};
@@ -74,6 +74,8 @@ pub struct Cell {
     pub input_forget: bool,
     /// Gates are kept in -clip..=clip before their activation; infinity leaves them as they are.
     pub clip: f32,
+    /// LSTM: the cell state is kept in -cell_clip..=cell_clip; infinity leaves it as it is.
+    pub cell_clip: f32,
     /// f, g, h; as many as [`CellKind::activations`] count.
     pub activations: [Activation; 3],
 }
@@ -221,6 +223,10 @@ impl Cell {
         self.activate(1, new);
         for (((c, &f), &i), &new) in state.c.iter_mut().zip(f.iter()).zip(i.iter()).zip(new.iter()) {
             *c = f * *c + i * new;
+        }
+        if self.cell_clip < f32::INFINITY {
+            let bound = F::from_f64(self.cell_clip.into());
+            state.c.iter_mut().for_each(|c| *c = clip(*c, -bound, bound));
         }
         add_scaled(part(weights.peepholes, 1, 3), state.c, o);
         self.activate(0, o);

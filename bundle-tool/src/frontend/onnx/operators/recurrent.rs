@@ -125,6 +125,7 @@ fn attributes(call: &Call<'_>, kind: CellKind) -> Result<Recurrent, Refusal> {
         linear_before_reset: flag("linear_before_reset", CellKind::Gru)?,
         input_forget: flag("input_forget", CellKind::Lstm)?,
         clip,
+        cell_clip: f32::INFINITY,
         activations: forward,
     };
     let batch_first = call.attributes.flag("layout", false)?;

@@ -7,6 +7,7 @@ mod elementwise;
 mod functions;
 mod images;
 mod layout;
+mod lstm;
 mod norms;
 mod parts;
 mod resample;
@@ -192,6 +193,7 @@ impl<'a> Lowering<'a> {
             BuiltinOperator::VAR_HANDLE => self.var_handle(operator),
             BuiltinOperator::READ_VARIABLE => self.read_variable(operator),
             BuiltinOperator::SVDF => self.svdf(operator),
+            BuiltinOperator::UNIDIRECTIONAL_SEQUENCE_LSTM => self.sequence_lstm(operator),
             BuiltinOperator::QUANTIZE => self.quantize(operator),
             BuiltinOperator::DEQUANTIZE => self.dequantize(operator),
             BuiltinOperator::RESHAPE => self.reshape(operator),

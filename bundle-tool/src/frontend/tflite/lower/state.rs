@@ -128,7 +128,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Notes what an operator leaves in the variable tensor at an input.
-    fn keep(&mut self, operator: &Operator, input: usize, next: TensorId) -> Result<(), Stop> {
+    pub(super) fn keep(&mut self, operator: &Operator, input: usize, next: TensorId) -> Result<(), Stop> {
         let index = self.optional(operator, input).ok_or("a state is missing")?;
         let state = match self.values.insert(index, Value::Tensor(next)) {
             Some(Value::Tensor(state)) => state,
