@@ -97,6 +97,7 @@ fn nothing_may_overlap_a_state() {
     parts.tensors[state.state as usize].place = Place::Arena { offset: 1 << 20, per_row: 0 };
     refused(&parts, "a state outside the arena");
     let mut parts = sound.clone();
-    parts.tensors[state.state as usize].place = parts.tensors[parts.apis[0].states[0].initial.expect("10 and -10") as usize].place;
+    parts.tensors[state.state as usize].place =
+        parts.tensors[parts.apis[0].states[0].initial.expect("10 and -10") as usize].place;
     refused(&parts, "a state that is a constant");
 }
