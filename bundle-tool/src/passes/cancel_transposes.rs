@@ -193,6 +193,9 @@ impl Pass<'_> {
                 op.axis = order[usize::from(op.axis)] as u8;
                 (op.into(), order.to_vec())
             }
+            // These work on rows.
+            Op::MatMul(_) if keeps_last(order, 1) => (node.op, order.to_vec()),
+            Op::LayerNorm(op) if keeps_last(order, op.axes.into()) => (node.op, order.to_vec()),
             Op::Pad(_) | Op::Slice(_) | Op::Resize(_) => (node.op, order.to_vec()),
             _ => return Ok(false),
         };
@@ -202,7 +205,8 @@ impl Pass<'_> {
             return Ok(false);
         }
         let inputs = match op {
-            Op::Pad(_) | Op::Slice(_) | Op::Resize(_) | Op::GroupNorm(_) => self.base_and_tables(node, order)?,
+            Op::Pad(_) | Op::Slice(_) | Op::Resize(_) => self.base_and_constants(node, order, true)?,
+            Op::GroupNorm(_) | Op::MatMul(_) | Op::LayerNorm(_) => self.base_and_constants(node, order, false)?,
             _ => self.bases(node, order, broadcasts)?,
         };
         let Some(inputs) = inputs else { return Ok(false) };
@@ -258,12 +262,17 @@ impl Pass<'_> {
         Ok(Some(bases))
     }
 
-    /// What the first input is pending on, and the constants after it, tables with a column for each axis in the base's order.
-    fn base_and_tables(&mut self, node: &Node, order: &[usize]) -> Result<Option<Vec<Option<TensorId>>>, PassError> {
+    /// What the first input is pending on, and the inputs after it; `tables` among them have a column for each axis, in the base's order.
+    /// `None` where one of them is pending too.
+    fn base_and_constants(
+        &mut self,
+        node: &Node,
+        order: &[usize],
+        tables: bool,
+    ) -> Result<Option<Vec<Option<TensorId>>>, PassError> {
         let Some(base) = node.inputs.first().copied().flatten().and_then(|id| self.pending.get(&id)) else {
             return Ok(None);
         };
-        let tables = !matches!(node.op, Op::GroupNorm(_));
         let mut inputs = vec![Some(base.base)];
         for input in node.inputs.iter().skip(1) {
             inputs.push(match input {
@@ -337,6 +346,11 @@ fn unordered(shape: &Shape, order: &[usize]) -> Shape {
 fn order_of_kept(order: &[usize], reduced: &[bool]) -> Vec<usize> {
     let kept: Vec<usize> = order.iter().zip(reduced).filter(|&(_, &reduced)| !reduced).map(|(&axis, _)| axis).collect();
     kept.iter().map(|axis| kept.iter().filter(|other| *other < axis).count()).collect()
+}
+
+/// True when the last axes, `count` of them, stay where they are.
+fn keeps_last(order: &[usize], count: usize) -> bool {
+    (order.len().saturating_sub(count)..order.len()).all(|axis| order[axis] == axis)
 }
 
 /// True when axes longer than 1 keep their order, so that no element moves.

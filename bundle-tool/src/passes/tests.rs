@@ -3,6 +3,8 @@ use crate::graph::{Graph, TensorId, evaluate};
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::concat::Concat;
 use ekiben_runtime::ops::conv2d::{Clamp, Conv2d, Window};
+use ekiben_runtime::ops::layer_norm::LayerNorm;
+use ekiben_runtime::ops::mat_mul::MatMul;
 use ekiben_runtime::ops::pad::{Pad, PadMode};
 use ekiben_runtime::ops::reduce::{Reduce, ReduceKind};
 use ekiben_runtime::ops::reshape::Reshape;
@@ -148,6 +150,29 @@ fn transposes_go_through_shuffled_channels_and_their_weights() {
     let sum = graph.add("sum", Reduce { kind: ReduceKind::Max, axes: 0b0110, keep: false }, &[last]).unwrap();
     graph.add_output(sum);
     // The input's, and the shuffle's own.
+    assert_eq!(same(&graph, &cancel_transposes(&graph).unwrap()), 2);
+}
+
+#[test]
+fn transposes_go_through_products_and_normalisation_of_rows() {
+    let mut graph = Graph::new();
+    let x = images(&mut graph);
+    let y = transpose(&mut graph, x, &[1, 0, 2, 3]);
+    let weights = floats(35, 0.5);
+    let weights = graph.add_constant("weights", DType::F32, &[5, 7], &weights).unwrap();
+    let y = graph.add("product", MatMul { transpose_b: false }, &[y, weights]).unwrap();
+    let scale = graph.add_constant("scale", DType::F32, &[7], &floats(7, 2.0)).unwrap();
+    let norm = LayerNorm { axes: 1, epsilon: 1e-5, root_mean_square: false };
+    let y = graph.add("norm", norm, &[y, scale]).unwrap();
+    let back = transpose(&mut graph, y, &[1, 0, 2, 3]);
+    let other = transpose(&mut graph, y, &[1, 0, 3, 2]);
+    let product = graph.add("product", MatMul { transpose_b: false }, &[x, weights]).unwrap();
+    let product = transpose(&mut graph, product, &TO_LAST);
+    let square = graph.add_constant("square", DType::F32, &[3, 2], &floats(6, 1.0)).unwrap();
+    let product = graph.add("columns", MatMul { transpose_b: false }, &[product, square]).unwrap();
+    for output in [back, other, product] {
+        graph.add_output(output);
+    }
     assert_eq!(same(&graph, &cancel_transposes(&graph).unwrap()), 2);
 }
 
