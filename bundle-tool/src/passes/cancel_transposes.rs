@@ -92,7 +92,7 @@ impl Pass<'_> {
         // The input's own transpose may serve others too.
         let Some(moved) = moved.filter(|moved| moved.base != order) else { return Ok(false) };
         let mut base = base;
-        if moved.base.iter().enumerate().any(|(position, &axis)| position != axis) {
+        if !moves_only_units(&self.rewrite.new.shape(base), &moved.base) {
             base = self.rewrite.new.add(&node.name, transpose(&moved.base), &[base])?;
         }
         let declared = TensorSpec { shape: unordered(&spec.shape, &moved.order), ..spec };
