@@ -173,7 +173,7 @@ fn networks_keep_one_transpose_and_no_batch_normalisation() {
         ("regnet", 1, 6),
         ("squeezenet", 1, 0),
         ("efficientnet", 1, 5),
-        ("shufflenet", 5, 0),
+        ("shufflenet", 6, 0),
         ("densenet", 1, 12),
         ("unet", 2, 0),
         ("unet_bilinear", 2, 0),
