@@ -1,7 +1,7 @@
 //! Each pattern of the passes in its parts, run before and after it was recognised.
 
 use ekiben::graph::{AlignedBytes, Graph, TensorId, evaluate};
-use ekiben::passes::{PassError, fuse_activations, fuse_attention, fuse_normalisation, fuse_softmax};
+use ekiben::passes::{PassError, fuse_activations, fuse_attention, fuse_normalisation, fuse_softmax, optimise};
 use ekiben_runtime::ops::batch_mat_mul::BatchMatMul;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::reduce::{Reduce, ReduceKind};
@@ -311,4 +311,20 @@ fn scores_that_something_else_reads_stay() {
     let sum = s.reduce(ReduceKind::Sum, weights);
     let result = s.binary(BinaryKind::Mul, product, sum);
     assert!(s.names(result, fuse_attention).contains(&"Softmax"));
+}
+
+#[test]
+fn exported_attention_is_one_step() {
+    for name in ["sdpa", "sdpa_dynamo", "causal", "causal_dynamo", "encoder", "encoder_dynamo"] {
+        let path = ekiben_tests::case::root().join(format!("onnx/attention_torch_{name}/model.onnx"));
+        let model = ekiben::frontend::onnx::open(&std::fs::read(path).unwrap()).unwrap();
+        let mut graph = Graph::new();
+        let inputs: Vec<_> = model.inputs().iter().map(|input| graph.add_input(&input.name, input.spec)).collect();
+        for output in model.call(&mut graph, "run", &inputs).unwrap() {
+            graph.add_output(output.tensor);
+        }
+        let graph = optimise(&graph).unwrap();
+        let names: Vec<_> = graph.nodes().iter().map(|node| node.op.name()).collect();
+        assert!(names.contains(&"Attention") && !names.contains(&"BatchMatMul"), "{name}: {names:?}");
+    }
 }
