@@ -425,9 +425,15 @@ fn weights_beside_a_model_are_read_and_are_part_of_it() {
     fs::write(&request, r#"{"x": [[1, -2, 3, 0.5, 2, 1, 0, -1]]}"#).unwrap();
     let answer = place.ok(&[&"run", &whole, &request]);
     assert_eq!(place.ok(&[&"run", &apart, &request]), answer);
+    let artifact = place.path("apart.ekb");
+    place.ok(&[&"compile", &apart, &"-o", &artifact]);
+    let verified = place.ok(&[&"verify", &artifact, &"--against", &apart]);
+    assert!(verified.contains("verdict: agrees"), "{verified}");
     bytes.fill(0);
     fs::write(&weights, &bytes).unwrap();
     assert_ne!(place.ok(&[&"run", &apart, &request]), answer, "the cache does not know the weights");
+    let (code, message) = place.fails(&[&"verify", &artifact, &"--against", &apart]);
+    assert!(code == 5 && message.contains("is not the one"), "{message}");
     fs::remove_file(&weights).unwrap();
     let (code, message) = place.fails(&[&"compile", &apart, &"-o", &place.path("a.ekb")]);
     assert_eq!(code, 3, "{message}");

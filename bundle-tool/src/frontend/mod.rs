@@ -9,6 +9,8 @@ pub mod tflite;
 
 pub use lengths::{InputLengths, LengthsError, OpenNames};
 
+use std::borrow::Cow;
+
 use ekiben_runtime::TensorSpec;
 
 use crate::bundle::ModelFormat;
@@ -122,6 +124,21 @@ pub fn files_beside(format: ModelFormat, bytes: &[u8]) -> Result<Vec<String>, Fr
         ModelFormat::Onnx => onnx::files_beside(bytes),
         _ => Ok(Vec::new()),
     }
+}
+
+/// The bytes of a model file with what it keeps in files beside it; as they are where there are none.
+///
+/// # Errors
+/// [`FrontendError`] when a file is damaged or cannot be read.
+pub fn self_contained<'a>(
+    format: ModelFormat,
+    bytes: Cow<'a, [u8]>,
+    beside: &ReadBeside<'_>,
+) -> Result<Cow<'a, [u8]>, FrontendError> {
+    if files_beside(format, &bytes)?.is_empty() {
+        return Ok(bytes);
+    }
+    onnx::self_contained(&bytes, beside).map(Cow::Owned)
 }
 
 /// What a model takes.

@@ -26,7 +26,7 @@ use self::candidate::Candidate;
 use self::inputs::{Call, Data};
 use crate::bundle::{Bundle, BundleError, ModelFile, ModelFormat};
 use crate::compile::{ModelError, model_digest, open_model};
-use crate::frontend::InputLengths;
+use crate::frontend::{InputLengths, self_contained};
 
 pub use self::compare::{ABSOLUTE, OutputDifference, RELATIVE, Worst};
 pub use self::inputs::MAX_DATA_ROWS;
@@ -181,8 +181,9 @@ fn compare_model(
     data: Option<&Data>,
     lengths: &InputLengths,
 ) -> Result<Comparison, VerifyError> {
-    let bytes = file.read()?;
     let failed = |error| ModelError { model: file.describe(), error };
+    let beside = |path: &str| file.read_beside(path).map_err(|error| error.to_string());
+    let bytes = self_contained(file.format, file.read()?, &beside).map_err(failed)?;
     let model = open_model(file, &bytes, lengths).map_err(failed)?;
     if let Some(reason) = policy::objection(file.format, &bytes) {
         return Ok(Comparison::None(reason));

@@ -24,9 +24,10 @@ mod tensor;
 mod tests;
 mod wire;
 
+use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
-use super::{FrontendError, Key, Model, ModelInput, NamedTensor, OpenNames, OpenOptions};
+use super::{FrontendError, Key, Model, ModelInput, NamedTensor, OpenNames, OpenOptions, ReadBeside};
 use crate::graph::{Graph, TensorId};
 
 /// Versions of the two operator sets that a model imports.
@@ -73,6 +74,15 @@ pub(super) fn open_names(bytes: &[u8]) -> Result<OpenNames, FrontendError> {
 /// Names of the files beside the model that hold its weights.
 pub(super) fn files_beside(bytes: &[u8]) -> Result<Vec<String>, FrontendError> {
     Ok(wire::decode(bytes)?.graph.map(|mut graph| external::files(&mut graph)).unwrap_or_default())
+}
+
+/// The model with its weights from the files beside it.
+pub(super) fn self_contained(bytes: &[u8], beside: &ReadBeside<'_>) -> Result<Vec<u8>, FrontendError> {
+    let mut model = wire::decode(bytes)?;
+    if let Some(graph) = &mut model.graph {
+        external::load(graph, beside)?;
+    }
+    Ok(model.encode_to_vec())
 }
 
 impl OnnxModel {
