@@ -23,10 +23,13 @@ fn indexes(node: &Node) -> bool {
     matches!(node.op, Op::Gather(_) | Op::GatherNd(_) | Op::ScatterNd(_))
 }
 
-/// True when indices are made of the numbers of rows.
+/// Nodes that are looked through for where indices come from.
+const MAX_NODES: usize = 1 << 14;
+
+/// True when indices are made of the numbers of rows, by one of the last [`MAX_NODES`] nodes.
 pub(super) fn number(graph: &Graph, indices: TensorId) -> bool {
     let mut reached = HashSet::from([indices]);
-    for node in graph.nodes().iter().rev() {
+    for node in graph.nodes().iter().rev().take(MAX_NODES) {
         if !node.outputs.iter().any(|output| reached.contains(output)) {
             continue;
         }

@@ -65,6 +65,7 @@ pub(super) fn hardmax(call: &mut Call<'_>) -> Lowered {
 /// The parts of an axis (of all elements, without one) for which the condition holds.
 pub(super) fn compress(call: &mut Call<'_>) -> Lowered {
     let condition = call.tensor(1)?;
+    known::check_size(call, condition)?;
     let condition = call.constant_integers(condition).ok_or(
         "input 1, the condition, must be known while the model is compiled: the length of the result depends on it",
     )?;
@@ -94,6 +95,7 @@ pub(super) fn compress(call: &mut Call<'_>) -> Lowered {
 fn known_keys(call: &Call<'_>, id: TensorId) -> Result<Vec<i128>, Refusal> {
     let reason =
         "its result is as long as the values of its input say, so the input must be known while the model is compiled";
+    known::check_size(call, id)?;
     known::keys(call, id).ok_or_else(|| reason.into())
 }
 

@@ -6,6 +6,17 @@ use ekiben_runtime::ops::cast::Cast;
 use super::super::call::{Call, Refusal};
 use crate::graph::TensorId;
 
+/// The most elements of a constant whose values decide the shape of a result.
+const MAX_KEYS: u64 = 1 << 18;
+
+/// Fails for a constant of more than [`MAX_KEYS`] elements.
+pub(super) fn check_size(call: &Call<'_>, id: TensorId) -> Result<(), Refusal> {
+    match call.shape(id).elements() {
+        Some(..=MAX_KEYS) => Ok(()),
+        _ => Err(Refusal(format!("its result depends on the values of more than {MAX_KEYS} elements"))),
+    }
+}
+
 /// The elements of a constant of any numeric type as integers in the same order: equal ones are equal, zero is 0, and NaN is the largest.
 pub(super) fn keys(call: &Call<'_>, id: TensorId) -> Option<Vec<i128>> {
     let tensor = call.graph.tensor(id);
