@@ -170,6 +170,12 @@ fn onnx_models_give_the_same_bits_everywhere() {
 }
 
 #[test]
+fn quantized_and_narrow_onnx_models_give_the_same_bits_everywhere() {
+    check_group("onnx_quantized");
+    check_group("onnx_narrow");
+}
+
+#[test]
 fn mlperf_tiny_models_give_the_same_bits_everywhere() {
     let Some(folder) = mlperf_models() else { return };
     for case in group("mlperf") {

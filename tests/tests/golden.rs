@@ -11,12 +11,16 @@ use ekiben_runtime::Artifact;
 use ekiben_runtime::executor::self_test::{self_test, self_test_arena_bytes};
 
 /// Name of each artifact, and the fixture that it was compiled from.
-const ARTIFACTS: [(&str, &str); 5] = [
+const ARTIFACTS: [(&str, &str); 9] = [
     ("v1-forest.ekb", "bentos/v013_sklearn_iris_rf/bundle"),
     ("v1-onnx-linear.ekb", "bentos/v14_onnx_iris/bundle"),
     ("v1-text-labels.ekb", "sklearn/v19_forest_classifier_text_labels/model.joblib"),
     ("v1-int8.ekb", "tflite/ds_cnn_int8/model.tflite"),
     ("v1-recurrent.ekb", "onnx/recurrent_lstm_peepholes/model.onnx"),
+    ("v1-qdq.ekb", "onnx_quantized/explicit_u8/model.onnx"),
+    ("v1-qlinear.ekb", "onnx_quantized/cnn_qoperator_u8u8/model.onnx"),
+    ("v1-dynamic-quantization.ekb", "onnx_quantized/mlp_dynamic_u8/model.onnx"),
+    ("v1-weights-of-4-bits.ekb", "onnx_narrow/n_bits_4_zeros/model.onnx"),
 ];
 
 fn folder() -> PathBuf {

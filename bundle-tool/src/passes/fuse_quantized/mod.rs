@@ -37,6 +37,11 @@ use crate::graph::{Graph, Node, TensorId, evaluate};
 use narrow::Packed;
 use source::Source;
 
+/// Bytes that constants, scales and zero points made by the pass may take, on top of [`BUDGET_FACTOR`] times the graph's constants.
+const BUDGET: u64 = 16 << 20;
+/// Bytes that the pass may make for each byte of a constant.
+const BUDGET_FACTOR: u64 = 4;
+
 /// The graph with integer operators in the place of dequantized ones.
 ///
 /// # Errors
@@ -70,6 +75,8 @@ struct Pass<'a> {
     sources: HashMap<TensorId, Source>,
     /// Old tensors that are matrices of known narrow integers.
     packed: HashMap<TensorId, Packed<'a>>,
+    /// Bytes that may still be made.
+    budget: u64,
 }
 
 impl<'a> Pass<'a> {
@@ -79,7 +86,10 @@ impl<'a> Pass<'a> {
         read.for_each(|id| *readers.entry(id).or_insert(0) += 1);
         let written = graph.nodes().iter().flat_map(|node| node.outputs.iter().map(move |&output| (output, node)));
         let (rewrite, producers) = (Rewrite::new(graph), written.collect());
-        Self { rewrite, producers, readers, sources: HashMap::new(), packed: HashMap::new() }
+        let constants = graph.tensors().iter().filter_map(|tensor| tensor.constant.as_deref());
+        let stored = constants.map(|bytes| bytes.as_slice().len() as u64).fold(0, u64::saturating_add);
+        let budget = stored.saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET);
+        Self { rewrite, producers, readers, sources: HashMap::new(), packed: HashMap::new(), budget }
     }
 
     fn node(&mut self, node: &'a Node) -> Result<(), PassError> {
@@ -122,12 +132,19 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Takes bytes off the budget; false when there are too few.
+    fn spend(&mut self, bytes: usize) -> bool {
+        let left = self.budget.checked_sub(bytes as u64);
+        self.budget = left.unwrap_or(self.budget);
+        left.is_some()
+    }
+
     /// The elements of an old tensor that is a constant.
     fn constant(&self, id: TensorId) -> Option<&'a [u8]> {
         self.rewrite.old.tensor(id).constant.as_deref().map(|bytes| bytes.as_slice())
     }
 
-    /// Adds a node to the new graph. One over constants is computed at once.
+    /// Adds a node to the new graph. One over constants is computed at once, as long as the budget lasts.
     fn add(
         &mut self,
         node: &Node,
@@ -136,28 +153,46 @@ impl<'a> Pass<'a> {
         declared: &[TensorSpec],
     ) -> Result<TensorId, PassError> {
         let op = op.into();
-        let new = &mut self.rewrite.new;
-        if !inputs.iter().flatten().all(|&id| new.tensor(id).constant.is_some()) {
-            let id = new.add_node(&node.name, op, inputs, declared)?[0];
-            new.rename(id, "");
+        let known = |id: &TensorId| self.rewrite.new.tensor(*id).constant.is_some();
+        if inputs.iter().flatten().all(known)
+            && let Some(id) = self.computed(node, op, inputs, declared)?
+        {
             return Ok(id);
         }
-        let mut folded = Graph::new();
+        let id = self.rewrite.new.add_node(&node.name, op, inputs, declared)?[0];
+        self.rewrite.new.rename(id, "");
+        Ok(id)
+    }
+
+    /// The result of a node over constants, when the budget has room for it.
+    fn computed(
+        &mut self,
+        node: &Node,
+        op: Op,
+        inputs: &[Option<TensorId>],
+        declared: &[TensorSpec],
+    ) -> Result<Option<TensorId>, PassError> {
+        let mut graph = Graph::new();
         let mut constants = Vec::with_capacity(inputs.len());
         for input in inputs {
             constants.push(match input {
                 None => None,
                 Some(id) => {
-                    let tensor = new.tensor(*id);
+                    let tensor = self.rewrite.new.tensor(*id);
                     let bytes = tensor.constant.clone().unwrap_or_default();
-                    Some(folded.add_shared_constant(&tensor.name, tensor.spec, bytes)?)
+                    Some(graph.add_shared_constant(&tensor.name, tensor.spec, bytes)?)
                 }
             });
         }
-        let output = folded.add_node(&node.name, op, &constants, declared)?[0];
-        folded.add_output(output);
-        let value = evaluate(&folded, 1, &[])?.swap_remove(0);
-        Ok(new.add_shared_constant(&node.name, folded.spec(output), Rc::new(value))?)
+        let output = graph.add_node(&node.name, op, &constants, declared)?[0];
+        let spec = graph.spec(output);
+        let size = spec.bytes().filter(|_| !spec.shape.is_batched()).and_then(|size| usize::try_from(size).ok());
+        if !size.is_some_and(|size| self.spend(size)) {
+            return Ok(None);
+        }
+        graph.add_output(output);
+        let value = evaluate(&graph, 1, &[])?.swap_remove(0);
+        Ok(Some(self.rewrite.new.add_shared_constant(&node.name, spec, Rc::new(value))?))
     }
 
     /// Adds a constant to the new graph.

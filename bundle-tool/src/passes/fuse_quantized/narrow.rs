@@ -98,6 +98,9 @@ impl<'a> Pass<'a> {
         let Some(rows) = rows(&packed.op, [height as usize, width as usize], k_axis, whole, [units, k], element) else {
             return Ok(None);
         };
+        if !self.spend((units * k).saturating_add(rows.positions.len().saturating_mul(8))) {
+            return Ok(None);
+        }
         let bytes = self.constant(stored).unwrap_or_default();
         let stride = if spec.dtype.bits() == 4 { k.next_multiple_of(2) } else { k };
         let weights = (0..units).flat_map(|unit| (0..stride).map(move |at| (unit, at)));

@@ -90,13 +90,15 @@ impl<'a> Pass<'a> {
     /// Filters as int8, when they are known.
     fn signed(&mut self, node: &Node, source: Source) -> Result<Option<Source>, PassError> {
         let tensor = self.rewrite.new.tensor(source.tensor);
-        let Some(bytes) = tensor.constant.as_ref().map(|bytes| bytes.as_slice()) else { return Ok(None) };
+        let (spec, Some(bytes)) = (tensor.spec, tensor.constant.clone()) else { return Ok(None) };
         if source.dtype == DType::I8 {
             return Ok(Some(source));
         }
-        let (moved, spec): (Vec<u8>, _) =
-            (bytes.iter().map(|byte| byte ^ 0x80).collect(), tensor.spec.with_dtype(DType::I8));
-        let tensor = self.rewrite.new.add_constant_bytes(&node.name, spec, &moved)?;
+        if !self.spend(bytes.as_slice().len()) {
+            return Ok(None);
+        }
+        let moved: Vec<u8> = bytes.as_slice().iter().map(|byte| byte ^ 0x80).collect();
+        let tensor = self.rewrite.new.add_constant_bytes(&node.name, spec.with_dtype(DType::I8), &moved)?;
         let zeros = source.zeros.iter().map(|zero| zero - 128).collect();
         Ok(Some(Source { tensor, dtype: DType::I8, zeros, ..source }))
     }
@@ -121,13 +123,18 @@ impl<'a> Pass<'a> {
         quantizer: Option<Quantizer>,
     ) -> Result<Option<Terms>, PassError> {
         let Some((left_scale, _)) = left.whole() else { return Ok(None) };
+        let bias = node.inputs.get(2).copied().flatten();
+        let channels = bias.and_then(|id| self.rewrite.old.shape(id).elements()).unwrap_or(0) as usize;
+        if !self.spend(16 * channels.max(right.scales.len())) {
+            return Ok(None);
+        }
         let products: Vec<f32> = right.scales.iter().map(|scale| left_scale * scale).collect();
         let step = quantizer.map_or(1.0, |quantizer| quantizer.scale);
         let multipliers: Vec<f32> = products.iter().map(|product| product / step).collect();
         if multipliers.iter().any(|multiplier| !multiplier.is_finite()) {
             return Ok(None);
         }
-        let bias = match node.inputs.get(2).copied().flatten() {
+        let bias = match bias {
             None => None,
             Some(id) => match self.bias(node, id, &products, step)? {
                 None => return Ok(None),

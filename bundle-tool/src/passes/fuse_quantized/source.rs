@@ -74,6 +74,9 @@ impl<'a> Pass<'a> {
         }
         let Some(bytes) = self.constant(scale) else { return Ok(None) };
         let count = old.shape(scale).elements().unwrap_or(0) as usize;
+        if !self.spend(count.saturating_mul(8)) {
+            return Ok(None);
+        }
         let scales: Vec<f32> = (0..count).map(|at| float_at(old.spec(scale).dtype, bytes, at)).collect();
         let zeros = match node.inputs.get(2).copied().flatten() {
             None => vec![0; count],
@@ -170,7 +173,11 @@ impl<'a> Pass<'a> {
     fn moved_source(&mut self, node: &Node) -> Result<Option<Source>, PassError> {
         let old = self.rewrite.old;
         let (Some(Some(input)), &[output]) = (node.inputs.first().copied(), &node.outputs[..]) else { return Ok(None) };
-        let Some(source) = self.sources.get(&input).cloned() else { return Ok(None) };
+        let Some(source) = self.sources.get(&input) else { return Ok(None) };
+        let (source, count) = (source.clone(), source.scales.len());
+        if !self.spend(count.saturating_mul(16)) {
+            return Ok(None);
+        }
         let whole = source.whole();
         let declared = TensorSpec::new(source.dtype, old.shape(output));
         let (mut axis, mut inputs, mut specs) = (source.axis, vec![Some(source.tensor)], vec![]);
