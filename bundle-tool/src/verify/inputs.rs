@@ -152,7 +152,7 @@ fn encode(dtype: DType, cell: &str) -> Option<Vec<u8>> {
             "1" | "true" | "True" => vec![1],
             _ => return None,
         },
-        DType::BF16 | DType::I4 | DType::U4 | DType::Category | DType::Text => return None,
+        _ => return None,
     })
 }
 

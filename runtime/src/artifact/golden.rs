@@ -19,6 +19,7 @@ use super::plans::ApiRecord;
 use super::{Artifact, LoadError};
 use crate::bytes::{BytesError, Reader};
 use crate::kernels::reference::cast;
+use crate::kernels::reference::storage_cast::is_stored_only;
 use crate::tensor::{DType, TensorSpec};
 
 /// Who computed the expected outputs.
@@ -198,11 +199,15 @@ pub fn split_mix(state: &mut u64) -> u64 {
 /// Fills a tensor's bytes with values between `low` and `high`, evenly distributed, from [`split_mix`] with `seed`.
 ///
 /// Element `i` takes the `i`th number's upper 53 bits as a fraction `u` of 1. Floats are `low + u * (high - low)`; other types are
-/// `floor(low + u * (high - low + 1))`, at most `high`.
+/// `floor(low + u * (high - low + 1))`, at most `high`. Types that are only stored are filled byte by byte, as u8.
 pub fn fill(seed: u64, low: f64, high: f64, dtype: DType, bytes: &mut [u8]) {
     let mut state = seed;
     let width = (dtype.bits() / 8).max(1) as usize;
-    let storage = if dtype == DType::Category { DType::U32 } else { dtype };
+    let storage = match dtype {
+        DType::Category => DType::U32,
+        stored if is_stored_only(stored) => DType::U8,
+        other => other,
+    };
     for element in bytes.chunks_exact_mut(width) {
         let fraction = (split_mix(&mut state) >> 11) as f64 / (1u64 << 53) as f64;
         let value = if dtype.is_float() {
@@ -219,10 +224,9 @@ pub const fn sample_ranges(dtype: DType, categories: usize) -> [(f64, f64); 4] {
     match dtype {
         DType::F16 | DType::BF16 | DType::F32 | DType::F64 => [(0.0, 1.0), (-1.0, 1.0), (0.0, 8.0), (-100.0, 100.0)],
         DType::Bool => [(0.0, 1.0); 4],
-        DType::I4 => [(-8.0, 7.0); 4],
-        DType::U4 => [(0.0, 15.0); 4],
         DType::I8 => [(-128.0, 127.0); 4],
         DType::U8 => [(0.0, 255.0); 4],
+        stored if is_stored_only(stored) => [(0.0, 255.0); 4],
         DType::Category => [(0.0, categories.saturating_sub(1) as f64); 4],
         // Lower-case ASCII letters.
         DType::Text => [(97.0, 122.0); 4],

@@ -1,14 +1,30 @@
 //! Index of the largest or the smallest element along an axis.
 //!
 //! Attributes: `axis: u8`, `smallest: bool`, `last: bool` (the last of equals instead of the first), `keep: bool` (the axis stays with
-//! length 1), `wide: bool` (i64 instead of i32). f32, f64, i32, i64, i8 or u8. The axis is not the batch and not empty. NaN is never
+//! length 1), `wide: bool` (i64 instead of i32). f32, f64, or an integer of 8 to 64 bits. The axis is not the batch and not
+//! empty. NaN is never
 //! larger or smaller.
 
 use super::reduce::reduced_shape;
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
+use crate::kernels::reference::integer::Narrow;
 use crate::kernels::reference::reduce::arg_extreme;
 use crate::tensor::{DType, Element, TensorSpec};
+
+/// Types in which extremes are found.
+const TYPES: [DType; 10] = [
+    DType::F32,
+    DType::F64,
+    DType::I8,
+    DType::I16,
+    DType::I32,
+    DType::I64,
+    DType::U8,
+    DType::U16,
+    DType::U32,
+    DType::U64,
+];
 
 /// Finds an extreme.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +44,15 @@ pub struct ArgReduce {
 impl ArgReduce {
     fn run_typed<T: Element + PartialOrd>(&self, operands: &dyn Operands) -> Result<(), OpError> {
         let x = operands.slice::<T>(0)?;
+        self.find(operands, x.len(), |index| x.get(index).copied())
+    }
+
+    fn find<T: PartialOrd>(
+        &self,
+        operands: &dyn Operands,
+        elements: usize,
+        x: impl Fn(usize) -> Option<T>,
+    ) -> Result<(), OpError> {
         let dims = operands.input(0)?.dims;
         let axis = usize::from(self.axis);
         let (length, inner) = (dims.at(axis), dims.inner(axis));
@@ -35,10 +60,12 @@ impl ArgReduce {
         let rule = (self.smallest, self.last);
         if self.wide {
             let mut slots = output.elements::<i64>(0)?.iter_mut();
-            arg_extreme(rule, x, length, inner, |index| slots.next().into_iter().for_each(|slot| *slot = index));
+            let put = |index| slots.next().into_iter().for_each(|slot| *slot = index);
+            arg_extreme(rule, x, elements, length, inner, put);
         } else {
             let mut slots = output.elements::<i32>(0)?.iter_mut();
-            arg_extreme(rule, x, length, inner, |index| slots.next().into_iter().for_each(|slot| *slot = index as i32));
+            let put = |index| slots.next().into_iter().for_each(|slot| *slot = index as i32);
+            arg_extreme(rule, x, elements, length, inner, put);
         }
         Ok(())
     }
@@ -65,8 +92,7 @@ impl Operator for ArgReduce {
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(1)?;
-        let types = [DType::F32, DType::F64, DType::I32, DType::I64, DType::I8, DType::U8];
-        let input = inputs.typed(0, &types, "a float type, or an integer type of 8, 32 or 64 bits")?;
+        let input = inputs.typed(0, &TYPES, "a float or an integer type of 8 to 64 bits")?;
         let axis = usize::from(self.axis);
         match input.shape.factor(axis) {
             None => return Err(OpError::attribute("axis", "an axis of the input")),
@@ -78,13 +104,15 @@ impl Operator for ArgReduce {
     }
 
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        match operands.input(0)?.spec.dtype {
-            DType::F32 => self.run_typed::<f32>(operands),
-            DType::F64 => self.run_typed::<f64>(operands),
-            DType::I32 => self.run_typed::<i32>(operands),
-            DType::I64 => self.run_typed::<i64>(operands),
-            DType::I8 => self.run_typed::<i8>(operands),
-            _ => self.run_typed::<u8>(operands),
+        let input = operands.input(0)?;
+        match (input.spec.dtype, Narrow::of(input.spec.dtype)) {
+            (DType::F32, _) => self.run_typed::<f32>(operands),
+            (DType::F64, _) => self.run_typed::<f64>(operands),
+            (DType::I64, _) => self.run_typed::<i64>(operands),
+            (_, Some(narrow)) => {
+                self.find(operands, input.bytes.len() / narrow.width.max(1), |index| narrow.get(input.bytes, index))
+            }
+            (_, None) => self.run_typed::<u64>(operands),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Arithmetic on two tensors with numpy's broadcasting.
 //!
-//! Attributes: `kind: u8`. Both inputs have the same type: f32, f64, i32 or i64. Integer arithmetic wraps; integer division
-//! truncates towards zero and gives 0 for a divisor of 0.
+//! Attributes: `kind: u8`. Both inputs have the same type: f32, f64 or an integer of 8 to 64 bits. Integer arithmetic wraps; integer
+//! division truncates towards zero and gives 0 for a divisor of 0. Only integers have combinations of bits.
 //!
 //! The batch axis of one input must line up with a batch axis of the same factor, or with a length of 1, in the other.
 
@@ -10,8 +10,23 @@ use heapless::Vec;
 use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Problem, expand};
 use crate::bytes::{BytesError, Reader, Writer};
 pub use crate::kernels::reference::binary::{BinaryKind, Number};
+use crate::kernels::reference::integer::Narrow;
 use crate::kernels::reference::{binary, broadcast};
 use crate::tensor::{DType, MAX_RANK, Shape, TensorSpec, ViewMut, Element};
+
+/// Types that are combined, floats first.
+const TYPES: [DType; 10] = [
+    DType::F32,
+    DType::F64,
+    DType::I8,
+    DType::I16,
+    DType::I32,
+    DType::I64,
+    DType::U8,
+    DType::U16,
+    DType::U32,
+    DType::U64,
+];
 
 /// Combines two tensors element by element.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,7 +98,8 @@ impl Operator for Binary {
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(2)?;
-        let a = inputs.typed(0, &[DType::F32, DType::F64, DType::I32, DType::I64], "a float or 32/64-bit integer type")?;
+        let types = if self.kind.is_bitwise() { &TYPES[2..] } else { &TYPES[..] };
+        let a = inputs.typed(0, types, "a type that the combination takes")?;
         let b = inputs.typed(1, &[a.dtype], "the type of input 0")?;
         outputs.put(0, TensorSpec::new(a.dtype, broadcast_shapes(&a.shape, &b.shape)?))
     }
@@ -93,11 +109,20 @@ impl Operator for Binary {
     }
 
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        match operands.dtype(0) {
-            Some(DType::F32) => self.run_typed::<f32>(operands),
-            Some(DType::F64) => self.run_typed::<f64>(operands),
-            Some(DType::I32) => self.run_typed::<i32>(operands),
-            _ => self.run_typed::<i64>(operands),
+        let dtype = operands.dtype(0).unwrap_or(DType::F32);
+        match (dtype, Narrow::of(dtype)) {
+            (DType::F32, _) => self.run_typed::<f32>(operands),
+            (DType::F64, _) => self.run_typed::<f64>(operands),
+            (DType::I32, _) => self.run_typed::<i32>(operands),
+            (DType::I64, _) => self.run_typed::<i64>(operands),
+            (_, None) => self.run_typed::<u64>(operands),
+            (_, Some(narrow)) => {
+                let (held, output) = hold_one(operands)?;
+                let other = operands.input(1 - held)?;
+                let walk = broadcast::Walk::new(&output.dims, &[&other.dims]);
+                binary::binary_narrow(self.kind, held == 1, narrow, other.bytes, output.bytes, &walk);
+                Ok(())
+            }
         }
     }
 }

@@ -1,13 +1,31 @@
 //! Compares two tensors with numpy's broadcasting; the result is boolean.
 //!
-//! Attributes: `kind: u8`. Both inputs have the same type: f32, f64, i32, i64, or category (for equality, of one table).
+//! Attributes: `kind: u8`. Both inputs have the same type: f32, f64, an integer of 8 to 64 bits, or bool or category (for equality;
+//! categories of one table).
 
 use super::binary::broadcast_shapes;
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 pub use crate::kernels::reference::compare::CompareKind;
+use crate::kernels::reference::integer::Narrow;
 use crate::kernels::reference::{broadcast, compare};
 use crate::tensor::{DType, TensorSpec};
+
+/// Types that are compared; the last ones for equality only.
+const TYPES: [DType; 12] = [
+    DType::F32,
+    DType::F64,
+    DType::I8,
+    DType::I16,
+    DType::I32,
+    DType::I64,
+    DType::U8,
+    DType::U16,
+    DType::U32,
+    DType::U64,
+    DType::Bool,
+    DType::Category,
+];
 
 /// Compares two tensors element by element.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,9 +46,8 @@ impl Operator for Compare {
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(2)?;
         let equality = matches!(self.kind, CompareKind::Equal | CompareKind::NotEqual);
-        let types = [DType::F32, DType::F64, DType::I32, DType::I64, DType::Category];
-        let types = if equality { &types[..] } else { &types[..4] };
-        let a = inputs.typed(0, types, "a float or 32/64-bit integer type, or categories to be tested for equality")?;
+        let types = if equality { &TYPES[..] } else { &TYPES[..10] };
+        let a = inputs.typed(0, types, "a number, or booleans or categories to be tested for equality")?;
         let b = inputs.typed(1, &[a.dtype], "the type of input 0")?;
         if a.table != b.table {
             return Err(OpError::input(1, Problem::DType, "the categories of input 0"));
@@ -48,7 +65,13 @@ impl Operator for Compare {
             DType::F64 => compare::compare::<f64>(kind, operands.slice(0)?, operands.slice(1)?, out, &walk),
             DType::I32 => compare::compare::<i32>(kind, operands.slice(0)?, operands.slice(1)?, out, &walk),
             DType::I64 => compare::compare::<i64>(kind, operands.slice(0)?, operands.slice(1)?, out, &walk),
-            _ => compare::compare::<u32>(kind, operands.slice(0)?, operands.slice(1)?, out, &walk),
+            DType::U64 => compare::compare::<u64>(kind, operands.slice(0)?, operands.slice(1)?, out, &walk),
+            DType::Category => compare::compare::<u32>(kind, operands.slice(0)?, operands.slice(1)?, out, &walk),
+            dtype => {
+                if let Some(narrow) = Narrow::of(dtype) {
+                    compare::compare_narrow(kind, narrow, a.bytes, b.bytes, out, &walk);
+                }
+            }
         }
         Ok(())
     }

@@ -209,6 +209,10 @@ operators! {
     logic::Logic = 13;
     /// Chooses between two tensors.
     select::Select = 14;
+    /// The same bits as another type.
+    bit_cast::BitCast = 15;
+    /// Converts from and to types that are only stored.
+    storage_cast::StorageCast = 16;
     /// Matrix product over the last two axes.
     mat_mul::MatMul = 20;
     /// Convolves images with filters, f32.

@@ -1,14 +1,30 @@
 //! Reduces axes to one element.
 //!
-//! Attributes: `kind: u8`, `axes: u8` (bit `i` for axis `i`), `keep: bool` (reduced axes stay with length 1). f32 or f64; i32 and i64 for sum,
-//! product, minimum and maximum, where arithmetic wraps. The batch axis cannot be reduced.
+//! Attributes: `kind: u8`, `axes: u8` (bit `i` for axis `i`), `keep: bool` (reduced axes stay with length 1). f32 or f64; integers of
+//! 8 to 64 bits for sum, product, minimum and maximum, where arithmetic wraps; bool for minimum and maximum. The batch axis cannot be reduced.
 
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::broadcast::Walk;
+use crate::kernels::reference::integer::Narrow;
 use crate::kernels::reference::reduce;
 pub use crate::kernels::reference::reduce::ReduceKind;
 use crate::tensor::{DType, Dims, MAX_RANK, Shape, TensorSpec};
+
+/// Types that are reduced: floats, integers, and bool.
+const TYPES: [DType; 11] = [
+    DType::F32,
+    DType::F64,
+    DType::I8,
+    DType::I16,
+    DType::I32,
+    DType::I64,
+    DType::U8,
+    DType::U16,
+    DType::U32,
+    DType::U64,
+    DType::Bool,
+];
 
 /// Combines the elements along some axes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,8 +92,11 @@ impl Operator for Reduce {
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(1)?;
-        let types = [DType::F32, DType::F64, DType::I32, DType::I64];
-        let types = if self.kind.takes_integers() { &types[..] } else { &types[..2] };
+        let types = match self.kind {
+            ReduceKind::Min | ReduceKind::Max => &TYPES[..],
+            kind if kind.takes_integers() => &TYPES[..10],
+            _ => &TYPES[..2],
+        };
         let input = inputs.typed(0, types, "a type that the reduction takes")?;
         if u32::from(self.axes) >> input.shape.rank() != 0 {
             return Err(OpError::attribute("axes", "axes of the input"));
@@ -98,9 +117,18 @@ impl Operator for Reduce {
                 let bounds = [i32::MIN, i32::MAX];
                 reduce::reduce_integer(kind, operands.slice(0)?, output.elements(0)?, &walk, bounds)
             }
-            _ => {
+            DType::I64 => {
                 let bounds = [i64::MIN, i64::MAX];
                 reduce::reduce_integer(kind, operands.slice(0)?, output.elements(0)?, &walk, bounds)
+            }
+            DType::U64 => {
+                let bounds = [u64::MIN, u64::MAX];
+                reduce::reduce_integer(kind, operands.slice(0)?, output.elements(0)?, &walk, bounds)
+            }
+            dtype => {
+                if let Some(narrow) = Narrow::of(dtype) {
+                    reduce::reduce_narrow(kind, narrow, input.bytes, output.bytes, &walk);
+                }
             }
         }
         Ok(())

@@ -39,6 +39,23 @@ pub enum DType {
     Category = 16,
     /// Bytes of text; the last axis is the declared maximum, unused bytes are zero.
     Text = 17,
+    /// 8-bit float of 4 exponent and 3 mantissa bits, without infinities (E4M3FN). Like the types after it: stored, cast and dequantised
+    /// only.
+    F8E4M3FN = 18,
+    /// As [`DType::F8E4M3FN`] with a bias of 8 and without a negative zero, whose code is NaN.
+    F8E4M3FNUZ = 19,
+    /// 8-bit float of 5 exponent and 2 mantissa bits.
+    F8E5M2 = 20,
+    /// As [`DType::F8E5M2`] with a bias of 16, without infinities and without a negative zero, whose code is NaN.
+    F8E5M2FNUZ = 21,
+    /// A power of two: `2^(code - 127)`; 255 is NaN.
+    F8E8M0 = 22,
+    /// 4-bit floats of 2 exponent bits and 1 mantissa bit, two to a byte, the earlier one in the low half.
+    F4E2M1 = 23,
+    /// 2-bit signed integers, four to a byte, the earliest one in the lowest bits.
+    I2 = 24,
+    /// 2-bit unsigned integers, four to a byte, the earliest one in the lowest bits.
+    U2 = 25,
 }
 
 impl DType {
@@ -46,7 +63,7 @@ impl DType {
     pub const UNKNOWN_CATEGORY: u32 = u32::MAX;
 
     /// All types, by code.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 25] = [
         Self::Bool,
         Self::I8,
         Self::I16,
@@ -64,6 +81,14 @@ impl DType {
         Self::U4,
         Self::Category,
         Self::Text,
+        Self::F8E4M3FN,
+        Self::F8E4M3FNUZ,
+        Self::F8E5M2,
+        Self::F8E5M2FNUZ,
+        Self::F8E8M0,
+        Self::F4E2M1,
+        Self::I2,
+        Self::U2,
     ];
 
     /// Code in an artifact.
@@ -79,8 +104,10 @@ impl DType {
     /// Bits of one element.
     pub const fn bits(self) -> u64 {
         match self {
-            Self::I4 | Self::U4 => 4,
+            Self::I2 | Self::U2 => 2,
+            Self::I4 | Self::U4 | Self::F4E2M1 => 4,
             Self::Bool | Self::I8 | Self::U8 | Self::Text => 8,
+            Self::F8E4M3FN | Self::F8E4M3FNUZ | Self::F8E5M2 | Self::F8E5M2FNUZ | Self::F8E8M0 => 8,
             Self::I16 | Self::U16 | Self::F16 | Self::BF16 => 16,
             Self::I32 | Self::U32 | Self::F32 | Self::Category => 32,
             Self::I64 | Self::U64 | Self::F64 => 64,
@@ -112,12 +139,28 @@ impl DType {
             Self::U4 => "uint4",
             Self::Category => "category",
             Self::Text => "text",
+            Self::F8E4M3FN => "float8e4m3fn",
+            Self::F8E4M3FNUZ => "float8e4m3fnuz",
+            Self::F8E5M2 => "float8e5m2",
+            Self::F8E5M2FNUZ => "float8e5m2fnuz",
+            Self::F8E8M0 => "float8e8m0",
+            Self::F4E2M1 => "float4e2m1",
+            Self::I2 => "int2",
+            Self::U2 => "uint2",
         }
     }
 
     /// The type with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|dtype| dtype.name() == name)
+    }
+
+    /// True for the floats of 8 bits and less.
+    pub const fn is_small_float(self) -> bool {
+        matches!(
+            self,
+            Self::F8E4M3FN | Self::F8E4M3FNUZ | Self::F8E5M2 | Self::F8E5M2FNUZ | Self::F8E8M0 | Self::F4E2M1
+        )
     }
 
     /// True for the IEEE types and bfloat16.
@@ -129,7 +172,9 @@ impl DType {
     pub const fn is_integer(self) -> bool {
         matches!(
             self,
-            Self::I4
+            Self::I2
+                | Self::U2
+                | Self::I4
                 | Self::U4
                 | Self::I8
                 | Self::I16
@@ -170,7 +215,7 @@ element! {
     i16 => I16;
     i32 => I32;
     i64 => I64;
-    u8 => U8 | Bool | I4 | U4 | Text;
+    u8 => U8 | Bool | I4 | U4 | Text | F8E4M3FN | F8E4M3FNUZ | F8E5M2 | F8E5M2FNUZ | F8E8M0 | F4E2M1 | I2 | U2;
     u16 => U16;
     u32 => U32 | Category;
     u64 => U64;

@@ -25,6 +25,14 @@ enum {
   EKIBEN_DTYPE_UINT4 = 15,
   EKIBEN_DTYPE_CATEGORY = 16,
   EKIBEN_DTYPE_TEXT = 17,
+  EKIBEN_DTYPE_FLOAT8E4M3FN = 18,
+  EKIBEN_DTYPE_FLOAT8E4M3FNUZ = 19,
+  EKIBEN_DTYPE_FLOAT8E5M2 = 20,
+  EKIBEN_DTYPE_FLOAT8E5M2FNUZ = 21,
+  EKIBEN_DTYPE_FLOAT8E8M0 = 22,
+  EKIBEN_DTYPE_FLOAT4E2M1 = 23,
+  EKIBEN_DTYPE_INT2 = 24,
+  EKIBEN_DTYPE_UINT2 = 25,
 };
 
 /* An operator of the runtime. Each has a symbol `ekiben_op_...`; what `ekiben package` writes names those that an

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use ekiben_runtime::kernels::reference::cast::cast;
 use ekiben_runtime::ops::Op;
 use ekiben_runtime::ops::cast::Cast;
 use ekiben_runtime::ops::reshape::Reshape;
@@ -289,6 +290,19 @@ impl<'a> Call<'a> {
     ) -> Result<TensorId, Refusal> {
         let name = self.name.clone();
         Ok(self.graph.add_constant(&name, dtype, dims, values)?)
+    }
+
+    /// Adds a scalar constant of a type of numbers of whole bytes.
+    pub(super) fn scalar(&mut self, dtype: DType, value: f64) -> Result<TensorId, Refusal> {
+        let mut bytes = vec![0; (dtype.bits() / 8) as usize];
+        cast(DType::F64, &value.to_le_bytes(), dtype, &mut bytes);
+        let name = self.name.clone();
+        Ok(self.graph.add_constant_bytes(&name, TensorSpec::new(dtype, Shape::scalar()), &bytes)?)
+    }
+
+    /// A tensor with its elements converted to another type by the default rules.
+    pub(super) fn cast(&mut self, id: TensorId, to: DType) -> Result<TensorId, Refusal> {
+        if self.dtype(id) == to { Ok(id) } else { self.add(Cast { to }, &[id]) }
     }
 
     /// Adds a float constant of the type of `like`.

@@ -9,7 +9,7 @@ use tract_onnx::pb::{GraphProto, NodeProto, SparseTensorProto, TensorProto};
 
 use super::attributes::Attributes;
 use super::call::{Call, Lowered, Refusal, Value};
-use super::{Opsets, control, operators, rows, tensor};
+use super::{Opsets, control, narrow, operators, rows, tensor};
 use crate::frontend::{Blocker, FrontendError, ModelInput, NamedTensor};
 use crate::graph::{Graph, TensorId};
 
@@ -296,9 +296,11 @@ impl<'a> Lowering<'a> {
         if !operators::is_ml(node) {
             operators::adapt(&mut call, &node.op_type)?;
         }
+        let narrow = narrow::widen(&mut call, node)?;
         let counted = operators::find_counted(node).filter(|_| call.has_counts());
         let results = counted.unwrap_or(operator)(&mut call)?;
         call.attributes.finish()?;
+        let results = narrow::restore(&mut call, node, narrow, results)?;
         if let (Some(address), [only]) = (constant, results.as_slice()) {
             self.body_constants.insert(address, only.clone());
         }

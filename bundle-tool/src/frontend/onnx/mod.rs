@@ -16,6 +16,7 @@ mod flexible;
 mod functions;
 mod inputs;
 mod lowering;
+mod narrow;
 mod operators;
 mod rows;
 mod scan;

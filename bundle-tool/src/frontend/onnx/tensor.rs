@@ -3,7 +3,6 @@
 use std::cell::Cell;
 
 use ekiben_runtime::{DType, Shape, TensorSpec};
-use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{SparseTensorProto, TensorProto};
 
 use super::external;
@@ -16,25 +15,33 @@ pub(super) struct Constant {
 
 /// The element type with ONNX's number.
 pub(super) fn dtype(number: i32) -> Result<DType, String> {
-    let kind = DataType::try_from(number).map_err(|_| format!("element type {number} is not known"))?;
-    Ok(match kind {
-        DataType::Float => DType::F32,
-        DataType::Double => DType::F64,
-        DataType::Float16 => DType::F16,
-        DataType::Bfloat16 => DType::BF16,
-        DataType::Int4 => DType::I4,
-        DataType::Int8 => DType::I8,
-        DataType::Int16 => DType::I16,
-        DataType::Int32 => DType::I32,
-        DataType::Int64 => DType::I64,
-        DataType::Uint4 => DType::U4,
-        DataType::Uint8 => DType::U8,
-        DataType::Uint16 => DType::U16,
-        DataType::Uint32 => DType::U32,
-        DataType::Uint64 => DType::U64,
-        DataType::Bool => DType::Bool,
-        DataType::String => DType::Text,
-        other => return Err(format!("element type {} is not supported", other.as_str_name())),
+    Ok(match number {
+        1 => DType::F32,
+        2 => DType::U8,
+        3 => DType::I8,
+        4 => DType::U16,
+        5 => DType::I16,
+        6 => DType::I32,
+        7 => DType::I64,
+        8 => DType::Text,
+        9 => DType::Bool,
+        10 => DType::F16,
+        11 => DType::F64,
+        12 => DType::U32,
+        13 => DType::U64,
+        16 => DType::BF16,
+        17 => DType::F8E4M3FN,
+        18 => DType::F8E4M3FNUZ,
+        19 => DType::F8E5M2,
+        20 => DType::F8E5M2FNUZ,
+        21 => DType::U4,
+        22 => DType::I4,
+        23 => DType::F4E2M1,
+        24 => DType::F8E8M0,
+        25 => DType::U2,
+        26 => DType::I2,
+        14 | 15 => return Err("element type complex is not supported".to_owned()),
+        _ => return Err(format!("element type {number} is not known")),
     })
 }
 

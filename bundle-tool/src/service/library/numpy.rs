@@ -2,6 +2,7 @@
 
 use ekiben_runtime::DType;
 use ekiben_runtime::ops::binary::BinaryKind;
+use ekiben_runtime::ops::storage_cast::is_stored_only;
 use ekiben_runtime::ops::unary::UnaryKind;
 
 use super::{Function, Method, Property};
@@ -72,7 +73,7 @@ pub(super) fn dtype<'a>(evaluator: &Evaluator<'_, 'a>, value: &Value<'a>, place:
         other => other,
     };
     let known = DType::from_name(full).filter(|dtype| dtype.is_float() || dtype.is_integer() || *dtype == DType::Bool);
-    match known.filter(|dtype| !matches!(dtype, DType::BF16 | DType::I4 | DType::U4)) {
+    match known.filter(|&dtype| dtype != DType::BF16 && !is_stored_only(dtype)) {
         Some(dtype) => Ok(dtype),
         None => evaluator.fail(place, format!("the array type `{name}` is not compiled")),
     }

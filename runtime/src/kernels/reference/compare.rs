@@ -1,6 +1,7 @@
 //! Comparisons, logic and selection.
 
 use super::broadcast::Walk;
+use super::integer::Narrow;
 
 /// How two elements are compared. The discriminant is the code in an artifact. NaN is unequal to everything and neither less
 /// nor greater.
@@ -80,6 +81,17 @@ pub fn compare<T: PartialOrd + Copy>(kind: CompareKind, a: &[T], b: &[T], out: &
     let mut slots = out.iter_mut();
     walk.for_each(elements, |[at_a, at_b, _]| {
         if let (Some(out), Some(&a), Some(&b)) = (slots.next(), a.get(at_a), b.get(at_b)) {
+            *out = kind.holds(a, b).into();
+        }
+    });
+}
+
+/// As [`compare`] for integers of one, two or four bytes.
+pub fn compare_narrow(kind: CompareKind, narrow: Narrow, a: &[u8], b: &[u8], out: &mut [u8], walk: &Walk) {
+    let elements = out.len();
+    let mut slots = out.iter_mut();
+    walk.for_each(elements, |[at_a, at_b, _]| {
+        if let (Some(out), Some(a), Some(b)) = (slots.next(), narrow.get(a, at_a), narrow.get(b, at_b)) {
             *out = kind.holds(a, b).into();
         }
     });

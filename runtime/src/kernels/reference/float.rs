@@ -77,6 +77,24 @@ functions! {
     sin(): libm::sinf, libm::sin;
     /// Cosine.
     cos(): libm::cosf, libm::cos;
+    /// Tangent.
+    tan(): libm::tanf, libm::tan;
+    /// Inverse sine.
+    asin(): libm::asinf, libm::asin;
+    /// Inverse cosine.
+    acos(): libm::acosf, libm::acos;
+    /// Inverse tangent.
+    atan(): libm::atanf, libm::atan;
+    /// Hyperbolic sine.
+    sinh(): libm::sinhf, libm::sinh;
+    /// Hyperbolic cosine.
+    cosh(): libm::coshf, libm::cosh;
+    /// Inverse hyperbolic sine.
+    asinh(): libm::asinhf, libm::asinh;
+    /// Inverse hyperbolic cosine.
+    acosh(): libm::acoshf, libm::acosh;
+    /// Inverse hyperbolic tangent.
+    atanh(): libm::atanhf, libm::atanh;
     /// The value to the power of y.
     pow(y): libm::powf, libm::pow;
     /// Remainder of the division by y, with the sign of the value.

@@ -3,6 +3,7 @@
 use super::binary::{BinaryKind, Number};
 use super::broadcast::Walk;
 use super::float::Float;
+use super::integer::Narrow;
 
 /// How the elements of a part become one. The discriminant is the code in an artifact. Elements are taken in C order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,11 +101,32 @@ pub fn reduce_integer<T: Number + From<u8>>(kind: ReduceKind, x: &[T], out: &mut
     accumulate(kind.combination(), x, out, walk, |x| x);
 }
 
+/// As [`reduce_integer`] for integers of one, two or four bytes.
+pub fn reduce_narrow(kind: ReduceKind, narrow: Narrow, x: &[u8], out: &mut [u8], walk: &Walk) {
+    let [least, most] = narrow.bounds();
+    let start = match kind {
+        ReduceKind::Prod => 1,
+        ReduceKind::Min => most,
+        ReduceKind::Max => least,
+        _ => 0,
+    };
+    let width = narrow.width.max(1);
+    (0..out.len() / width).for_each(|index| narrow.put(out, index, start));
+    let mut at_x = 0;
+    walk.for_each(x.len() / width, |[at, _, _]| {
+        if let (Some(sum), Some(x)) = (narrow.get(out, at), narrow.get(x, at_x)) {
+            narrow.put(out, at, i64::combine(kind.combination(), sum, x));
+        }
+        at_x += 1;
+    });
+}
+
 /// Index of the largest (or smallest) element along an axis of `length`, for each position before and after it (`inner` of
-/// them after): the first of equals, or the last. NaN is never larger or smaller.
-pub fn arg_extreme<T: PartialOrd + Copy>(
+/// them after): the first of equals, or the last. `x` gives the `elements` elements. NaN is never larger or smaller.
+pub fn arg_extreme<T: PartialOrd>(
     (smallest, last): (bool, bool),
-    x: &[T],
+    x: impl Fn(usize) -> Option<T>,
+    elements: usize,
     length: usize,
     inner: usize,
     mut put: impl FnMut(i64),
@@ -113,15 +135,15 @@ pub fn arg_extreme<T: PartialOrd + Copy>(
     if part == 0 {
         return;
     }
-    for part in x.chunks_exact(part) {
-        for offset in 0..inner {
-            let mut column = part.iter().skip(offset).step_by(inner).enumerate();
-            let Some((_, &first)) = column.next() else { return };
-            let (mut best, mut at) = (first, 0);
-            for (index, &x) in column {
-                let better = if smallest { x < best } else { x > best };
-                if better || (last && x == best) {
-                    (best, at) = (x, index);
+    for start in (0..elements / part).map(|index| index * part) {
+        for offset in start..start + inner {
+            let Some(mut best) = x(offset) else { return };
+            let mut at = 0;
+            for index in 1..length {
+                let Some(element) = x(offset + index * inner) else { return };
+                let better = if smallest { element < best } else { element > best };
+                if better || (last && element == best) {
+                    (best, at) = (element, index);
                 }
             }
             put(at as i64);

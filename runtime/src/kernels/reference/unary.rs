@@ -95,6 +95,24 @@ kinds! {
     Affine = 31;
     /// 1 / sqrt(x).
     Rsqrt = 32;
+    /// Tangent.
+    Tan = 33;
+    /// Inverse sine.
+    Asin = 34;
+    /// Inverse cosine.
+    Acos = 35;
+    /// Inverse tangent.
+    Atan = 36;
+    /// Hyperbolic sine.
+    Sinh = 37;
+    /// Hyperbolic cosine.
+    Cosh = 38;
+    /// Inverse hyperbolic sine.
+    Asinh = 39;
+    /// Inverse hyperbolic cosine.
+    Acosh = 40;
+    /// Inverse hyperbolic tangent.
+    Atanh = 41;
     /// alpha * tanh(beta * x).
     ScaledTanh = 110;
     /// x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))).
@@ -179,5 +197,14 @@ pub fn unary<F: Float>(kind: UnaryKind, alpha: F, beta: F, x: &mut [F]) {
         UnaryKind::Affine => map(x, |x| alpha * x + beta),
         UnaryKind::Rsqrt => map(x, |x| one / x.sqrt()),
         UnaryKind::ScaledTanh => map(x, |x| alpha * (beta * x).tanh()),
+        UnaryKind::Tan => map(x, F::tan),
+        UnaryKind::Asin => map(x, F::asin),
+        UnaryKind::Acos => map(x, F::acos),
+        UnaryKind::Atan => map(x, F::atan),
+        UnaryKind::Sinh => map(x, F::sinh),
+        UnaryKind::Cosh => map(x, F::cosh),
+        UnaryKind::Asinh => map(x, F::asinh),
+        UnaryKind::Acosh => map(x, F::acosh),
+        UnaryKind::Atanh => map(x, F::atanh),
     }
 }

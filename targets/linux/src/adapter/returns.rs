@@ -2,6 +2,7 @@
 
 use ekiben_runtime::artifact::manifest::{FrameColumn, Orient, Returns};
 use ekiben_runtime::artifact::strings::Strings;
+use ekiben_runtime::kernels::reference::storage_cast::{Rounding, SmallFloats, is_stored_only, storage_cast};
 use ekiben_runtime::tensor::View;
 use ekiben_runtime::{Artifact, DType, Executor};
 use serde_json::Value;
@@ -357,11 +358,7 @@ pub(crate) fn number(dtype: DType, bytes: &[u8], index: usize) -> Scalar<'static
         DType::U16 => integer!(u16),
         DType::U32 => integer!(u32),
         DType::U64 => integer!(u64),
-        DType::I4 | DType::U4 => bytes.get(index / 2).map(|&byte| {
-            let nibble = if index.is_multiple_of(2) { byte & 15 } else { byte >> 4 };
-            let sign = if dtype == DType::I4 && nibble > 7 { 16 } else { 0 };
-            Scalar::Integer(i128::from(nibble) - sign)
-        }),
+        stored if is_stored_only(stored) => stored_number(stored, bytes, index),
         _ => {
             let width = (dtype.bits() / 8) as usize;
             bytes.get(index * width..(index + 1) * width).map(|element| {
@@ -372,6 +369,17 @@ pub(crate) fn number(dtype: DType, bytes: &[u8], index: usize) -> Scalar<'static
         }
     };
     scalar.unwrap_or(Scalar::Null)
+}
+
+/// Element `index` of a type of eight bits or less that is only stored.
+fn stored_number(dtype: DType, bytes: &[u8], index: usize) -> Option<Scalar<'static>> {
+    let bits = dtype.bits() as usize;
+    let code = bytes.get(index * bits / 8)? >> (index * bits % 8);
+    let mut wide = [0; 8];
+    let exact = SmallFloats { saturate: false, rounding: Rounding::Nearest };
+    storage_cast(dtype, &[code], DType::F64, &mut wide, exact);
+    let value = f64::from_le_bytes(wide);
+    Some(if dtype.is_integer() { Scalar::Integer(value as i128) } else { Scalar::Float(value) })
 }
 
 /// Cells of a data frame: rounded, and null where they are not numbers, as pandas writes them.

@@ -1,13 +1,13 @@
-//! Functions of one element, arithmetic, and casts.
+//! Functions of one element.
 
 use ekiben_runtime::DType;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
-use ekiben_runtime::ops::cast::Cast;
+use ekiben_runtime::ops::compare::{Compare, CompareKind};
+use ekiben_runtime::ops::select::Select;
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 
-use super::super::call::{Call, Lowered, Refusal, Value, one};
+use super::super::call::{Call, Lowered, Refusal, one};
 use super::super::count::Counts;
-use super::super::tensor;
 use super::Lower;
 use crate::graph::TensorId;
 
@@ -19,14 +19,6 @@ pub(super) fn find(name: &str) -> Option<Lower> {
         };
     }
     Some(match name {
-        "Relu" => |call| {
-            let x = call.tensor(0)?;
-            if !call.dtype(x).is_float() {
-                let zero = integer_like(call, x, 0)?;
-                return one(call.add(Binary { kind: BinaryKind::Max }, &[x, zero])?);
-            }
-            function(call, Unary::of(UnaryKind::Relu))
-        },
         "Sigmoid" => unary!(Sigmoid),
         "Tanh" => unary!(Tanh),
         "Softplus" => unary!(Softplus),
@@ -41,7 +33,15 @@ pub(super) fn find(name: &str) -> Option<Lower> {
         "Erf" => unary!(Erf),
         "Sin" => unary!(Sin),
         "Cos" => unary!(Cos),
-        "Sign" => unary!(Sign),
+        "Tan" => unary!(Tan),
+        "Asin" => unary!(Asin),
+        "Acos" => unary!(Acos),
+        "Atan" => unary!(Atan),
+        "Sinh" => unary!(Sinh),
+        "Cosh" => unary!(Cosh),
+        "Asinh" => unary!(Asinh),
+        "Acosh" => unary!(Acosh),
+        "Atanh" => unary!(Atanh),
         "LeakyRelu" => |call| with_parameters(call, UnaryKind::LeakyRelu, ("alpha", 0.01), None),
         "Elu" => |call| with_parameters(call, UnaryKind::Elu, ("alpha", 1.0), None),
         "Selu" => |call| with_parameters(call, UnaryKind::Selu, ("alpha", 1.673_263_2), Some(("gamma", 1.050_701))),
@@ -57,24 +57,12 @@ pub(super) fn find(name: &str) -> Option<Lower> {
         "Celu" => celu,
         "Mish" => mish,
         "Gelu" => gelu,
+        "Shrink" => shrink,
+        "Relu" => relu,
         "Neg" => negate,
         "Abs" => absolute,
+        "Sign" => sign,
         "Clip" => clip,
-        "PRelu" => |call| combine(call, BinaryKind::PRelu),
-        "Add" => |call| arithmetic(call, BinaryKind::Add),
-        "Sub" => |call| arithmetic(call, BinaryKind::Sub),
-        "Mul" => |call| arithmetic(call, BinaryKind::Mul),
-        "Div" => |call| arithmetic(call, BinaryKind::Div),
-        "Mod" => modulo,
-        "Pow" => power,
-        "Min" => |call| fold(call, BinaryKind::Min).and_then(one),
-        "Max" => |call| fold(call, BinaryKind::Max).and_then(one),
-        "Sum" => |call| fold(call, BinaryKind::Add).and_then(one),
-        "Mean" => mean,
-        "Identity" => |call| Ok(vec![call.inputs.first().cloned().flatten().ok_or("input 0 is missing")?]),
-        "Dropout" => dropout,
-        "Cast" => cast,
-        "CastLike" => cast_like,
         _ => return None,
     })
 }
@@ -98,12 +86,28 @@ fn with_parameters(
     function(call, Unary { kind, alpha, beta })
 }
 
-/// An integer scalar of the type of `like`.
-fn integer_like(call: &mut Call<'_>, like: TensorId, value: i32) -> Result<TensorId, Refusal> {
-    match call.dtype(like) {
-        DType::I32 => call.constant(DType::I32, &[], &[value]),
-        DType::I64 => call.constant(DType::I64, &[], &[i64::from(value)]),
-        other => Err(Refusal(format!("elements of type {other} are not supported here"))),
+/// `alpha * x + beta`.
+fn affine(call: &mut Call<'_>, x: TensorId, alpha: f64, beta: f64) -> Result<TensorId, Refusal> {
+    call.add(Unary { kind: UnaryKind::Affine, alpha, beta }, &[x])
+}
+
+/// The smaller or the larger of each element of an integer tensor and a number.
+fn bounded(call: &mut Call<'_>, kind: BinaryKind, x: TensorId, bound: f64) -> Result<TensorId, Refusal> {
+    let bound = call.scalar(call.dtype(x), bound)?;
+    call.add(Binary { kind }, &[x, bound])
+}
+
+/// `0 - x` for integers.
+fn opposite(call: &mut Call<'_>, x: TensorId) -> Result<TensorId, Refusal> {
+    let zero = call.scalar(call.dtype(x), 0.0)?;
+    call.add(Binary { kind: BinaryKind::Sub }, &[zero, x])
+}
+
+fn relu(call: &mut Call<'_>) -> Lowered {
+    let x = call.tensor(0)?;
+    match call.dtype(x).is_integer() {
+        true => one(bounded(call, BinaryKind::Max, x, 0.0)?),
+        false => function(call, Unary::of(UnaryKind::Relu)),
     }
 }
 
@@ -111,9 +115,9 @@ fn integer_like(call: &mut Call<'_>, like: TensorId, value: i32) -> Result<Tenso
 fn celu(call: &mut Call<'_>) -> Lowered {
     let alpha = f64::from(call.attributes.float("alpha")?.unwrap_or(1.0));
     let x = call.tensor(0)?;
-    let scaled = call.add(Unary { kind: UnaryKind::Affine, alpha: 1.0 / alpha, beta: 0.0 }, &[x])?;
+    let scaled = affine(call, x, 1.0 / alpha, 0.0)?;
     let below = call.add(Unary::of(UnaryKind::Expm1), &[scaled])?;
-    let below = call.add(Unary { kind: UnaryKind::Affine, alpha, beta: 0.0 }, &[below])?;
+    let below = affine(call, below, alpha, 0.0)?;
     let below = call.add(Unary { kind: UnaryKind::Clip, alpha: f64::NEG_INFINITY, beta: 0.0 }, &[below])?;
     let above = call.add(Unary::of(UnaryKind::Relu), &[x])?;
     one(call.add(Binary { kind: BinaryKind::Add }, &[above, below])?)
@@ -135,27 +139,60 @@ fn gelu(call: &mut Call<'_>) -> Lowered {
     }
 }
 
+/// `x + bias` below `-lambd`, `x - bias` above `lambd`, 0 between; NaN gives 0.
+fn shrink(call: &mut Call<'_>) -> Lowered {
+    let lambda = f64::from(call.attributes.float("lambd")?.unwrap_or(0.5));
+    let bias = f64::from(call.attributes.float("bias")?.unwrap_or(0.0));
+    let given = call.tensor(0)?;
+    let dtype = call.dtype(given);
+    // Integers meet fractions: they are compared and moved as f64, and truncated at the end.
+    let x = if dtype.is_integer() { call.cast(given, DType::F64)? } else { given };
+    let zero = call.scalar(call.dtype(x), 0.0)?;
+    let mut result = zero;
+    for (kind, bound, shift) in [(CompareKind::Greater, lambda, -bias), (CompareKind::Less, -lambda, bias)] {
+        let bound = call.scalar(call.dtype(x), bound)?;
+        let outside = call.add(Compare { kind }, &[x, bound])?;
+        let moved = affine(call, x, 1.0, shift)?;
+        result = call.add(Select, &[outside, moved, result])?;
+    }
+    one(call.cast(result, dtype)?)
+}
+
 fn negate(call: &mut Call<'_>) -> Lowered {
     if call.has_counts() {
         let counts = Counts::zip(&[&call.counts(0)?], |values| values[0].negate())?;
         return Ok(vec![call.put_counts(counts)?]);
     }
     let x = call.tensor(0)?;
-    if call.dtype(x).is_float() {
-        return function(call, Unary::of(UnaryKind::Neg));
+    match call.dtype(x).is_integer() {
+        true => one(opposite(call, x)?),
+        false => function(call, Unary::of(UnaryKind::Neg)),
     }
-    let zero = integer_like(call, x, 0)?;
-    one(call.add(Binary { kind: BinaryKind::Sub }, &[zero, x])?)
 }
 
 fn absolute(call: &mut Call<'_>) -> Lowered {
     let x = call.tensor(0)?;
-    if call.dtype(x).is_float() {
+    if !call.dtype(x).is_integer() {
         return function(call, Unary::of(UnaryKind::Abs));
     }
-    let zero = integer_like(call, x, 0)?;
-    let negative = call.add(Binary { kind: BinaryKind::Sub }, &[zero, x])?;
+    if is_unsigned(call, x) {
+        return one(x);
+    }
+    let negative = opposite(call, x)?;
     one(call.add(Binary { kind: BinaryKind::Max }, &[x, negative])?)
+}
+
+fn is_unsigned(call: &Call<'_>, x: TensorId) -> bool {
+    matches!(call.dtype(x), DType::U8 | DType::U16 | DType::U32 | DType::U64)
+}
+
+fn sign(call: &mut Call<'_>) -> Lowered {
+    let x = call.tensor(0)?;
+    if !call.dtype(x).is_integer() {
+        return function(call, Unary::of(UnaryKind::Sign));
+    }
+    let result = bounded(call, BinaryKind::Min, x, 1.0)?;
+    one(if is_unsigned(call, x) { result } else { bounded(call, BinaryKind::Max, result, -1.0)? })
 }
 
 fn clip(call: &mut Call<'_>) -> Lowered {
@@ -176,110 +213,6 @@ fn clip(call: &mut Call<'_>) -> Lowered {
         }
     }
     one(result)
-}
-
-fn combine(call: &mut Call<'_>, kind: BinaryKind) -> Lowered {
-    let inputs = [call.tensor(0)?, call.tensor(1)?];
-    one(call.add(Binary { kind }, &inputs)?)
-}
-
-fn arithmetic(call: &mut Call<'_>, kind: BinaryKind) -> Lowered {
-    if !call.has_counts() {
-        return combine(call, kind);
-    }
-    let (a, b) = (call.counts(0)?, call.counts(1)?);
-    let counts = Counts::zip(&[&a, &b], |values| match kind {
-        BinaryKind::Add => values[0].add(values[1]),
-        BinaryKind::Sub => values[0].add(values[1].negate()?),
-        BinaryKind::Mul => values[0].multiply(values[1]),
-        _ => values[0].divide(values[1]),
-    })?;
-    Ok(vec![call.put_counts(counts)?])
-}
-
-fn modulo(call: &mut Call<'_>) -> Lowered {
-    let truncated = call.attributes.flag("fmod", false)?;
-    let x = call.tensor(0)?;
-    if !truncated && call.dtype(x).is_float() {
-        return Err("floats need fmod=1".into());
-    }
-    combine(call, if truncated { BinaryKind::Rem } else { BinaryKind::Mod })
-}
-
-fn power(call: &mut Call<'_>) -> Lowered {
-    let (base, mut exponent) = (call.tensor(0)?, call.tensor(1)?);
-    let (to, from) = (call.dtype(base), call.dtype(exponent));
-    if to != from {
-        exponent = call.add(Cast { to }, &[exponent])?;
-    }
-    if call.shape(exponent).elements() == Some(1) && call.shape(exponent).rank() <= call.shape(base).rank() {
-        let value = call.constant_floats(exponent).and_then(|values| values.first().copied());
-        if value == Some(2.0) {
-            return one(call.add(Unary::of(UnaryKind::Square), &[base])?);
-        }
-    }
-    one(call.add(Binary { kind: BinaryKind::Pow }, &[base, exponent])?)
-}
-
-/// Combines any number of inputs from left to right.
-fn fold(call: &mut Call<'_>, kind: BinaryKind) -> Result<TensorId, Refusal> {
-    let mut result = call.tensor(0)?;
-    for index in 1..call.inputs.len() {
-        let next = call.tensor(index)?;
-        result = call.add(Binary { kind }, &[result, next])?;
-    }
-    Ok(result)
-}
-
-fn mean(call: &mut Call<'_>) -> Lowered {
-    let sum = fold(call, BinaryKind::Add)?;
-    let count = call.floats_like(sum, &[], &[call.inputs.len() as f64])?;
-    one(call.add(Binary { kind: BinaryKind::Div }, &[sum, count])?)
-}
-
-/// Nothing is dropped when a model is used.
-fn dropout(call: &mut Call<'_>) -> Lowered {
-    call.attributes.ignore(&["ratio", "seed"]);
-    call.at_most_outputs(1)?;
-    if call.attributes.has("is_test") && !call.attributes.flag("is_test", true)? {
-        return Err("is_test=0 asks for training".into());
-    }
-    if call.has(2) && call.integers(2)?.first() != Some(&0) {
-        return Err("training_mode asks for training".into());
-    }
-    one(call.tensor(0)?)
-}
-
-fn cast(call: &mut Call<'_>) -> Lowered {
-    call.attributes.ignore(&["saturate", "round_mode"]);
-    let to = call.attributes.int("to")?.ok_or("attribute to is missing")?;
-    let to = tensor::dtype(i32::try_from(to).unwrap_or(-1))?;
-    cast_to(call, to)
-}
-
-fn cast_like(call: &mut Call<'_>) -> Lowered {
-    call.attributes.ignore(&["saturate", "round_mode"]);
-    let like = call.tensor(1)?;
-    let to = call.dtype(like);
-    cast_to(call, to)
-}
-
-fn cast_to(call: &mut Call<'_>, to: DType) -> Lowered {
-    if call.has_counts() {
-        return match to {
-            DType::I64 | DType::I32 => Ok(vec![Value::Counts(call.counts(0)?)]),
-            other => Err(Refusal(format!("integers that depend on the batch cannot become {other}"))),
-        };
-    }
-    let x = call.tensor(0)?;
-    let from = call.dtype(x);
-    if from == to {
-        return one(x);
-    }
-    if to == DType::Text || from == DType::Category {
-        return Err("casts from and to text are not supported".into());
-    }
-    one(call.add(Cast { to }, &[x])?)
 }
 
 /// `a * sigmoid(alpha * a) * b`.

@@ -1,7 +1,6 @@
 //! Comparisons, booleans and selection.
 
 use ekiben_runtime::DType;
-use ekiben_runtime::ops::cast::Cast;
 use ekiben_runtime::ops::compare::{Compare, CompareKind};
 use ekiben_runtime::ops::logic::{Logic, LogicKind};
 use ekiben_runtime::ops::select::Select;
@@ -29,9 +28,31 @@ pub(super) fn find(name: &str) -> Option<Lower> {
             let x = call.tensor(0)?;
             one(call.add(Compare { kind: CompareKind::NotEqual }, &[x, x])?)
         },
+        "IsInf" => is_infinite,
         "Where" => select,
         _ => return None,
     })
+}
+
+fn is_infinite(call: &mut Call<'_>) -> Lowered {
+    let signs = [("detect_positive", f64::INFINITY), ("detect_negative", f64::NEG_INFINITY)];
+    let x = call.tensor(0)?;
+    let mut found = None;
+    for (name, value) in signs {
+        if call.attributes.flag(name, true)? {
+            let value = call.scalar(call.dtype(x), value)?;
+            let equal = call.add(Compare { kind: CompareKind::Equal }, &[x, value])?;
+            found = Some(match found {
+                None => equal,
+                Some(other) => call.add(Logic { kind: LogicKind::Or }, &[other, equal])?,
+            });
+        }
+    }
+    match found {
+        Some(found) => one(found),
+        // Neither sign is asked for: nothing is found.
+        None => one(call.add(Compare { kind: CompareKind::Less }, &[x, x])?),
+    }
 }
 
 fn logic(call: &mut Call<'_>, kind: LogicKind) -> Lowered {
@@ -40,15 +61,9 @@ fn logic(call: &mut Call<'_>, kind: LogicKind) -> Lowered {
 }
 
 fn compare(call: &mut Call<'_>, kind: CompareKind) -> Lowered {
-    let mut inputs = [call.tensor(0)?, call.tensor(1)?];
-    for input in &mut inputs {
-        if call.dtype(*input) == DType::Category {
-            return Err("texts are not compared: those that no encoder of the model knows are not told apart".into());
-        }
-        // Types without a comparison of their own have all their values in a 64-bit integer.
-        if matches!(call.dtype(*input), DType::Bool | DType::I8 | DType::I16 | DType::U8 | DType::U16 | DType::U32) {
-            *input = call.add(Cast { to: DType::I64 }, &[*input])?;
-        }
+    let inputs = [call.tensor(0)?, call.tensor(1)?];
+    if inputs.iter().any(|&input| call.dtype(input) == DType::Category) {
+        return Err("texts are not compared: those that no encoder of the model knows are not told apart".into());
     }
     one(call.add(Compare { kind }, &inputs)?)
 }

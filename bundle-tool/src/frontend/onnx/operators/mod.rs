@@ -1,8 +1,10 @@
 //! What each operator is lowered to, one file per family.
 
+mod arithmetic;
 pub(super) mod attention;
 mod audio;
 mod boxes;
+mod cast;
 mod channel_normalization;
 mod choice;
 mod contrib;
@@ -141,14 +143,10 @@ pub(super) fn unknown(nodes: &[NodeProto]) -> Vec<Blocker> {
 }
 
 fn default_domain(name: &str) -> Option<Lower> {
-    if let Some(lower) = elementwise::find(name) {
+    if let Some(lower) = elementwise::find(name).or_else(|| arithmetic::find(name)).or_else(|| logic::find(name)) {
         return Some(lower);
     }
     Some(match name {
-        "And" | "Or" | "Xor" | "Not" | "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "IsNaN"
-        | "Where" => {
-            return logic::find(name);
-        }
         "AffineGrid" => resample::affine_grid,
         "ArgMax" => reduce::arg_max,
         "ArgMin" => reduce::arg_min,
@@ -160,6 +158,9 @@ fn default_domain(name: &str) -> Option<Lower> {
         "CenterCropPad" => layout::center_crop_pad,
         "Col2Im" => convolution::col2im,
         "Compress" => choice::compress,
+        "BitCast" => cast::bit_cast,
+        "Cast" => cast::cast,
+        "CastLike" => cast::cast_like,
         "Concat" => layout::concat,
         "ConcatFromSequence" => sequences::concat,
         "Constant" => sources::constant,
@@ -176,6 +177,7 @@ fn default_domain(name: &str) -> Option<Lower> {
         "Det" => scan::det,
         "DynamicQuantizeLinear" => quantization::dynamic_quantize_linear,
         "Einsum" => einsum::einsum,
+        "Dropout" => sources::dropout,
         "Expand" => layout::expand,
         "Flatten" => shape::flatten,
         "GRU" => recurrent::gru,
@@ -191,6 +193,7 @@ fn default_domain(name: &str) -> Option<Lower> {
         "HammingWindow" => audio::hamming,
         "HannWindow" => audio::hann,
         "Hardmax" => choice::hardmax,
+        "Identity" => sources::identity,
         "InstanceNormalization" => channel_normalization::instance,
         "LRN" => channel_normalization::local_response,
         "LSTM" => recurrent::lstm,

@@ -111,3 +111,24 @@ pub(super) fn range(call: &mut Call<'_>) -> Lowered {
         _ => one(call.constant(DType::I64, &[values.len()], &values)?),
     }
 }
+
+pub(super) fn identity(call: &mut Call<'_>) -> Lowered {
+    Ok(vec![call.inputs.first().cloned().flatten().ok_or("input 0 is missing")?])
+}
+
+/// Nothing is dropped when a model is used; the mask says so.
+pub(super) fn dropout(call: &mut Call<'_>) -> Lowered {
+    call.attributes.ignore(&["ratio", "seed"]);
+    call.at_most_outputs(2)?;
+    if call.attributes.has("is_test") && !call.attributes.flag("is_test", true)? {
+        return Err("attribute is_test is 0, which asks for training".into());
+    }
+    if call.has(2) && call.integers(2)?.first() != Some(&0) {
+        return Err("input training_mode asks for training".into());
+    }
+    let x = call.tensor(0)?;
+    let shape = call.shape(x);
+    let kept = call.scalar(DType::Bool, 1.0)?;
+    let mask = call.add_declared(Expand, kept, TensorSpec::new(DType::Bool, shape))?;
+    Ok(vec![Value::Tensor(x), Value::Tensor(mask)])
+}
