@@ -44,6 +44,9 @@ impl Operator for LinearQuantize {
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         let types = [DType::F32, DType::F16, DType::BF16, DType::I32];
         let input = inputs.typed(0, &types, "float32, float16, bfloat16 or int32")?;
+        if !STEPS.contains(&self.dtype) {
+            return Err(OpError::attribute("dtype", "an integer type of 4, 8 or 16 bits"));
+        }
         check_linear(inputs, &input.shape, (self.axis, self.block), self.dtype)?;
         outputs.put(0, input.with_dtype(self.dtype))
     }

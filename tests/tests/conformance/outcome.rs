@@ -13,6 +13,11 @@ use crate::case::{Case, Form, Tensor};
 /// How near floats must be. Integers and booleans must be equal.
 const TOLERANCE: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-3 };
 
+/// How near floats of 16 bits must be: two steps of float16, one of bfloat16, whose steps are coarser than [`TOLERANCE`]. Expected
+/// values of such cases are rounded after each operation, those of this project once at the end of each operator.
+const TOLERANCE_F16: Tolerance = Tolerance { absolute: 1e-5, relative: 1.0 / 512.0 };
+const TOLERANCE_BF16: Tolerance = Tolerance { absolute: 1e-5, relative: 1.0 / 128.0 };
+
 /// Operators whose results have room for the most elements that there can be, where the case shows only as many as there are: the
 /// case's elements come first along every axis, and this value fills the rest.
 const PADDED: [(&str, f64); 1] = [("NonMaxSuppression", -1.0)];
@@ -168,6 +173,11 @@ fn compare(case: &Case, expected: &Tensor, got: &View<'_>) -> Result<bool, Strin
             Err(format!("of {dtype}: byte {at} is {got} instead of {wanted}"))
         });
     }
+    let tolerance = match dtype {
+        DType::F16 => TOLERANCE_F16,
+        DType::BF16 => TOLERANCE_BF16,
+        _ => TOLERANCE,
+    };
     let (given, wanted) = (numbers(dtype, got.bytes)?, numbers(dtype, &expected.bytes)?);
     let mut wanted = wanted.into_iter();
     for (at, given) in given.into_iter().enumerate() {
@@ -175,7 +185,7 @@ fn compare(case: &Case, expected: &Tensor, got: &View<'_>) -> Result<bool, Strin
             Some(value) if !is_inside(at, dims, &expected.dims) => value,
             _ => wanted.next().ok_or("has too many elements")?,
         };
-        if !near(wanted, given, TOLERANCE) {
+        if !near(wanted, given, tolerance) {
             return Err(format!("of {dtype}: element {at} is {given:e} instead of {wanted:e}"));
         }
     }

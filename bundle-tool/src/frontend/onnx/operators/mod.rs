@@ -35,6 +35,7 @@ mod scan;
 mod scatter;
 mod sequences;
 mod shape;
+mod small_codes;
 mod sources;
 mod texts;
 mod trees;

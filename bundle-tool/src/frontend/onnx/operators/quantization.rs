@@ -20,6 +20,7 @@ use ekiben_runtime::ops::linear_quantize::LinearQuantize;
 use super::super::call::{Call, Lowered, Refusal, Value, one};
 use super::super::tensor;
 use super::convolution::{Convolution, convolution};
+use super::small_codes;
 use super::window::channels_first;
 use crate::graph::TensorId;
 
@@ -56,7 +57,7 @@ fn stated_dtype(call: &Call<'_>, name: &str) -> Result<Option<DType>, Refusal> {
 }
 
 pub(super) fn quantize_linear(call: &mut Call<'_>) -> Lowered {
-    call.attributes.ignore(&["saturate"]);
+    let saturate = call.attributes.flag("saturate", true)?;
     let (x, mut scale, zero) = (call.tensor(0)?, call.tensor(1)?, call.optional(2)?);
     let (axis, block) = parts(call, x, scale)?;
     let stated = stated_dtype(call, "output_dtype")?;
@@ -69,7 +70,19 @@ pub(super) fn quantize_linear(call: &mut Call<'_>) -> Lowered {
         }
     };
     let precision = stated_dtype(call, "precision")?.unwrap_or(call.dtype(scale));
+    if dtype.is_small_float() {
+        return small_codes::quantize_float(call, [x, scale], zero, (axis, block), (dtype, saturate));
+    }
     scale = scalar(call, scale)?;
+    if small_codes::is_two_bits(dtype) {
+        let zero = zero.map(|zero| scalar(call, zero)).transpose()?;
+        return small_codes::quantize_two_bits(call, [x, scale], zero, dtype, |dtype| LinearQuantize {
+            dtype,
+            precision,
+            axis,
+            block,
+        });
+    }
     let mut inputs = vec![x, scale];
     if let Some(zero) = zero {
         inputs.push(scalar(call, zero)?);
@@ -81,6 +94,12 @@ pub(super) fn dequantize_linear(call: &mut Call<'_>) -> Lowered {
     let (x, scale, zero) = (call.tensor(0)?, call.tensor(1)?, call.optional(2)?);
     let (axis, block) = parts(call, x, scale)?;
     let dtype = stated_dtype(call, "output_dtype")?.unwrap_or(call.dtype(scale));
+    if call.dtype(x).is_small_float() {
+        return small_codes::dequantize_float(call, [x, scale], zero, (axis, block), dtype);
+    }
+    let two_bits = small_codes::is_two_bits(call.dtype(x));
+    let x = if two_bits { small_codes::to_i8(call, x)? } else { x };
+    let zero = zero.map(|zero| if two_bits { small_codes::to_i8(call, zero) } else { Ok(zero) }).transpose()?;
     let mut inputs = vec![x, scalar(call, scale)?];
     if let Some(zero) = zero {
         inputs.push(scalar(call, zero)?);
