@@ -300,11 +300,6 @@ impl<'a> Call<'a> {
         Ok(self.graph.add_constant_bytes(&name, TensorSpec::new(dtype, Shape::scalar()), &bytes)?)
     }
 
-    /// A tensor with its elements converted to another type by the default rules.
-    pub(super) fn cast(&mut self, id: TensorId, to: DType) -> Result<TensorId, Refusal> {
-        if self.dtype(id) == to { Ok(id) } else { self.add(Cast { to }, &[id]) }
-    }
-
     /// Adds a float constant of the type of `like`.
     pub(super) fn floats_like(&mut self, like: TensorId, dims: &[usize], values: &[f64]) -> Result<TensorId, Refusal> {
         self.floats(self.dtype(like), dims, values)

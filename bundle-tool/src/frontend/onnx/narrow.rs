@@ -7,10 +7,9 @@ use ekiben_runtime::ops::cast::Cast;
 use tract_onnx::pb::NodeProto;
 
 use super::call::{Call, Refusal, Value};
-use super::operators;
 
-/// Operators of the default domain that take 16-bit floats themselves.
-const OWN: [&str; 41] = [
+/// Operators that take 16-bit floats themselves. Those with weights read them as they are stored.
+const OWN: [&str; 45] = [
     "BitCast",
     "Cast",
     "CastLike",
@@ -18,6 +17,7 @@ const OWN: [&str; 41] = [
     "ConcatFromSequence",
     "Constant",
     "ConstantOfShape",
+    "Conv",
     "DepthToSpace",
     "DequantizeLinear",
     "Expand",
@@ -26,11 +26,14 @@ const OWN: [&str; 41] = [
     "Gather",
     "GatherElements",
     "GatherND",
+    "Gemm",
     "GRU",
     "Identity",
     "If",
     "Loop",
     "LSTM",
+    "MatMul",
+    "MatMulNBits",
     "Pad",
     "QuantizeLinear",
     "Range",
@@ -57,13 +60,21 @@ const OWN: [&str; 41] = [
 /// Constants up to this many bytes are widened while the model is compiled; larger ones stay as they are in the artifact.
 const MAX_WIDENED: u64 = 16 << 10;
 
+/// The most axes of the images of a convolution that reads stored weights.
+const MAX_OWN_CONV: usize = 4;
+
 fn is_narrow(dtype: DType) -> bool {
     matches!(dtype, DType::F16 | DType::BF16)
 }
 
 /// Widens the inputs of a node, and tells the type to which its results are rounded.
 pub(super) fn widen(call: &mut Call<'_>, node: &NodeProto) -> Result<Option<DType>, Refusal> {
-    if operators::qualified(node) == node.op_type && OWN.contains(&node.op_type.as_str()) {
+    let volumes = node.op_type == "Conv"
+        && call.inputs.first().is_some_and(|input| match input {
+            Some(Value::Tensor(x)) => call.shape(*x).rank() > MAX_OWN_CONV,
+            _ => false,
+        });
+    if OWN.contains(&node.op_type.as_str()) && !volumes {
         return Ok(None);
     }
     let mut narrow = None;
