@@ -292,6 +292,13 @@ impl<'a> Call<'a> {
         Ok(self.graph.add_constant(&name, dtype, dims, values)?)
     }
 
+    /// A tensor without elements, of the type of `like`.
+    pub(super) fn empty_like(&mut self, like: TensorId, shape: Shape) -> Result<TensorId, Refusal> {
+        let spec = TensorSpec { shape, ..self.graph.spec(like) };
+        let name = self.name.clone();
+        Ok(self.graph.add_constant_bytes(&name, spec, &[])?)
+    }
+
     /// Adds a scalar constant of a type of numbers of whole bytes.
     pub(super) fn scalar(&mut self, dtype: DType, value: f64) -> Result<TensorId, Refusal> {
         let mut bytes = vec![0; (dtype.bits() / 8) as usize];

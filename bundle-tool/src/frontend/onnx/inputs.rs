@@ -188,7 +188,6 @@ fn spec(input: &Declared<'_>, given: Option<&[Length]>, known: &HashMap<String, 
 
 fn length(input: &str, position: usize, axis: &Axis, known: &HashMap<String, Length>) -> Result<Length, String> {
     match axis {
-        Axis::Stated(0) => Err(format!("axis {position} has length 0")),
         Axis::Stated(length) => {
             u32::try_from(*length).map(Length::Fixed).map_err(|_| format!("axis {position} has length {length}"))
         }

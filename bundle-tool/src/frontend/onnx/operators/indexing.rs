@@ -30,8 +30,12 @@ pub(in crate::frontend::onnx) fn take(call: &mut Call<'_>, x: TensorId, parts: &
     if parts == Part::whole(&shape) {
         return Ok(x);
     }
-    if let Some(axis) = parts.iter().position(|part| part.length < 1) {
-        return Err(Refusal(format!("nothing is left of axis {axis}; empty tensors are not supported")));
+    if parts.iter().any(|part| part.length < 1) {
+        let dims: Vec<usize> = parts.iter().map(|part| part.length.max(0) as usize).collect();
+        if let Some(axis) = shape.batch_axis() {
+            return Err(Refusal(format!("nothing is left beside axis {axis}, the batch, which is not supported")));
+        }
+        return call.empty_like(x, Shape::fixed(&dims)?);
     }
     let columns = [|part: &Part| part.start, |part: &Part| part.step, |part: &Part| part.length];
     let table = columns.iter().flat_map(|column| parts.iter().map(column)).map(i32::try_from);

@@ -180,6 +180,7 @@ fn default_domain(name: &str) -> Option<Lower> {
         "Einsum" => einsum::einsum,
         "Dropout" => sources::dropout,
         "Expand" => layout::expand,
+        "EyeLike" => sources::eye_like,
         "Flatten" => shape::flatten,
         "GRU" => recurrent::gru,
         "Gather" => indexing::gather,

@@ -1,13 +1,17 @@
 //! Reductions.
 
+use ekiben_runtime::DType;
 use ekiben_runtime::ops::arg_reduce::ArgReduce;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
+use ekiben_runtime::ops::compare::{Compare, CompareKind};
 use ekiben_runtime::ops::reduce::{Reduce, ReduceKind};
+use ekiben_runtime::ops::select::Select;
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 
 use super::super::call::{Call, Lowered, Refusal, one};
 use super::super::count::{Count, Counts};
 use super::Lower;
+use crate::graph::TensorId;
 
 /// How a reduction is lowered.
 pub(super) fn find(name: &str) -> Option<Lower> {
@@ -47,10 +51,47 @@ fn reduce(call: &mut Call<'_>, kind: ReduceKind) -> Lowered {
         return reduce_counts(call, kind);
     }
     let x = call.tensor(0)?;
-    match axes(call, call.shape(x).rank())? {
-        Some((axes, keep)) => one(call.add(Reduce { kind, axes, keep }, &[x])?),
-        None => one(x),
+    let axes = axes(call, call.shape(x).rank())?;
+    let dtype = call.dtype(x);
+    if dtype.is_integer() && !kind.takes_integers() {
+        return reduce_integers(call, kind, x, axes);
     }
+    match axes {
+        Some((axes, keep)) => one(call.add(Reduce { kind, axes, keep }, &[x])?),
+        None => one(of_one(call, kind, x)?),
+    }
+}
+
+/// What a reduction makes of single elements: `noop_with_empty_axes` keeps the rest of its formula.
+fn of_one(call: &mut Call<'_>, kind: ReduceKind, x: TensorId) -> Result<TensorId, Refusal> {
+    match kind {
+        ReduceKind::L1 | ReduceKind::L2 => call.add(Unary::of(UnaryKind::Abs), &[x]),
+        ReduceKind::SumSquare => call.add(Binary { kind: BinaryKind::Mul }, &[x, x]),
+        _ => Ok(x),
+    }
+}
+
+/// Reductions that are made of others for integers. The mean is truncated, the root of squares is taken in f64 and truncated.
+fn reduce_integers(call: &mut Call<'_>, kind: ReduceKind, x: TensorId, axes: Option<(u8, bool)>) -> Lowered {
+    let dtype = call.dtype(x);
+    if matches!(kind, ReduceKind::L1 | ReduceKind::L2) {
+        let wide = call.cast(x, DType::F64)?;
+        let result = match axes {
+            Some((axes, keep)) => call.add(Reduce { kind, axes, keep }, &[wide])?,
+            None => of_one(call, kind, wide)?,
+        };
+        return one(call.cast(result, dtype)?);
+    }
+    let term = if kind == ReduceKind::SumSquare { of_one(call, kind, x)? } else { x };
+    let Some((axes, keep)) = axes else { return one(term) };
+    let sum = call.add(Reduce { kind: ReduceKind::Sum, axes, keep }, &[term])?;
+    if kind == ReduceKind::SumSquare {
+        return one(sum);
+    }
+    let shape = call.shape(x);
+    let lengths = (0..shape.rank()).filter(|axis| axes >> axis & 1 == 1).filter_map(|axis| shape.factor(axis));
+    let count = call.scalar(dtype, lengths.map(|length| length as f64).product())?;
+    one(call.add(Binary { kind: BinaryKind::Div }, &[sum, count])?)
 }
 
 /// The product or sum of all integers of a shape.
@@ -84,6 +125,11 @@ fn log_sum_exp(call: &mut Call<'_>) -> Lowered {
     let x = call.tensor(0)?;
     let Some((axes, keep)) = axes(call, call.shape(x).rank())? else { return one(x) };
     let largest = call.add(Reduce { kind: ReduceKind::Max, axes, keep: true }, &[x])?;
+    // Infinities are left where they are: taken away from themselves they would be NaN.
+    let size = call.add(Unary::of(UnaryKind::Abs), &[largest])?;
+    let (zero, bound) = (call.scalar(call.dtype(x), 0.0)?, call.scalar(call.dtype(x), f64::INFINITY)?);
+    let infinite = call.add(Compare { kind: CompareKind::Equal }, &[size, bound])?;
+    let largest = call.add(Select, &[infinite, zero, largest])?;
     let shifted = call.add(Binary { kind: BinaryKind::Sub }, &[x, largest])?;
     let powers = call.add(Unary::of(UnaryKind::Exp), &[shifted])?;
     let sum = call.add(Reduce { kind: ReduceKind::Sum, axes, keep: true }, &[powers])?;

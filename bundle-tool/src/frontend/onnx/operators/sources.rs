@@ -1,8 +1,9 @@
 //! Constants and what is made of shapes alone.
 
+use ekiben_runtime::kernels::reference::cast::cast;
 use ekiben_runtime::ops::expand::Expand;
 use ekiben_runtime::ops::row_numbers::RowNumbers;
-use ekiben_runtime::{DType, TensorSpec};
+use ekiben_runtime::{DType, Shape, TensorSpec};
 
 use super::super::call::{Call, Lowered, Refusal, Value, one};
 use super::super::tensor;
@@ -92,24 +93,89 @@ pub(super) fn range(call: &mut Call<'_>) -> Lowered {
     if let Some(numbers) = row_numbers(call)? {
         return one(numbers);
     }
+    // Intermediate values of 16-bit floats are f32; other precisions would give other numbers.
+    if call.attributes.int("stash_type")?.unwrap_or(1) != 1 {
+        return Err("attribute stash_type is not 1".into());
+    }
+    let first = call.tensor(0)?;
+    let dtype = call.dtype(first);
+    if dtype.is_float() { float_range(call, dtype) } else { integer_range(call, dtype) }
+}
+
+/// `start + i * delta` below `limit`, in f32, or in f64 for that type.
+fn float_range(call: &mut Call<'_>, dtype: DType) -> Lowered {
+    let mut parts = [0.0; 3];
+    for (index, part) in parts.iter_mut().enumerate() {
+        let id = call.tensor(index)?;
+        let tensor = call.graph.tensor(id);
+        let bytes = tensor.constant.as_ref().filter(|_| tensor.spec.shape.elements() == Some(1));
+        let bytes =
+            bytes.ok_or_else(|| format!("input {index} must be a number that is known while the model is compiled"))?;
+        let mut wide = [0; 8];
+        cast(dtype, bytes.as_slice(), DType::F64, &mut wide);
+        *part = f64::from_le_bytes(wide);
+    }
+    let [start, limit, delta] = parts;
+    let count = ((limit - start) / delta).ceil().max(0.0);
+    if count.is_nan() || count > MAX_ELEMENTS as f64 {
+        return Err("delta is 0 or the range too large".into());
+    }
+    let value = |index: usize| match dtype {
+        DType::F64 => start + index as f64 * delta,
+        _ => f64::from(start as f32 + index as f32 * delta as f32),
+    };
+    one(numbers(call, dtype, &(0..count as usize).map(value).collect::<Vec<_>>())?)
+}
+
+/// A constant list of a type of numbers of whole bytes.
+fn numbers(call: &mut Call<'_>, dtype: DType, values: &[f64]) -> Result<TensorId, Refusal> {
+    let shape = Shape::fixed(&[values.len()])?;
+    let mut bytes = vec![0; values.len() * (dtype.bits() / 8) as usize];
+    cast(DType::F64, bytemuck::cast_slice(values), dtype, &mut bytes);
+    let name = call.name.clone();
+    Ok(call.graph.add_constant_bytes(&name, TensorSpec::new(dtype, shape), &bytes)?)
+}
+
+fn integer_range(call: &mut Call<'_>, dtype: DType) -> Lowered {
     let parts = [call.integers(0)?, call.integers(1)?, call.integers(2)?];
     let [&[start], &[limit], &[step]] = [&parts[0][..], &parts[1][..], &parts[2][..]] else {
         return Err("start, limit and delta must be scalars".into());
     };
-    let first = call.tensor(0)?;
-    let dtype = call.dtype(first);
     let span = limit.checked_sub(start).filter(|_| step != 0).ok_or("delta is 0 or the range too large")?;
     let count = (i128::from(span) + i128::from(step) - i128::from(step.signum())) / i128::from(step);
     let count =
         u64::try_from(count.max(0)).ok().filter(|&count| count <= MAX_ELEMENTS).ok_or("the range is too large")?;
     let values: Vec<i64> = (0..count as i64).map(|index| start.wrapping_add(index.wrapping_mul(step))).collect();
-    match dtype {
-        DType::I32 => {
-            let values: Vec<i32> = values.iter().map(|&value| value as i32).collect();
-            one(call.constant(dtype, &[values.len()], &values)?)
+    let values = call.constant(DType::I64, &[values.len()], &values)?;
+    one(call.cast(values, dtype)?)
+}
+
+/// Ones on diagonal `k` of a matrix as large as the input.
+pub(super) fn eye_like(call: &mut Call<'_>) -> Lowered {
+    let shape = match call.inputs.first() {
+        Some(Some(Value::Counts(_))) => return Err("input 0 must be a matrix".into()),
+        _ => {
+            let x = call.tensor(0)?;
+            call.shape(x)
         }
-        _ => one(call.constant(DType::I64, &[values.len()], &values)?),
+    };
+    let dtype = match call.attributes.int("dtype")? {
+        Some(number) => tensor::dtype(i32::try_from(number).unwrap_or(-1))?,
+        None => call.tensor(0).map(|x| call.dtype(x))?,
+    };
+    let diagonal = call.attributes.int("k")?.unwrap_or(0);
+    let [rows, columns] = *shape.factors() else { return Err("input 0 must be a matrix".into()) };
+    let elements = u64::from(rows) * u64::from(columns);
+    if shape.is_batched()
+        || elements > MAX_ELEMENTS
+        || !(dtype.is_float() || dtype.is_integer() || dtype == DType::Bool)
+    {
+        return Err(Refusal(format!("a matrix {shape} of {dtype} is not supported")));
     }
+    let one_at = |row: i64, column: i64| f64::from(u8::from(column.checked_sub(row) == Some(diagonal)));
+    let values = (0..i64::from(rows)).flat_map(|row| (0..i64::from(columns)).map(move |column| one_at(row, column)));
+    let list = numbers(call, dtype, &values.collect::<Vec<_>>())?;
+    one(call.reshape(list, shape)?)
 }
 
 pub(super) fn identity(call: &mut Call<'_>) -> Lowered {
