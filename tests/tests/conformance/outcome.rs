@@ -13,10 +13,10 @@ use crate::case::{Case, Form, Tensor};
 /// How near floats must be. Integers and booleans must be equal.
 const TOLERANCE: Tolerance = Tolerance { absolute: 1e-5, relative: 1e-3 };
 
-/// How near floats of 16 bits must be: two steps of float16, one of bfloat16, whose steps are coarser than [`TOLERANCE`]. Expected
+/// How near floats of 16 bits must be: two steps of their type, which are coarser than [`TOLERANCE`]. Expected
 /// values of such cases are rounded after each operation, those of this project once at the end of each operator.
 const TOLERANCE_F16: Tolerance = Tolerance { absolute: 1e-5, relative: 1.0 / 512.0 };
-const TOLERANCE_BF16: Tolerance = Tolerance { absolute: 1e-5, relative: 1.0 / 128.0 };
+const TOLERANCE_BF16: Tolerance = Tolerance { absolute: 1e-5, relative: 1.0 / 64.0 };
 
 /// Operators whose results have room for the most elements that there can be, where the case shows only as many as there are: the
 /// case's elements come first along every axis, and this value fills the rest.

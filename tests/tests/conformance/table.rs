@@ -15,7 +15,7 @@ const HEAD: &str = "\
 # ONNX operators, case by case
 
 The cases that the Python package `onnx` 1.23.2 generates for its operators, compiled to an artifact and run by the executor, against the
-expected values that come with them (relative tolerance 1e-3, absolute 1e-5, integers exact; two steps of float16, one of bfloat16). *As is*: every input is given when the
+expected values that come with them (relative tolerance 1e-3, absolute 1e-5, integers exact, 16-bit floats two steps). *As is*: every input is given when the
 artifact runs. *Constant*: inputs after the first are in the model, as exporters write shapes, axes and weights. Every other case is
 refused before anything is compiled, with a message that names the node, the operator and what stands in the way; none gives a wrong
 value. `tests/tests/conformance` writes this page; [onnx.md](onnx.md) says what each family takes.

@@ -51,7 +51,7 @@ fn zero_is_zero(call: &Call<'_>, zero: Option<TensorId>) -> Result<(), Refusal> 
     }
 }
 
-/// `x / scale` in f32, rounded to `dtype`.
+/// `x / scale + 0` in f32, rounded to `dtype`: the zero point makes a negative zero positive.
 pub(super) fn quantize_float(
     call: &mut Call<'_>,
     [x, scale]: [TensorId; 2],
@@ -63,7 +63,9 @@ pub(super) fn quantize_float(
     let scale = spread(call, x, scale, parts)?;
     let (x, scale) = (call.cast(x, DType::F32)?, call.cast(scale, DType::F32)?);
     let quotient = call.add(Binary { kind: BinaryKind::Div }, &[x, scale])?;
-    one(stored(call, quotient, dtype, saturate)?)
+    let zero = call.scalar(DType::F32, 0.0)?;
+    let sum = call.add(Binary { kind: BinaryKind::Add }, &[quotient, zero])?;
+    one(stored(call, sum, dtype, saturate)?)
 }
 
 /// `x * scale` in f32, rounded to `dtype`.
