@@ -365,6 +365,10 @@ operators! {
     block_mat_mul::BlockMatMul = 170;
     /// Singular value decomposition filters with a memory.
     svdf::Svdf = 180;
+    /// Convolves int16 images with int8 filters the other way round.
+    wide_transpose_conv2d::WideTransposeConv2d = 181;
+    /// Float32 to int16.
+    wide_quantize::WideQuantize = 182;
     /// Writes a block into a tensor.
     update_slice::UpdateSlice = 212;
     /// Logarithm of the softmax of int8 rows in integers.

@@ -1,9 +1,9 @@
-//! Conversion between float32 and int8: `real = scale * (stored - zero)`.
+//! Conversion between float32 and int8 or int16: `real = scale * (stored - zero)`.
 
-use super::fixed_point::Target;
+use super::fixed_point::{Stored, Target};
 
 /// `clip(round(x / scale) + zero)`, halves away from zero; NaN becomes the zero point.
-pub fn quantize(scale: f32, target: Target, input: &[f32], out: &mut [i8]) {
+pub fn quantize<T: Stored>(scale: f32, target: Target<T>, input: &[f32], out: &mut [T]) {
     for (out, &x) in out.iter_mut().zip(input) {
         let steps = libm::roundf(x / scale) as i32;
         *out = target.clip(steps.saturating_add(target.zero.into()));

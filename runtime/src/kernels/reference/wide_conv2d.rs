@@ -30,7 +30,7 @@ pub struct WideRequantize<'a> {
 
 impl WideRequantize<'_> {
     /// The value to be stored for a channel's sum, which `multiply` scales.
-    fn store(&self, channel: usize, sum: i64, multiply: impl Fn(Factor, i64) -> i32) -> i16 {
+    pub fn store(&self, channel: usize, sum: i64, multiply: impl Fn(Factor, i64) -> i32) -> i16 {
         let bias = match self.bias {
             WideBias::None => 0,
             WideBias::Narrow(list) => list.get(channel).copied().unwrap_or(0).into(),
@@ -43,7 +43,7 @@ impl WideRequantize<'_> {
 }
 
 /// `sum + a[0] * b[0] + a[1] * b[1] + …`, as long as the shorter; wraps.
-fn dot(sum: i64, a: &[i16], b: &[i8]) -> i64 {
+pub fn dot(sum: i64, a: &[i16], b: &[i8]) -> i64 {
     a.iter().zip(b).fold(sum, |sum, (&a, &b)| sum.wrapping_add((i32::from(a) * i32::from(b)).into()))
 }
 

@@ -232,7 +232,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Bounds of an int16 result.
-    fn wide_bounds(&self, operator: &Operator, activation: Activation) -> Result<[i16; 2], Stop> {
+    pub(super) fn wide_bounds(&self, operator: &Operator, activation: Activation) -> Result<[i16; 2], Stop> {
         let target = activation.wide_target(self.output_scale(operator)?, DType::I16)?;
         Ok([target.low, target.high])
     }

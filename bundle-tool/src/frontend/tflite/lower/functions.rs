@@ -2,6 +2,7 @@
 
 use ekiben_runtime::DType;
 use ekiben_runtime::kernels::reference::inverse_sqrt::inverse_sqrt;
+use ekiben_runtime::ops::Op;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::byte_map::ByteMap;
 use ekiben_runtime::ops::cast::Cast;
@@ -12,6 +13,7 @@ use ekiben_runtime::ops::rescale::{Rescale, Slopes};
 use ekiben_runtime::ops::sigmoid16::{self, Sigmoid, Sigmoid16};
 use ekiben_runtime::ops::table_lookup::{TableLookup, WIDE_ENTRIES};
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
+use ekiben_runtime::ops::wide_quantize::WideQuantize;
 use ekiben_runtime::tensor::Quantization;
 use tract_tflite::tflite::BuiltinOperator;
 
@@ -68,6 +70,20 @@ impl<'a> Lowering<'a> {
             _ => return Err("float32 is not translated, or the options are missing".into()),
         };
         self.add(operator, unary, &[Some(input)])
+    }
+
+    /// An operator of int32 on smaller integers of one type, whose results are of that type.
+    pub(super) fn widened(
+        &mut self,
+        operator: &Operator,
+        op: impl Into<Op>,
+        inputs: &[TensorId],
+    ) -> Result<TensorId, Stop> {
+        let narrow = inputs.first().map(|&input| self.graph.spec(input).dtype).ok_or("there is no input")?;
+        let wide = inputs.iter().map(|&input| self.add(operator, Cast { to: DType::I32 }, &[Some(input)]).map(Some));
+        let wide = wide.collect::<Result<Vec<_>, _>>()?;
+        let result = self.add(operator, op, &wide)?;
+        self.add(operator, Cast { to: narrow }, &[Some(result)])
     }
 
     /// A table of 256 entries, by the stored byte.
@@ -181,6 +197,10 @@ impl<'a> Lowering<'a> {
                 let target = Target { zero: zero(128)?, low: i8::MIN, high: i8::MAX };
                 let signed = self.add(operator, Quantize { scale, target }, &[Some(input)])?;
                 self.table(operator, signed, (DType::I8, DType::U8), |x| x + 128)
+            }
+            DType::I16 => {
+                symmetric([target])?;
+                self.add(operator, WideQuantize { scale }, &[Some(input)])
             }
             to => Err(format!("float32 to {to} is not translated").into()),
         }

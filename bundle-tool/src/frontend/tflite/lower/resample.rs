@@ -4,12 +4,13 @@ use ekiben_runtime::ops::gather::Gather;
 use ekiben_runtime::ops::quantized_transpose_conv2d::QuantizedTransposeConv2d;
 use ekiben_runtime::ops::resize_bilinear::{Corners, ResizeBilinear};
 use ekiben_runtime::ops::transpose_conv2d::{TransposeConv2d, TransposedAxis};
+use ekiben_runtime::ops::wide_transpose_conv2d::WideTransposeConv2d;
 use ekiben_runtime::{DType, Op, Shape, TensorSpec};
 
 use super::super::file::Operator;
 use super::super::options::Options;
 use super::dense::conv_options;
-use super::{Lowering, Stop, TensorId, Value, factor};
+use super::{Lowering, Stop, TensorId, Value, factor, symmetric};
 
 impl<'a> Lowering<'a> {
     /// Height and width that an input states.
@@ -102,6 +103,18 @@ impl<'a> Lowering<'a> {
                 let factors = scales.iter().map(product).collect::<Result<Vec<_>, _>>()?;
                 let [multipliers, shifts] = self.factors(operator, &factors)?;
                 let op = QuantizedTransposeConv2d { axes, input_zero, target: activation.target(output)? };
+                let inputs = [Some(images), Some(filters), bias, Some(multipliers), Some(shifts)];
+                self.add_images(operator, op, &inputs, lengths)?
+            }
+            (DType::I16, DType::I8) => {
+                let (source, output) = (self.input_scale(operator, 2)?, self.output_scale(operator)?);
+                symmetric([source, output])?;
+                let scales = self.weight_scales(operator, (0, count))?;
+                let product =
+                    |&scale: &f32| factor(f64::from(source.scale) * f64::from(scale) / f64::from(output.scale));
+                let factors = scales.iter().map(product).collect::<Result<Vec<_>, _>>()?;
+                let [multipliers, shifts] = self.factors(operator, &factors)?;
+                let op = WideTransposeConv2d { axes, bounds: self.wide_bounds(operator, activation)? };
                 let inputs = [Some(images), Some(filters), bias, Some(multipliers), Some(shifts)];
                 self.add_images(operator, op, &inputs, lengths)?
             }
