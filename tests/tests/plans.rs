@@ -8,6 +8,7 @@ use ekiben_runtime::artifact::golden::split_mix;
 use ekiben_runtime::artifact::tensors::{Place, TensorRecord};
 use ekiben_runtime::artifact::{ArtifactParts, emit};
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
+use ekiben_runtime::ops::compare::{Compare, CompareKind};
 use ekiben_runtime::ops::concat::Concat;
 use ekiben_runtime::ops::conv2d::{Clamp, Conv2d, Window, WindowAxis};
 use ekiben_runtime::ops::depthwise_conv2d::DepthwiseConv2d;
@@ -15,6 +16,7 @@ use ekiben_runtime::ops::mat_mul::MatMul;
 use ekiben_runtime::ops::quantized_conv2d::{QuantizedConv2d, Target};
 use ekiben_runtime::ops::quantized_depthwise_conv2d::QuantizedDepthwiseConv2d;
 use ekiben_runtime::ops::reshape::Reshape;
+use ekiben_runtime::ops::select::Select;
 use ekiben_runtime::ops::slice::Slice;
 use ekiben_runtime::ops::softmax::Softmax;
 use ekiben_runtime::ops::transpose::{Permutation, Transpose};
@@ -51,6 +53,7 @@ fn random_spec(random: &mut Random, batched: bool) -> TensorSpec {
 /// A tensor of the graph, rather one of the last.
 fn some_tensor(random: &mut Random, graph: &Graph) -> TensorId {
     let made: Vec<_> = graph.nodes().iter().flat_map(|node| &node.outputs).chain(graph.inputs()).copied().collect();
+    let made: Vec<_> = made.into_iter().filter(|&id| graph.spec(id).dtype == DType::F32).collect();
     let recent = made.len().saturating_sub(4);
     if random.below(2) == 0 { made[recent + random.below(made.len() - recent)] } else { random.pick(&made) }
 }
@@ -62,7 +65,7 @@ fn add_node(random: &mut Random, graph: &mut Graph) {
     let rank = shape.rank();
     let name = "node";
     // What an operator refuses is left out.
-    let _ = match random.below(8) {
+    let _ = match random.below(9) {
         0 => graph.add(name, Unary::of(random.pick(&[UnaryKind::Tanh, UnaryKind::Neg, UnaryKind::Relu])), &[x]),
         1 | 2 => {
             let y = some_tensor(random, graph);
@@ -95,6 +98,11 @@ fn add_node(random: &mut Random, graph: &mut Graph) {
             let parts: Vec<_> = (0..1 + random.below(3)).map(|_| some_tensor(random, graph)).chain([x]).collect();
             let axis = random.below(rank) as u8;
             graph.add(name, Concat { axis }, &parts).or_else(|_| graph.add(name, Concat { axis }, &[x, x]))
+        }
+        7 => {
+            let y = some_tensor(random, graph);
+            let condition = graph.add(name, Compare { kind: CompareKind::Less }, &[x, y]);
+            condition.and_then(|condition| graph.add(name, Select, &[condition, y, x]))
         }
         _ if random.below(2) == 0 => graph.add(name, Softmax { axis: rank as u8 - 1, log: false }, &[x]),
         _ => {

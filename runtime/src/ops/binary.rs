@@ -73,16 +73,19 @@ pub fn broadcast_shapes(a: &Shape, b: &Shape) -> Result<Shape, OpError> {
         .map_err(|error| OpError::output(0, Problem::Unrepresentable(error), "a storable shape"))
 }
 
-/// The output of a broadcasting operator, which holds one of inputs 0 and 1 to begin with, in place or copied, and which of them.
+/// As [`hold_one_of`], for inputs 0 and 1.
 pub(super) fn hold_one(operands: &dyn Operands) -> Result<(usize, ViewMut<'_>), OpError> {
-    if operands.is_in_place(1, 0) {
-        return Ok((1, operands.overwrite(1, 0)?));
-    }
-    if operands.is_in_place(0, 0) {
-        return Ok((0, operands.overwrite(0, 0)?));
+    hold_one_of(operands, [0, 1])
+}
+
+/// The output of a broadcasting operator, which holds one of two inputs to begin with, in place or copied, and which of them.
+pub(super) fn hold_one_of(operands: &dyn Operands, inputs: [usize; 2]) -> Result<(usize, ViewMut<'_>), OpError> {
+    if let Some(held) = inputs.into_iter().find(|&input| operands.is_in_place(input, 0)) {
+        return Ok((held, operands.overwrite(held, 0)?));
     }
     let mut output = operands.output(0)?;
-    let held = usize::from(operands.input(1)?.bytes.len() == output.bytes.len());
+    let [first, second] = inputs;
+    let held = if operands.input(second)?.bytes.len() == output.bytes.len() { second } else { first };
     expand::fill(&operands.input(held)?, &mut output);
     Ok((held, output))
 }

@@ -5,14 +5,13 @@
 //! `zero, low, high: i16`. The result is `clip(round((a op b) / scale) + zero)`, halves to even: to the bit what dequantizing, the
 //! operation and quantizing give one after the other.
 
-use super::binary::{BinaryKind, broadcast_shapes};
+use super::binary::{BinaryKind, broadcast_shapes, hold_one};
 use super::linear::{BYTES, NEEDS_BYTES, emit_place, emit_real, parse_place, parse_real};
-use super::{Inputs, OpError, Operands, Operator, Outputs};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::broadcast::Walk;
 use crate::kernels::reference::integer_float;
 pub use crate::kernels::reference::integer_float::{Place, Real};
-use crate::kernels::reference::linear::Byte;
 use crate::tensor::{DType, TensorSpec};
 
 /// Combines two tensors of 8-bit integers.
@@ -26,17 +25,6 @@ pub struct IntegerBinary {
     pub dtype: DType,
     /// Where results go.
     pub place: Place,
-}
-
-impl IntegerBinary {
-    fn run_typed<A: Byte, B: Byte>(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let output = operands.output(0)?;
-        let walk = Walk::new(&output.dims, &[&operands.input(0)?.dims, &operands.input(1)?.dims]);
-        let a = (operands.slice::<A>(0)?, self.inputs[0]);
-        let b = (operands.slice::<B>(1)?, self.inputs[1]);
-        integer_float::binary(self.kind, a, b, self.place, output.bytes, &walk);
-        Ok(())
-    }
 }
 
 impl Operator for IntegerBinary {
@@ -62,12 +50,16 @@ impl Operator for IntegerBinary {
         outputs.put(0, TensorSpec::new(self.dtype, broadcast_shapes(&a.shape, &b.shape)?))
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(0, 0), (1, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        match (operands.input(0)?.spec.dtype, operands.input(1)?.spec.dtype) {
-            (DType::U8, DType::U8) => self.run_typed::<u8, u8>(operands),
-            (DType::U8, _) => self.run_typed::<u8, i8>(operands),
-            (_, DType::U8) => self.run_typed::<i8, u8>(operands),
-            _ => self.run_typed::<i8, i8>(operands),
-        }
+        let (held, output) = hold_one(operands)?;
+        let other = operands.input(1 - held)?;
+        let walk = Walk::new(&output.dims, &[&other.dims]);
+        let signed = [0, 1].map(|index| operands.dtype(index) == Some(DType::I8));
+        integer_float::binary(self.kind, held, (self.inputs, signed), self.place, other.bytes, output.bytes, &walk);
+        Ok(())
     }
 }

@@ -4,8 +4,8 @@
 
 use super::integer::{Finish, Outcome, Zeros};
 use super::linear::{BYTES, NEEDS_BYTES};
-use super::window::{depthwise_filters, emit_window, images, parse_window, put_images, sliding};
-use super::{Inputs, OpError, Operands, Operator, Outputs};
+use super::window::{band, band_in_place, band_scratch, convolve, depthwise_filters, emit_window, images, parse_window, put_images};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Scratch};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::linear::Byte;
 use crate::kernels::reference::quantized_conv2d;
@@ -26,19 +26,23 @@ pub struct IntegerDepthwiseConv2d {
 impl IntegerDepthwiseConv2d {
     fn run_typed<X: Byte>(&self, operands: &dyn Operands) -> Result<(), OpError> {
         let kernel = operands.input(1)?.dims;
-        let output = operands.output(0)?;
-        let sliding = &sliding(self.window, [kernel.at(1), kernel.at(2)], &operands.input(0)?.dims, &output.dims);
+        let kernel = [kernel.at(1), kernel.at(2)];
         let zero = X::truncate(Zeros::of(operands, 5, self.input_zero)?.at(0).into());
-        let input = (operands.slice::<X>(0)?, zero);
         let filters = (operands.slice(1)?, operands.optional_slice(4)?.unwrap_or_default());
         let finish = Finish::new(operands, self.outcome)?;
         if self.outcome.dtype.bits() == 8 {
-            quantized_conv2d::depthwise_conv2d(sliding, input, filters, output.bytes, |c, sum| finish.byte(c, sum));
-        } else {
-            let out = output.bytes.as_chunks_mut().0;
-            quantized_conv2d::depthwise_conv2d(sliding, input, filters, out, |c, sum| finish.word(c, sum));
+            return convolve(operands, self.window, kernel, |sliding, input: &[X], out: &mut [u8]| {
+                quantized_conv2d::depthwise_conv2d(sliding, (input, zero), filters, out, |c, sum| finish.byte(c, sum));
+            });
         }
-        Ok(())
+        convolve(operands, self.window, kernel, |sliding, input: &[X], out: &mut [[u8; 4]]| {
+            quantized_conv2d::depthwise_conv2d(sliding, (input, zero), filters, out, |c, sum| finish.word(c, sum));
+        })
+    }
+
+    /// Elements of scratch for a run in place; see [`band`]. Results of 32 bits do not fit in the place of 8-bit integers.
+    fn band(&self, inputs: &dyn Inputs) -> Option<usize> {
+        band(inputs, &self.window, true).filter(|_| self.outcome.dtype.bits() == 8)
     }
 }
 
@@ -65,9 +69,17 @@ impl Operator for IntegerDepthwiseConv2d {
         put_images(outputs, &self.window, [height, width], input, self.outcome.dtype, count)
     }
 
+    fn in_place(&self, inputs: &dyn Inputs) -> InPlace {
+        band_in_place(self.band(inputs))
+    }
+
+    fn in_place_scratch(&self, inputs: &dyn Inputs) -> Result<Scratch, OpError> {
+        Ok(band_scratch(self.band(inputs), 1))
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        match operands.input(0)?.spec.dtype {
-            DType::U8 => self.run_typed::<u8>(operands),
+        match operands.dtype(0) {
+            Some(DType::U8) => self.run_typed::<u8>(operands),
             _ => self.run_typed::<i8>(operands),
         }
     }

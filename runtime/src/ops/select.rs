@@ -2,8 +2,8 @@
 //!
 //! No attributes. Input 0 is bool; inputs 1 and 2 have one type of whole bytes.
 
-use super::binary::broadcast_shapes;
-use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
+use super::binary::{broadcast_shapes, hold_one_of};
+use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::{broadcast, compare};
 use crate::tensor::{DType, TensorSpec};
@@ -36,12 +36,17 @@ impl Operator for Select {
         outputs.put(0, TensorSpec { shape, quantization: None, ..a })
     }
 
+    fn in_place(&self, _inputs: &dyn Inputs) -> InPlace {
+        &[(1, 0), (2, 0)]
+    }
+
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let (condition, a, b) = (operands.input(0)?, operands.input(1)?, operands.input(2)?);
-        let output = operands.output(0)?;
-        let walk = broadcast::Walk::new(&output.dims, &[&condition.dims, &a.dims, &b.dims]);
-        let width = (a.spec.dtype.bits() / 8) as usize;
-        compare::select(width, condition.bytes, a.bytes, b.bytes, output.bytes, &walk);
+        let condition = operands.input(0)?;
+        let (held, output) = hold_one_of(operands, [1, 2])?;
+        let other = operands.input(3 - held)?;
+        let walk = broadcast::Walk::new(&output.dims, &[&condition.dims, &other.dims]);
+        let width = (output.spec.dtype.bits() / 8) as usize;
+        compare::select(width, condition.bytes, held == 1, other.bytes, output.bytes, &walk);
         Ok(())
     }
 }

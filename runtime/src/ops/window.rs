@@ -1,10 +1,13 @@
 //! What operators with sliding windows share: the attributes' bytes and the rules for shapes.
 
+use super::width::{elements, elements_mut};
 use super::{InPlace, Inputs, OpError, Operands, Outputs, Problem, Scratch};
+use bytemuck::Pod;
+
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::conv2d::Clamp;
 use crate::kernels::reference::window::{Image, MAX_PADDED, Sliding, Window, WindowAxis};
-use crate::tensor::{DType, Dims, Element, Shape, TensorSpec, ViewError};
+use crate::tensor::{DType, Dims, Shape, TensorSpec};
 
 /// Reads a window: for the height, then the width, `stride, dilation, before, after: u32`.
 pub(super) fn parse_window(reader: &mut Reader<'_>) -> Result<Window, BytesError> {
@@ -144,24 +147,34 @@ pub(super) fn band_scratch(band: Option<usize>, width: u64) -> Scratch {
     Scratch { fixed: width.saturating_mul(band.unwrap_or(0) as u64), per_row: 0 }
 }
 
-/// Runs `convolve` from input 0 to output 0, which are images: at once, or row by row where the former lie in the latter's place.
-pub(super) fn convolve<T: Element>(
+/// Runs `convolve` from input 0 to output 0, which are images: at once, or row by row where the former lie in the latter's place. Elements
+/// are seen as `I` and `O`, which are equally wide where there is a band (see [`band`]).
+pub(super) fn convolve<I: Pod, O: Pod>(
     operands: &dyn Operands,
     window: Window,
     kernel: [usize; 2],
-    mut convolve: impl FnMut(&Sliding, &[T], &mut [T]),
+    mut convolve: impl FnMut(&Sliding, &[I], &mut [O]),
 ) -> Result<(), OpError> {
-    let mut output = operands.output(0)?;
-    if operands.is_in_place(0, 0) {
-        let sliding = sliding(window, kernel, &output.dims, &output.dims);
-        let misaligned = OpError::output(1, Problem::View(ViewError::Misaligned), "aligned scratch memory");
-        let band = bytemuck::try_cast_slice_mut(operands.scratch()?.bytes).map_err(|_| misaligned)?;
-        sliding.for_each_row_in_place(output.elements(0)?, band, convolve);
-    } else {
-        let sliding = sliding(window, kernel, &operands.input(0)?.dims, &output.dims);
-        convolve(&sliding, operands.slice(0)?, output.elements(0)?);
+    let output = operands.output(0)?;
+    if !operands.is_in_place(0, 0) {
+        let input = operands.input(0)?;
+        convolve(
+            &sliding(window, kernel, &input.dims, &output.dims),
+            elements(0, input.bytes)?,
+            elements_mut(0, output.bytes)?,
+        );
+        return Ok(());
     }
-    Ok(())
+    let sliding = sliding(window, kernel, &output.dims, &output.dims);
+    let band = elements_mut::<O>(1, operands.scratch()?.bytes)?;
+    let mut result = Ok(());
+    sliding.for_each_row_in_place(elements_mut::<O>(0, output.bytes)?, band, |part, seen, row| {
+        match bytemuck::try_cast_slice(seen) {
+            Ok(seen) => convolve(part, seen, row),
+            Err(_) => result = Err(OpError::input(0, Problem::DType, "elements as wide as the output's")),
+        }
+    });
+    result
 }
 
 /// The lengths of images whose axes have these lengths.

@@ -114,16 +114,16 @@ pub fn logic(kind: LogicKind, a: &[u8], b: &[u8], out: &mut [u8], walk: &Walk) {
     });
 }
 
-/// `out[i] = condition[i] ? a[i] : b[i]` for elements of `width` bytes.
-pub fn select(width: usize, condition: &[u8], a: &[u8], b: &[u8], out: &mut [u8], walk: &Walk) {
+/// Elements of `width` bytes stay as they are in `out` where the condition is `kept`, and are `other`'s elsewhere; `walk` broadcasts
+/// condition and `other`.
+pub fn select(width: usize, condition: &[u8], kept: bool, other: &[u8], out: &mut [u8], walk: &Walk) {
     let width = width.max(1);
     let elements = out.len() / width;
     let mut slots = out.chunks_exact_mut(width);
-    walk.for_each(elements, |[at_condition, at_a, at_b]| {
+    walk.for_each(elements, |[at_condition, at, _]| {
         let (Some(slot), Some(&condition)) = (slots.next(), condition.get(at_condition)) else { return };
-        let (source, at) = if condition != 0 { (a, at_a) } else { (b, at_b) };
         let start = at.saturating_mul(width);
-        if let Some(element) = source.get(start..start.saturating_add(width)) {
+        if let Some(element) = other.get(start..start.saturating_add(width)).filter(|_| (condition != 0) != kept) {
             slot.copy_from_slice(element);
         }
     });

@@ -36,21 +36,22 @@ impl Place {
     }
 }
 
-/// `out[i] = combine(a[walk], b[walk])` on the numbers that the integers stand for.
-pub fn binary<A: Byte, B: Byte>(
+/// Combines two tensors by the numbers that their integers stand for. `out` holds tensor number `held`, 0 or 1; `walk` broadcasts the
+/// other one. `reals` and `signed` say what the integers of both are.
+pub fn binary(
     kind: BinaryKind,
-    (a, real_a): (&[A], Real),
-    (b, real_b): (&[B], Real),
+    held: usize,
+    (reals, signed): ([Real; 2], [bool; 2]),
     place: Place,
+    other: &[u8],
     out: &mut [u8],
     walk: &Walk,
 ) {
-    let elements = out.len();
-    let mut slots = out.iter_mut();
-    walk.for_each(elements, |[at_a, at_b, _]| {
-        if let (Some(out), Some(&a), Some(&b)) = (slots.next(), a.get(at_a), b.get(at_b)) {
-            *out = place.store(f32::combine(kind, real_a.of(a), real_b.of(b)));
-        }
+    let number = |real: Real, signed: bool, byte: u8| if signed { real.of(byte as i8) } else { real.of(byte) };
+    walk.zip(out, other, |out, other| {
+        let [a, b] = if held == 1 { [other, *out] } else { [*out, other] };
+        let (a, b) = (number(reals[0], signed[0], a), number(reals[1], signed[1], b));
+        *out = place.store(f32::combine(kind, a, b));
     });
 }
 
