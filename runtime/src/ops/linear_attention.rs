@@ -93,7 +93,7 @@ impl Operator for LinearAttention {
         inputs.at_most(6)?;
         let q = inputs.typed(0, &[DType::F32, DType::F64], "float32 or float64")?;
         let v = inputs.typed(2, &[q.dtype], "the type of input 0")?;
-        if self.key_heads == 0 || self.query_heads % self.key_heads != 0 {
+        if self.key_heads == 0 || !self.query_heads.is_multiple_of(self.key_heads) {
             return Err(OpError::attribute("query_heads", "a multiple of key_heads"));
         }
         let [size, value_size] = self.sizes(&q.shape, &v.shape)?;

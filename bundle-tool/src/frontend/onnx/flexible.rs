@@ -12,15 +12,17 @@ use ekiben_runtime::{DType, TensorSpec};
 use tract_onnx::pb::{GraphProto, NodeProto};
 
 use super::attributes::Attributes;
-use super::call::{Call, Lowered, Refusal, Value};
+use super::call::{Call, Lowered, Refusal, Value, one};
 use super::control::{accepted, label};
 use super::lowering::Lowering;
 use super::operators::attention::{Headed, attend, plain, wide_softmax};
 use crate::frontend::FrontendError;
 use crate::graph::TensorId;
 
-/// What the node's attributes say.
+/// What the node's inputs and attributes say.
 struct Stated<'a> {
+    /// The type of the inputs; those of 16 bits are widened.
+    dtype: DType,
     bodies: [Option<&'a GraphProto>; 2],
     op: Attention,
     operands: [Headed; 3],
@@ -32,11 +34,12 @@ pub(super) fn flexible<'a>(
     name: &str,
     inputs: Vec<Option<Value>>,
 ) -> Result<Lowered, FrontendError> {
-    let Stated { bodies: [score_body, weight_body], op, operands: [q, k, v] } =
+    let Stated { dtype, bodies: [score_body, weight_body], op, operands: [q, k, v] } =
         accepted!(stated(&mut lowering.call(name, inputs), node));
     if score_body.is_none() && weight_body.is_none() {
-        let result = attend(&mut lowering.call(name, Vec::new()), op, [q, k, v].map(|x| x.tensor), None, None, false);
-        return Ok(result.map(|results| results.into_iter().map(Value::Tensor).collect()));
+        let call = &mut lowering.call(name, Vec::new());
+        let results = accepted!(attend(call, op, [q, k, v].map(|x| x.tensor), None, None, false));
+        return Ok(cast(call, results[0], dtype).and_then(one));
     }
     let mut scores = accepted!(scores(&mut lowering.call(name, Vec::new()), &op, q, k));
     if let Some(body) = score_body {
@@ -46,16 +49,25 @@ pub(super) fn flexible<'a>(
     if let Some(body) = weight_body {
         weights = accepted!(through(lowering, body, &label(node, "prob_mod"), weights)?);
     }
-    let result = accepted!(weighted(&mut lowering.call(name, Vec::new()), weights, q, v));
-    Ok(Ok(vec![Value::Tensor(result)]))
+    let call = &mut lowering.call(name, Vec::new());
+    let result = accepted!(weighted(call, weights, q, v));
+    Ok(cast(call, result, dtype).and_then(one))
+}
+
+fn cast(call: &mut Call<'_>, x: TensorId, to: DType) -> Result<TensorId, Refusal> {
+    if call.dtype(x) == to { Ok(x) } else { call.add(Cast { to }, &[x]) }
 }
 
 fn stated<'a>(call: &mut Call<'_>, node: &'a NodeProto) -> Result<Stated<'a>, Refusal> {
     let attributes = Attributes::new(node)?;
     let bodies = [attributes.graph("score_mod")?, attributes.graph("prob_mod")?];
     let mut operands = Vec::new();
+    let first = call.tensor(0)?;
+    let dtype = call.dtype(first);
+    let computed = if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype };
     for index in 0..3 {
         let tensor = call.tensor(index)?;
+        let tensor = cast(call, tensor, computed)?;
         if call.shape(tensor).rank() != 4 {
             return Err(Refusal(format!("input {index} must have four axes")));
         }
@@ -66,7 +78,7 @@ fn stated<'a>(call: &mut Call<'_>, node: &'a NodeProto) -> Result<Stated<'a>, Re
     let scale = attributes.float("scale")?.map_or(base.scale, f64::from);
     let op = Attention { scale, wide: wide_softmax(&attributes, call.dtype(q.tensor))?, ..base };
     attributes.finish()?;
-    Ok(Stated { bodies, op, operands: [q, k, v] })
+    Ok(Stated { dtype, bodies, op, operands: [q, k, v] })
 }
 
 /// The result of a body, which has the type and shape of what it is given.
@@ -97,14 +109,15 @@ fn grouped(call: &mut Call<'_>, x: TensorId, groups: u32) -> Result<TensorId, Re
 
 /// Scaled products of queries and keys, `[B, H, Q, K]`.
 fn scores(call: &mut Call<'_>, op: &Attention, q: Headed, k: Headed) -> Result<TensorId, Refusal> {
-    if k.heads == 0 || q.heads % k.heads != 0 {
+    if k.heads == 0 || !q.heads.is_multiple_of(k.heads) {
         return Err("the heads of Q are not a multiple of those of K".into());
     }
     let (queries, keys) = (grouped(call, q.tensor, k.heads)?, grouped(call, k.tensor, k.heads)?);
     let keys = call.transpose(keys, &[0, 1, 2, 4, 3])?;
     let product = call.add(BatchMatMul, &[queries, keys])?;
     let scaled = call.add(Unary { kind: UnaryKind::Affine, alpha: op.scale, beta: 0.0 }, &[product])?;
-    let scaled = if op.wide { call.add(Cast { to: DType::F64 }, &[scaled])? } else { scaled };
+    let to = if op.wide { DType::F64 } else { call.dtype(scaled) };
+    let scaled = cast(call, scaled, to)?;
     let shape = call.shape(q.tensor).with_axis(3, k.rows(call), false)?;
     call.reshape(scaled, shape)
 }
@@ -112,7 +125,7 @@ fn scores(call: &mut Call<'_>, op: &Attention, q: Headed, k: Headed) -> Result<T
 /// Values weighted, `[B, H, Q, V]`.
 fn weighted(call: &mut Call<'_>, weights: TensorId, q: Headed, v: Headed) -> Result<TensorId, Refusal> {
     let dtype = call.dtype(v.tensor);
-    let weights = if call.dtype(weights) == dtype { weights } else { call.add(Cast { to: dtype }, &[weights])? };
+    let weights = cast(call, weights, dtype)?;
     let (weights, values) = (grouped(call, weights, v.heads)?, grouped(call, v.tensor, v.heads)?);
     let product = call.add(BatchMatMul, &[weights, values])?;
     let shape = call.shape(q.tensor).with_axis(3, v.size as usize, false)?;

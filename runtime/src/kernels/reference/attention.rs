@@ -149,10 +149,9 @@ impl Attention {
     ) {
         let (scale, cap) = (T::from_f64(self.scale), T::from_f64(self.softcap));
         let mut note = |wanted: Stage, key: usize, value: T| {
-            if let Some((_, scores)) = stage.as_mut().filter(|(stage, _)| *stage == wanted) {
-                if let Some(slot) = scores.get_mut(key) {
-                    *slot = value;
-                }
+            let scores = stage.as_mut().filter(|(stage, _)| *stage == wanted);
+            if let Some(slot) = scores.and_then(|(_, scores)| scores.get_mut(key)) {
+                *slot = value;
             }
         };
         let mut largest = S::NEG_INFINITY;

@@ -29,10 +29,10 @@ fn plus<F: Float>(a: Complex<F>, b: Complex<F>) -> Complex<F> {
 
 /// The smallest prime factor of `n`, which is 2 at least.
 fn radix(n: usize) -> usize {
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         return 2;
     }
-    let divides = |&candidate: &usize| n % candidate == 0;
+    let divides = |&candidate: &usize| n.is_multiple_of(candidate);
     (3usize..).step_by(2).take_while(|&candidate| candidate.saturating_mul(candidate) <= n).find(divides).unwrap_or(n)
 }
 

@@ -46,10 +46,8 @@ pub fn negative_log_likelihood<F: Float>(
             total = total + weight;
         }
         sum = sum + loss;
-        if reduction == Reduction::None {
-            if let Some(out) = out.get_mut(number) {
-                *out = loss;
-            }
+        if let Some(out) = out.get_mut(number).filter(|_| reduction == Reduction::None) {
+            *out = loss;
         }
     }
     if let (true, Some(out)) = (reduction != Reduction::None, out.first_mut()) {
