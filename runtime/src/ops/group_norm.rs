@@ -55,7 +55,7 @@ impl Operator for GroupNorm {
         if input.shape.batch_axis().is_some_and(|batch| batch > 0) {
             return Err(OpError::input(0, Problem::Batch, "the batch on axis 0"));
         }
-        if !channels.checked_rem(self.groups as usize).is_some_and(|rest| rest == 0) {
+        if channels.checked_rem(self.groups as usize) != Some(0) {
             return Err(OpError::attribute("groups", "a divisor of the channels"));
         }
         for index in [1, 2] {

@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn mirrored_coordinates_lie_inside() {
-        for (x, expected) in [(-1.0, 0.0), (-0.75, -0.25), (3.0, 2.0), (3.5, 1.5), (-4.5, 0.5), (6.5, 0.5)] {
+        for (x, expected) in [(-1.0, 0.0), (-0.75, -0.25), (3.0, 2.0), (3.5, 1.5), (-4.5, 1.5), (6.5, 0.5)] {
             assert_eq!(reflected(x, -0.5, 2.5), expected, "{x}");
         }
         assert_eq!(reflected(7.0, 0.0, 0.0), 0.0);

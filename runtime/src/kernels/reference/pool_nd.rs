@@ -153,3 +153,46 @@ pub fn max_unpool<T: bytemuck::Pod>(from: &Lengths, to: &Lengths, x: &[T], indic
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::spatial::{Direction, MAX_SPATIAL};
+    use super::super::window::WindowAxis;
+    use super::*;
+
+    /// Windows of two that step by two over five elements, with one of padding before; the last reaches one beyond.
+    fn sweep() -> Sweep {
+        let axis = WindowAxis { stride: 2, dilation: 1, before: 1, after: 0 };
+        let [input, kernel, output] = [5, 2, 3].map(|length| Lengths::new([length]));
+        Sweep { direction: Direction::Forward, axes: [axis; MAX_SPATIAL], input, kernel, output }
+    }
+
+    #[test]
+    fn windows_over_one_axis() {
+        let x = [4.0, -1.0, 2.0, 8.0, f32::NAN];
+        let mut out = [0.0f32; 3];
+        pool_nd(&sweep(), PoolNdKind::Average, &[0], 1, &x[..4], &mut out);
+        assert_eq!(out, [0.0; 3]);
+        pool_nd(&sweep(), PoolNdKind::Average, &[0], 1, &x, &mut out);
+        assert_eq!(out[..2], [4.0, 0.5]);
+        pool_nd(&sweep(), PoolNdKind::AveragePadded, &[0], 1, &x, &mut out);
+        assert_eq!(out[..2], [2.0, 0.5]);
+        pool_nd(&sweep(), PoolNdKind::Norm, &[0], 1, &x, &mut out);
+        assert_eq!(out[..2], [4.0, 3.0]);
+        max_pool(&sweep(), f32::NEG_INFINITY, &x, &mut out);
+        assert_eq!(out[..2], [4.0, 2.0]);
+        assert!(out[2].is_nan());
+        let mut indices = [0; 3];
+        max_indices(&sweep(), false, &x, &mut indices);
+        assert_eq!(indices, [0, 2, 4]);
+    }
+
+    #[test]
+    fn elements_go_back_where_they_were() {
+        let (from, to) = (Lengths::new([2, 2]), Lengths::new([3, 2]));
+        let mut out = [9.0; 12];
+        max_unpool(&from, &to, &[1.0, 2.0, 3.0], &[3, -5, i64::MAX], &mut out);
+        assert_eq!(out, [2.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0, 0.0, 0.0]);
+        assert_eq!(column_major(&Lengths::new([2, 3]), 4), 3);
+    }
+}

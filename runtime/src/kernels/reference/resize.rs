@@ -245,8 +245,9 @@ impl Walker {
         // Axes from this one on have moved.
         let mut moved = 0;
         for block in out.chunks_exact_mut(self.block) {
-            for axis in moved..self.rank {
-                self.neighbours[axis] = how.neighbours(&self.axes[axis], position[axis]);
+            let axes = self.neighbours.iter_mut().zip(&self.axes).zip(&position);
+            for ((neighbours, axis), &at) in axes.take(self.rank).skip(moved) {
+                *neighbours = how.neighbours(axis, at);
             }
             visit(self, block);
             moved = self.rank;
@@ -329,4 +330,55 @@ pub fn resize_nearest(
             }
         });
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOW: Resampling = Resampling {
+        interpolation: Interpolation::Linear,
+        coordinates: Coordinates::HalfPixel,
+        nearest: Nearest::RoundPreferFloor,
+        antialias: false,
+        exclude_outside: false,
+        cubic: -0.75,
+        extrapolation: 9.0,
+    };
+
+    fn resized<const N: usize>(how: &Resampling, input: &[f32], scale: f32, roi: [f32; 2]) -> [f32; N] {
+        let mut axes = [ResizeAxis::unchanged(1); MAX_RANK];
+        axes[0] = ResizeAxis { input: input.len(), output: N, scale, roi };
+        let mut out = [0.0; N];
+        resize(how, &axes, 1, input, &mut out);
+        out
+    }
+
+    #[test]
+    fn one_axis_in_every_interpolation() {
+        let x = [1.0, 2.0, 4.0];
+        assert_eq!(resized(&HOW, &x, 2.0, [0.0, 1.0]), [1.0, 1.25, 1.75, 2.5, 3.5, 4.0]);
+        let nearest = Resampling { interpolation: Interpolation::Nearest, ..HOW };
+        assert_eq!(resized(&nearest, &x, 2.0, [0.0, 1.0]), [1.0, 1.0, 2.0, 2.0, 4.0, 4.0]);
+        let corners = Resampling { coordinates: Coordinates::AlignCorners, ..HOW };
+        assert_eq!(resized(&corners, &x, 5.0 / 3.0, [0.0, 1.0]), [1.0, 1.5, 2.0, 3.0, 4.0]);
+        let cubic = Resampling { interpolation: Interpolation::Cubic, ..corners };
+        assert_eq!(resized(&cubic, &x, 1.0, [0.0, 1.0]), x);
+        let cropped = Resampling { coordinates: Coordinates::TfCropAndResize, ..HOW };
+        assert_eq!(resized(&cropped, &x, 1.0, [-0.5, 0.5]), [9.0, 1.0, 2.0]);
+        let smooth = Resampling { antialias: true, ..HOW };
+        assert_eq!(resized(&smooth, &[1.0, 3.0, 5.0, 7.0], 0.5, [0.0, 1.0]), [2.25, 5.75]);
+    }
+
+    #[test]
+    fn any_numbers_are_taken() {
+        for coordinates in (0..=6).filter_map(Coordinates::from_code) {
+            for roi in [[f32::NAN, 1.0], [f32::NEG_INFINITY, f32::INFINITY], [-1e30, 1e30]] {
+                for interpolation in [Interpolation::Nearest, Interpolation::Linear, Interpolation::Cubic] {
+                    let how = Resampling { coordinates, interpolation, exclude_outside: true, antialias: true, ..HOW };
+                    resized::<2>(&how, &[1.0, f32::NAN, 3.0, f32::INFINITY], 0.5, roi);
+                }
+            }
+        }
+    }
 }

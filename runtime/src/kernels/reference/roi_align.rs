@@ -142,3 +142,30 @@ fn add_sample(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_region_of_any_image_ends_soon() {
+        let size = Image { height: 3, width: 2, channels: 1 };
+        let image = [1.0, 2.0, 3.0, 4.0, f32::NAN, 6.0];
+        for value in [0.0, -1.0, 1e9, -1e30, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for (max, half_pixel, samples) in [(false, true, 0), (true, false, 0), (false, false, 3)] {
+                let how = Regions { max, half_pixel, samples, scale: 0.5, cells: [2, 2] };
+                let regions = [value, -value, 2.0, 1.0, -1.0, value, 2.0, value, value, value, value, value];
+                roi_align(&how, &size, &image, &regions, &[0, -7, i64::MAX], &mut [0.0; 12]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_cell_is_the_average_of_its_samples() {
+        let size = Image { height: 2, width: 2, channels: 1 };
+        let how = Regions { max: false, half_pixel: false, samples: 1, scale: 1.0, cells: [1, 1] };
+        let mut out = [0.0];
+        roi_align(&how, &size, &[1.0, 2.0, 3.0, 6.0], &[0.0, 0.0, 1.0, 1.0], &[0], &mut out);
+        assert_eq!(out, [3.0]);
+    }
+}

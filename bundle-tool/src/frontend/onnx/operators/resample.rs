@@ -63,7 +63,7 @@ impl Axes {
             // ONNX multiplies in f32.
             let scale = scale as f32;
             let exact = scale * all.lengths[axis] as f32;
-            if scale <= 0.0 || !(exact >= 1.0 && exact < 1e9) {
+            if scale <= 0.0 || !(1.0..1e9).contains(&exact) {
                 return Err(Refusal(format!("axis {axis} of {} has a scale of {scale}", all.lengths[axis])));
             }
             all.fractional |= exact.fract() != 0.0;
