@@ -71,7 +71,7 @@ def models(tokens, image, samples):
     yield "whisper_encoder", whisper, states, samples((16, 60))
     yield "wav2vec2", wav2vec2, states, samples((1600,))
     yield "vit", lambda: hub.ViTModel(hub.ViTConfig(**VISION)), states, image(3, 32)
-    yield "yolos", lambda: hub.YolosForObjectDetection(hub.YolosConfig(**{**VISION, "image_size": [32, 32]}, num_detection_tokens=5,
+    yield "yolos", lambda: hub.YolosForObjectDetection(hub.YolosConfig(**{**VISION, "image_size": [32, 32]}, initializer_range=0.5, num_detection_tokens=5,
                                                                         num_labels=4)), found, image(3, 32)
     yield "swin", lambda: hub.SwinModel(hub.SwinConfig(image_size=32, patch_size=2, embed_dim=16, depths=[2, 2], num_heads=[2, 4],
                                                        window_size=4)), states, image(3, 32)
