@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// All fixtures together stay below this.
-const SIZE_LIMIT: u64 = 6 << 20;
+const SIZE_LIMIT: u64 = 10 << 20;
 
 fn groups() -> Vec<String> {
     let entries = fs::read_dir(root()).expect("the fixtures").map(|entry| entry.unwrap());
@@ -59,9 +59,13 @@ fn every_tensor_reads_and_every_model_is_there() {
                 continue;
             }
             let runs = case.runs();
-            assert!(runs.len() >= 2, "{}: at least two runs", case.name());
-            let rows = |run: &ekiben_tests::case::Run| run.inputs[0].shape[0];
-            assert!(runs.iter().any(|run| rows(run) == 1), "{}: a run of one row", case.name());
+            assert!(!runs.is_empty(), "{}: a run", case.name());
+            // ONNX models may have a fixed batch, or theirs on another axis.
+            if name != "onnx" {
+                let rows = |run: &ekiben_tests::case::Run| run.inputs[0].shape[0];
+                assert!(runs.len() >= 2, "{}: at least two runs", case.name());
+                assert!(runs.iter().any(|run| rows(run) == 1), "{}: a run of one row", case.name());
+            }
             for run in runs {
                 for output in &run.outputs {
                     let difference = output.difference(output, case.tolerance());
