@@ -13,7 +13,7 @@ const SUITES: &str = "EKIBEN_ONNX_SUITES";
 const SMALL: [&str; 3] = ["simple", "pytorch-operator", "pytorch-converted"];
 /// How many cases they have, and the fewest that must pass. The others are of training.
 const ALL_CASES: usize = 140;
-const PASS: usize = 137;
+const PASS: usize = 138;
 
 /// The cases of a suite whose names contain the filter; none where there is no folder.
 fn folders(suite: &str) -> Vec<PathBuf> {
