@@ -369,6 +369,8 @@ operators! {
     wide_transpose_conv2d::WideTransposeConv2d = 181;
     /// Float32 to int16.
     wide_quantize::WideQuantize = 182;
+    /// An LSTM in integers over sequences.
+    integer_lstm::IntegerLstm = 183;
     /// Writes a block into a tensor.
     update_slice::UpdateSlice = 212;
     /// Logarithm of the softmax of int8 rows in integers.

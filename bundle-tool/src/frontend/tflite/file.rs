@@ -83,6 +83,8 @@ pub(super) struct Operator {
     /// Tensors; `None` for an absent optional one.
     pub(super) inputs: Vec<Option<usize>>,
     pub(super) outputs: Vec<usize>,
+    /// Tensors that only state scales.
+    pub(super) intermediates: Vec<usize>,
     pub(super) options: Options,
 }
 
@@ -340,7 +342,10 @@ fn read_operator(
     let inputs = operator.inputs().into_iter().flatten().map(input).collect::<Result<Vec<_>, _>>();
     let inputs = inputs.map_err(|index| no_tensor(&place, index, tensors))?;
     let outputs = tensor_indices(&place, operator.outputs(), tensors)?;
+    let stated = operator.intermediates().map_or(0, |list| list.len());
+    budget.take(stated.saturating_mul(size_of::<i32>()))?;
+    let intermediates = tensor_indices(&place, operator.intermediates(), tensors)?;
     let options = Options::read(builtin, operator)
         .map_err(|reason| FrontendError::malformed(format!("{place} ({name})"), reason))?;
-    Ok(Operator { code: builtin, operator: name, inputs, outputs, options })
+    Ok(Operator { code: builtin, operator: name, inputs, outputs, intermediates, options })
 }

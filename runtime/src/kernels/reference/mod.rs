@@ -30,6 +30,7 @@ pub mod hybrid;
 pub mod indices;
 pub mod integer;
 pub mod integer_float;
+pub mod integer_lstm;
 pub mod integer_mat_mul;
 pub mod integer_pool2d;
 pub mod inverse_sqrt;

@@ -1,13 +1,14 @@
-//! UNIDIRECTIONAL_SEQUENCE_LSTM in floats.
+//! UNIDIRECTIONAL_SEQUENCE_LSTM, in floats and in integers.
 
 use ekiben_runtime::DType;
 use ekiben_runtime::kernels::reference::recurrent::{Activation, Cell, CellKind};
+use ekiben_runtime::ops::integer_lstm::{Cell as Cell8, IntegerLstm};
 use ekiben_runtime::ops::recurrent::{Direction, NO_ACTIVATION, Recurrent, Wanted};
 use ekiben_runtime::ops::unary::UnaryKind;
 
 use super::super::file::Operator;
 use super::super::options::Options;
-use super::{Lowering, Stop, TensorId, Value};
+use super::{Lowering, Stop, TensorId, Value, factor, scale_of, symmetric};
 
 /// Inputs of the operator.
 const INPUT_WEIGHTS: [usize; 4] = [1, 2, 3, 4];
@@ -44,8 +45,10 @@ impl<'a> Lowering<'a> {
             );
         }
         let input = self.tensor(operator, 0)?;
-        if self.graph.spec(input).dtype != DType::F32 {
-            return Err(format!("{} is not translated", self.graph.spec(input).dtype).into());
+        match self.graph.spec(input).dtype {
+            DType::F32 => {}
+            DType::I8 => return self.integer_lstm(operator, input, time_major, cell_clip),
+            dtype => return Err(format!("{dtype} is not translated").into()),
         }
         let shape = self.graph.shape(input);
         let &[first, second, columns] = shape.factors() else {
@@ -126,5 +129,106 @@ impl<'a> Lowering<'a> {
             gates.extend(data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)));
         }
         Ok(gates)
+    }
+    /// In integers: gates are Q3, the cell state has a power of two as its scale.
+    fn integer_lstm(
+        &mut self,
+        operator: &'a Operator,
+        input: TensorId,
+        time_major: bool,
+        cell_clip: f32,
+    ) -> Result<Value, Stop> {
+        const GATE_SCALE: f32 = 1.0 / 4096.0;
+        let [hidden_state, cell_state] = STATES;
+        let (source, state) = (self.input_scale(operator, 0)?, self.input_scale(operator, hidden_state)?);
+        let stated = operator.intermediates.get(4).map(|&index| scale_of(&self.file.tensors[index])).transpose()?;
+        if self.output_scale(operator)? != state || stated.is_some_and(|stated| stated != state) {
+            return Err(
+                "the result, the hidden state and what is stated of it have different scales or zero points".into()
+            );
+        }
+        let cell_scale = self.input_scale(operator, cell_state)?;
+        symmetric([cell_scale])?;
+        let cell_bits = (1..=4u8).find(|&bits| cell_scale.scale == 2f32.powi(i32::from(bits) - 15));
+        let cell_bits = cell_bits.ok_or("the cell state's scale is not a power of two from 2^-14 to 2^-11")?;
+        let zeros = [source.zero_point, state.zero_point];
+        let (mut multipliers, mut shifts) = (Vec::new(), Vec::new());
+        let mut sides = Vec::new();
+        for (side, (inputs, scale)) in
+            [(INPUT_WEIGHTS, source.scale), (RECURRENT_WEIGHTS, state.scale)].into_iter().enumerate()
+        {
+            let (mut weights, mut biases) = (Vec::new(), Vec::new());
+            for (gate, &input) in inputs.iter().enumerate() {
+                let factor = factor(f64::from(self.input_scale(operator, input)?.scale * scale / GATE_SCALE))?;
+                multipliers.push(factor.multiplier);
+                shifts.push(factor.shift);
+                let bias = if side == 0 { self.optional(operator, BIASES[gate]) } else { None };
+                self.integer_gate(operator, input, bias, zeros[side], (&mut weights, &mut biases))?;
+            }
+            sides.push((weights, biases));
+        }
+        let hidden = self.stated(operator, RECURRENT_WEIGHTS[0])?.shape.first().copied().unwrap_or(0);
+        let mut inputs = vec![Some(input)];
+        for (weights, _) in &sides {
+            let columns = weights.len() / (4 * hidden).max(1);
+            inputs.push(Some(self.list(operator, DType::I8, &[4 * hidden, columns], weights)?));
+        }
+        for (_, biases) in &sides {
+            inputs.push(Some(self.list(operator, DType::I32, &[4 * hidden], biases)?));
+        }
+        for list in [multipliers, shifts] {
+            inputs.push(Some(self.list(operator, DType::I32, &[8], &list)?));
+        }
+        for input in STATES {
+            if !self.stated(operator, input)?.is_variable {
+                return Err("its state is no variable tensor".into());
+            }
+            inputs.push(Some(self.tensor(operator, input)?));
+        }
+        let cell = Cell8 {
+            cell_bits,
+            cell_clip: (cell_clip / cell_scale.scale).clamp(0.0, i16::MAX.into()) as i16,
+            hidden: factor(f64::from(2f32.powi(-15) / state.scale * 2f32.powi(-15)))?,
+            hidden_zero: i8::try_from(state.zero_point).map_err(|_| "a zero point outside the type")?,
+        };
+        let op = IntegerLstm { time_major, cell };
+        let outputs = self.graph.add_node(self.file.node_name(operator), op, &inputs, &[])?;
+        let &[y, y_h, y_c] = outputs.as_slice() else { return Err("the operator has no results".into()) };
+        self.keep(operator, hidden_state, y_h)?;
+        self.keep(operator, cell_state, y_c)?;
+        Ok(Value::Tensor(y))
+    }
+
+    /// Appends a gate's int8 weights, and its biases less what the zero point of the values adds to each product.
+    fn integer_gate(
+        &mut self,
+        operator: &'a Operator,
+        input: usize,
+        bias: Option<usize>,
+        zero: i32,
+        (weights, biases): (&mut Vec<i8>, &mut Vec<i32>),
+    ) -> Result<(), Stop> {
+        let stated = self.stated(operator, input)?;
+        let data = stated.data.as_ref().filter(|_| stated.dtype == Some(DType::I8));
+        let data = data.ok_or("weights that are computed, or not int8, are not translated")?;
+        let &[_, columns] = stated.shape.as_slice() else { return Err("weights that are not a matrix".into()) };
+        if columns == 0 {
+            return Err("weights without columns".into());
+        }
+        self.charge(data.len())?;
+        let bias = match bias.map(|index| &self.file.tensors[index]) {
+            None => None,
+            Some(tensor) => {
+                let data = tensor.data.as_ref().filter(|_| tensor.dtype == Some(DType::I32));
+                Some(data.ok_or("biases that are computed, or not int32, are not translated")?.as_chunks::<4>().0)
+            }
+        };
+        for (row, values) in data.chunks_exact(columns).enumerate() {
+            let sum = values.iter().fold(0i32, |sum, &value| sum.wrapping_add((value as i8).into()));
+            let bias = bias.and_then(|bias| bias.get(row)).map_or(0, |&bytes| i32::from_le_bytes(bytes));
+            biases.push(bias.wrapping_sub(sum.wrapping_mul(zero)));
+            weights.extend(values.iter().map(|&value| value as i8));
+        }
+        Ok(())
     }
 }

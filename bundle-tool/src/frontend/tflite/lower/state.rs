@@ -72,10 +72,15 @@ impl<'a> Lowering<'a> {
         let spec = TensorSpec::new(stated.known_dtype().map_err(|error| Stop::Unsupported(error.to_string()))?, shape);
         let bytes = spec.bytes().and_then(|bytes| usize::try_from(bytes).ok()).ok_or("the variable is too large")?;
         self.charge(bytes)?;
-        let initial = match &self.variables[variable].initial {
+        let mut initial = match &self.variables[variable].initial {
             Some(initial) => AlignedBytes::from(&initial[..]),
             None => AlignedBytes::zeroed(bytes),
         };
+        let zero = stated.quantization.as_ref().and_then(|quantization| quantization.per_tensor());
+        if let (true, DType::I8, Some(zero)) = (stated.is_variable, spec.dtype, zero) {
+            // LiteRT puts int8 tensors to real zero.
+            initial.as_mut_slice().fill(zero.zero_point as u8);
+        }
         let state = self.graph.add_state(&stated.name, spec, Rc::new(initial))?;
         let known = &mut self.variables[variable];
         (known.state, known.current) = (Some(state), Some(state));
