@@ -9,6 +9,7 @@ use ekiben_runtime::ops::depthwise_conv2d::DepthwiseConv2d;
 use ekiben_runtime::ops::mat_mul::MatMul;
 use ekiben_runtime::ops::pad::{Pad, PadMode};
 use ekiben_runtime::ops::pool2d::{Pool2d, PoolKind};
+use ekiben_runtime::ops::reshape::Reshape;
 use ekiben_runtime::ops::transpose::{Permutation, Transpose};
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 use ekiben_runtime::{DType, Op, Shape, TensorSpec};
@@ -134,6 +135,27 @@ fn factors_and_offsets_before_a_convolution_go_into_its_weights() {
             assert_eq!(folded.nodes().len(), if stays { 3 } else { 1 }, "{kind}");
         }
     }
+}
+
+#[test]
+fn reshapes_that_leave_the_channels_are_no_hindrance() {
+    let mut graph = Graph::new();
+    let x = images(&mut graph);
+    let y = linear(&mut graph, x, 0, PADDED, true);
+    let rows = |graph: &mut Graph, x: TensorId, dims: &[usize]| {
+        let spec = TensorSpec::new(DType::F32, Shape::new(dims, Some(0)).unwrap());
+        graph.add_declared("rows", Reshape, &[x], spec).unwrap()
+    };
+    let y = rows(&mut graph, y, &[1, 18, 8]);
+    let y = steps(&mut graph, y, 8);
+    let y = rows(&mut graph, y, &[3, 6, 8]);
+    let y = graph.add("relu", Unary::of(UnaryKind::Relu), &[y]).unwrap();
+    graph.add_output(y);
+    let y = rows(&mut graph, y, &[1, 144]);
+    graph.add_output(y);
+    let folded = fuse_clamps(&fold_scales(&graph).unwrap()).unwrap();
+    near(&graph, &folded, 1e-5);
+    assert_eq!(folded.nodes().len(), 4);
 }
 
 #[test]

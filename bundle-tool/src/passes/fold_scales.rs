@@ -27,14 +27,19 @@ pub fn fold_scales(graph: &Graph) -> Result<Graph, PassError> {
     let mut folds = HashMap::new();
     for (position, node) in graph.nodes().iter().enumerate() {
         if let Some(fold) = Fold::of(graph, &users, position, node, &absorbed) {
-            absorbed.extend(&fold.absorbed);
+            absorbed.extend(fold.first.iter().chain(&fold.then));
             folds.insert(position, fold);
         }
     }
+    let passed: HashMap<usize, TensorId> =
+        folds.values().flat_map(|fold| fold.then.iter().copied().zip(fold.data.iter().copied())).collect();
     let mut rewrite = Rewrite::new(graph);
     for (position, node) in graph.nodes().iter().enumerate() {
         if let Some(fold) = folds.get(&position) {
             fold.write(&mut rewrite, node)?;
+        } else if let Some(&data) = passed.get(&position) {
+            let id = rewrite.tensor(data)?;
+            rewrite.put(node.outputs[0], id);
         } else if !absorbed.contains(&position) {
             rewrite.copy(node)?;
         }
@@ -207,10 +212,11 @@ struct Fold {
     after: Step,
     /// What the node reads instead of its input.
     input: TensorId,
-    /// Position of the node whose result it writes instead of its own.
-    result: usize,
-    /// Positions of the nodes that it stands for too.
-    absorbed: Vec<usize>,
+    /// Positions of the nodes before that it stands for too.
+    first: Vec<usize>,
+    /// Positions of the nodes after, and what each of them reads.
+    then: Vec<usize>,
+    data: Vec<TensorId>,
 }
 
 impl Fold {
@@ -227,28 +233,29 @@ impl Fold {
             before: Step::nothing(linear.inputs),
             after: Step::nothing(linear.outputs),
             input: node.inputs.first().copied().flatten()?,
-            result: position,
-            absorbed: Vec::new(),
+            first: Vec::new(),
+            then: Vec::new(),
+            data: Vec::new(),
         };
-        fold.follow(graph, users, own);
+        fold.follow(graph, users, *node.outputs.first()?, own);
         if own {
             fold.precede(graph, users, position, taken);
         }
-        (!fold.absorbed.is_empty()).then_some(fold)
+        (!fold.first.is_empty() || !fold.then.is_empty()).then_some(fold)
     }
 
-    /// Takes in the nodes after.
-    fn follow(&mut self, graph: &Graph, users: &Users, own: bool) {
-        while let &[data] = &graph.nodes()[self.result].outputs[..] {
-            let Some(reader) = users.only_reader(data) else { return };
+    /// Takes in the nodes after `output`, also behind reshapes that leave the channels.
+    fn follow(&mut self, graph: &Graph, users: &Users, mut output: TensorId, own: bool) {
+        while let Some((reader, data)) = users.only_reader_of_rows(graph, output) {
             let Some(step) = Step::of(graph, &graph.nodes()[reader], data, self.linear.outputs) else { return };
             let after = self.after.then(&step);
             if !after.is_finite() || (after.scales() && !own) {
                 return;
             }
             self.after = after;
-            self.result = reader;
-            self.absorbed.push(reader);
+            self.then.push(reader);
+            self.data.push(data);
+            output = graph.nodes()[reader].outputs[0];
         }
     }
 
@@ -269,7 +276,7 @@ impl Fold {
             }
             self.before = before;
             self.input = data;
-            self.absorbed.push(maker);
+            self.first.push(maker);
             reader = maker;
         }
     }
@@ -310,7 +317,7 @@ impl Fold {
             inputs.truncate(self.linear.bias);
             inputs.push(Some(id));
         }
-        rewrite.write(&graph.nodes()[self.result], node.op, &inputs)
+        rewrite.write(node, node.op, &inputs)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Lets convolutions bound their results themselves, in the place of a `Relu`, a `Clip` or a minimum or maximum after them. Results stay the
 //! same, the sign of a zero apart.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::conv2d::Clamp;
@@ -19,24 +19,26 @@ use crate::graph::{AlignedBytes, Graph, Node, TensorId};
 /// [`PassError`] as for every pass.
 pub fn fuse_clamps(graph: &Graph) -> Result<Graph, PassError> {
     let users = Users::new(graph);
-    let mut absorbed = HashSet::new();
+    // Nodes whose bounds others have taken over, and what they read.
+    let mut passed: HashMap<usize, TensorId> = HashMap::new();
     let mut rewrite = Rewrite::new(graph);
     for (position, node) in graph.nodes().iter().enumerate() {
-        if absorbed.contains(&position) {
+        if let Some(&data) = passed.get(&position) {
+            let id = rewrite.tensor(data)?;
+            rewrite.put(node.outputs[0], id);
             continue;
         }
         let mut op = node.op;
-        let mut result = position;
-        if let Some(clamp) = clamp_of(&mut op) {
-            while let Some((reader, bounds)) = next_bounds(graph, &users, result) {
+        if let (Some(clamp), &[mut output]) = (clamp_of(&mut op), &node.outputs[..]) {
+            while let Some((reader, data, bounds)) = next_bounds(graph, &users, output) {
                 *clamp = Clamp { low: bounds.apply(clamp.low), high: bounds.apply(clamp.high) };
-                absorbed.insert(reader);
-                result = reader;
+                passed.insert(reader, data);
+                output = graph.nodes()[reader].outputs[0];
             }
         }
         let inputs = node.inputs.iter().map(|input| input.map(|id| rewrite.tensor(id)).transpose());
         let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
-        rewrite.write(&graph.nodes()[result], op, &inputs)?;
+        rewrite.write(node, op, &inputs)?;
     }
     rewrite.finish()
 }
@@ -51,14 +53,13 @@ fn clamp_of(op: &mut Op) -> Option<&mut Clamp> {
     }
 }
 
-/// The only reader of a node's result, when all that it does is to bound it.
-fn next_bounds(graph: &Graph, users: &Users, position: usize) -> Option<(usize, Clamp)> {
-    let &[data] = &graph.nodes()[position].outputs[..] else { return None };
-    let reader = users.only_reader(data)?;
+/// The only reader of a node's result, also behind reshapes, when all that it does is to bound it; what it reads, and the bounds.
+fn next_bounds(graph: &Graph, users: &Users, output: TensorId) -> Option<(usize, TensorId, Clamp)> {
+    let (reader, data) = users.only_reader_of_rows(graph, output)?;
     let node = &graph.nodes()[reader];
     let same = node.outputs.len() == 1 && graph.spec(node.outputs[0]) == graph.spec(data);
     let bounds = bounds_of(graph, node, data).filter(|_| same)?;
-    Some((reader, bounds))
+    Some((reader, data, bounds))
 }
 
 /// The bounds that a node sets to `data`.
