@@ -117,7 +117,7 @@ fn add_node(random: &mut Random, graph: &mut Graph) {
 fn random_graph(seed: u64) -> Graph {
     let mut random = Random(seed);
     let mut graph = Graph::new();
-    let batched = seed % 3 != 0;
+    let batched = !seed.is_multiple_of(3);
     for input in 0..1 + random.below(3) {
         let is_batched = batched && (input == 0 || random.below(2) == 0);
         let spec = random_spec(&mut random, is_batched);
@@ -229,7 +229,7 @@ fn random_axis(random: &mut Random, taps: usize) -> WindowAxis {
 fn convolutions(seed: u64) -> Graph {
     let mut random = Random(seed);
     let mut graph = Graph::new();
-    let integer = seed % 2 == 0;
+    let integer = seed.is_multiple_of(2);
     let dtype = if integer { DType::I8 } else { DType::F32 };
     let channels = 1 + random.below(6);
     let dims = [1, 1 + random.below(9), 1 + random.below(7), channels];
@@ -264,7 +264,7 @@ fn convolutions(seed: u64) -> Graph {
         last = added.expect("images");
     }
     graph.add_output(last);
-    if seed % 5 == 0 {
+    if seed.is_multiple_of(5) {
         graph.add_output(x);
     }
     graph

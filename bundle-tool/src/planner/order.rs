@@ -20,7 +20,7 @@ const MAX_NODES: usize = 4096;
 /// An order that may need less memory than the graph's own; `None` for a graph that is too large.
 pub(super) fn order(graph: &Graph, scratch: impl Fn(usize, bool) -> u64) -> Option<Vec<usize>> {
     let nodes = graph.nodes().len();
-    if nodes > MAX_NODES || nodes < 3 {
+    if !(3..=MAX_NODES).contains(&nodes) {
         return None;
     }
     let model = Model::new(graph, scratch);

@@ -58,25 +58,17 @@ fn covered(rects: &[Rect], position: usize) -> u64 {
 /// clusters come earlier. Ends at once where `bound`, which cannot be undercut, is reached.
 pub(super) fn place(clusters: &[&Cluster], bound: u64) -> Offsets {
     let mut search = Search { clusters, budget: BUDGET, best: None };
-    let key = |index: usize| {
-        let rects = &clusters[index].rects;
-        let start = rects.iter().map(|rect| rect.start).min().unwrap_or(0);
-        let height = rects.iter().map(Rect::end).max().unwrap_or(0).saturating_sub(start);
-        let first = rects.iter().map(|rect| rect.first).min().unwrap_or(0);
-        let time = rects.iter().map(|rect| rect.last).max().unwrap_or(0) - first + 1;
-        (height, time as i64, first)
-    };
-    let keys: Vec<_> = (0..clusters.len()).map(key).collect();
-    let by = |compare: &dyn Fn(&(i64, i64, usize)) -> (i64, i64)| {
+    let keys: Vec<Key> = clusters.iter().map(|cluster| key(cluster)).collect();
+    let by = |compare: fn(&Key) -> (i64, i64)| {
         let mut order: Vec<usize> = (0..clusters.len()).collect();
-        order.sort_by_key(|&index| (compare(&keys[index]), keys[index].2, index));
+        order.sort_by_key(|&index| (compare(&keys[index]), keys[index].first, index));
         order
     };
     let orders = [
-        by(&|&(height, time, _)| (-height, -time)),
-        by(&|&(height, time, _)| (height.saturating_mul(time).saturating_neg(), 0)),
-        by(&|&(height, time, _)| (-time, -height)),
-        by(&|&(height, _, first)| (first as i64, -height)),
+        by(|key| (-key.height, -key.time)),
+        by(|key| (key.height.saturating_mul(key.time).saturating_neg(), 0)),
+        by(|key| (-key.time, -key.height)),
+        by(|key| (key.first, -key.height)),
     ];
     for order in orders {
         if search.attempt(&order) <= bound {
@@ -85,6 +77,23 @@ pub(super) fn place(clusters: &[&Cluster], bound: u64) -> Offsets {
         search.raise(order, bound);
     }
     search.finish()
+}
+
+/// What clusters are ordered by.
+struct Key {
+    /// Bytes from its first to its last.
+    height: i64,
+    /// Positions from its first to its last.
+    time: i64,
+    first: i64,
+}
+
+fn key(cluster: &Cluster) -> Key {
+    let of = |value: fn(&Rect) -> i64| cluster.rects.iter().map(value);
+    let (low, high) = (of(|rect| rect.start).min().unwrap_or(0), of(Rect::end).max().unwrap_or(0));
+    let first = of(|rect| rect.first as i64).min().unwrap_or(0);
+    let last = of(|rect| rect.last as i64).max().unwrap_or(0);
+    Key { height: high.saturating_sub(low), time: last - first + 1, first }
 }
 
 struct Search<'a> {

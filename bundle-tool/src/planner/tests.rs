@@ -145,3 +145,60 @@ fn branches_run_one_after_the_other_whatever_order_they_stand_in() {
         assert_eq!(plan.extent, plan.lower_bound);
     }
 }
+
+/// A few matrix products and sums, each of results before it.
+fn random_products(seed: u64) -> Graph {
+    let mut state = seed;
+    let mut below = |bound: usize| (ekiben_runtime::artifact::golden::split_mix(&mut state) % bound as u64) as usize;
+    let mut graph = Graph::new();
+    let mut made = vec![graph.add_input("x", floats(&[1, 4]))];
+    for _ in 0..6 {
+        let x = made[below(made.len())];
+        let equal = made.iter().copied().find(|&y| y != x && graph.shape(y) == graph.shape(x));
+        let node = match equal.filter(|_| below(2) == 0) {
+            Some(y) => graph.add("sum", Binary { kind: BinaryKind::Add }, &[x, y]).unwrap(),
+            None => dense(&mut graph, x, [4, 16, 64, 256][below(4)]),
+        };
+        made.push(node);
+    }
+    graph.add_output(made[made.len() - 1]);
+    graph.add_output(made[made.len() - 2]);
+    graph
+}
+
+/// Every order in which the nodes of a graph can run.
+fn all_orders(graph: &Graph) -> Vec<Vec<usize>> {
+    let mut orders = vec![Vec::new()];
+    for _ in graph.nodes() {
+        let longer = |order: &Vec<usize>| {
+            let made: Vec<TensorId> = order.iter().flat_map(|&node| graph.nodes()[node].outputs.clone()).collect();
+            let known = |id: &TensorId| {
+                made.contains(id) || graph.inputs().contains(id) || graph.tensor(*id).constant.is_some()
+            };
+            let next = |node: &usize| !order.contains(node) && graph.nodes()[*node].inputs.iter().flatten().all(known);
+            let next = (0..graph.nodes().len()).filter(next);
+            next.map(|node| [order.as_slice(), &[node]].concat()).collect::<Vec<_>>()
+        };
+        orders = orders.iter().flat_map(longer).collect();
+    }
+    orders
+}
+
+#[test]
+fn the_order_is_the_best_of_all_orders() {
+    let mut better = 0;
+    for seed in 0..30 {
+        let graph = random_products(seed);
+        let scratch = Scratches::new(&graph).unwrap();
+        let extent = |order: &Vec<usize>| {
+            let lives = lives(&graph, order).unwrap();
+            let planning = Planning { graph: &graph, order: order.clone(), lives, scratch: &scratch };
+            for_one(planning.plan((true, true)).unwrap().extent)
+        };
+        let orders = all_orders(&graph);
+        let best = orders.iter().map(extent).min().unwrap();
+        assert_eq!(for_one(plan(&graph).unwrap().extent), best, "graph {seed} of {} orders", orders.len());
+        better += usize::from(best < extent(&(0..graph.nodes().len()).collect()));
+    }
+    assert!(better > 3, "{better} graphs whose own order is not the best");
+}
