@@ -13,7 +13,7 @@ use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 use super::super::call::{Call, Lowered, Refusal, Value, one};
 use super::indexing::{Part, take};
 use super::normalization::{NormInputs, normalised};
-use super::{Lower, contrib_attention, convolution, dense, elementwise};
+use super::{Lower, contrib_attention, contrib_group_query, convolution, dense, elementwise};
 use crate::graph::TensorId;
 
 /// How an operator is lowered.
@@ -29,6 +29,7 @@ pub(super) fn find(name: &str) -> Option<Lower> {
         "FusedGemm" => |call| with_activation(call, dense::gemm),
         "FusedMatMul" | "TransposeMatMul" => fused_mat_mul,
         "FusedMatMulActivation" => |call| with_activation(call, fused_mat_mul),
+        "GroupQueryAttention" => contrib_group_query::attention,
         "MultiHeadAttention" => contrib_attention::multi_head,
         "NhwcConv" => nhwc_conv,
         "NhwcFusedConv" => |call| with_activation(call, nhwc_conv),

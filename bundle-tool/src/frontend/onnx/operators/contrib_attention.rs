@@ -84,7 +84,7 @@ fn stated(call: &Call<'_>, op: &mut Attention) -> Result<(), Refusal> {
 }
 
 /// Columns of a tensor `[B, rows, columns]`.
-fn columns(call: &mut Call<'_>, x: TensorId, start: u32, length: u32) -> Result<TensorId, Refusal> {
+pub(super) fn columns(call: &mut Call<'_>, x: TensorId, start: u32, length: u32) -> Result<TensorId, Refusal> {
     let mut parts = Part::whole(&call.shape(x));
     if let Some(last) = parts.last_mut() {
         (last.start, last.length) = (start.into(), length.into());

@@ -9,6 +9,7 @@ mod channel_normalization;
 mod choice;
 mod contrib;
 mod contrib_attention;
+mod contrib_group_query;
 mod contrib_quantized;
 mod convolution;
 mod counted;
