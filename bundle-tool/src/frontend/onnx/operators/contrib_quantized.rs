@@ -16,7 +16,7 @@ use ekiben_runtime::{DType, Shape, TensorSpec};
 
 use super::super::call::{Call, Lowered, Refusal, Value, one};
 use super::quantization::{Product, Scaled, Zero, list, nonzero, scalar, scale};
-use super::{Lower, elementwise, layout, logic, normalization, pool, quantization};
+use super::{Lower, arithmetic, elementwise, layout, logic, normalization, pool, quantization};
 use crate::graph::TensorId;
 
 /// How a quantized operator of `com.microsoft` is lowered.
@@ -80,7 +80,8 @@ fn result(call: &mut Call<'_>, index: usize) -> Result<[Option<TensorId>; 2], Re
 }
 
 fn elementwise(name: &str) -> Result<Lower, Refusal> {
-    elementwise::find(name).ok_or_else(|| Refusal(format!("{name} is not supported")))
+    let found = elementwise::find(name).or_else(|| arithmetic::find(name));
+    found.ok_or_else(|| Refusal(format!("{name} is not supported")))
 }
 
 fn single(call: &mut Call<'_>, name: &str) -> Lowered {
