@@ -21,7 +21,7 @@ use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
 /// Model files of the fixtures that [`small_artifacts`] compiles, relative to the fixtures' folder.
-const SMALL_MODELS: [&str; 22] = [
+const SMALL_MODELS: [&str; 28] = [
     "onnx/attention_layer/model.onnx",
     "onnx/attention_mask/model.onnx",
     "onnx/attention_past/model.onnx",
@@ -35,6 +35,12 @@ const SMALL_MODELS: [&str; 22] = [
     "onnx/indexing_tf_idf/model.onnx",
     "onnx/indexing_top_k_ties_1/model.onnx",
     "onnx/indexing_trilu_1/model.onnx",
+    "onnx_narrow/float16_weights/model.onnx",
+    "onnx_narrow/n_bits_4_zeros/model.onnx",
+    "onnx_narrow/uint4_blocks_zeros/model.onnx",
+    "onnx_quantized/cnn_qdq_u8u8_channels/model.onnx",
+    "onnx_quantized/explicit_u8/model.onnx",
+    "onnx_quantized/mlp_dynamic_u8/model.onnx",
     "onnx/sound_dft_12/model.onnx",
     "onnx/sound_stft/model.onnx",
     "sklearn/v19_forest_classifier_text_labels/model.joblib",
