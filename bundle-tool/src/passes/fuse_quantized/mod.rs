@@ -47,7 +47,15 @@ const BUDGET_FACTOR: u64 = 4;
 /// # Errors
 /// [`PassError`] as for every pass.
 pub fn fuse_quantized(graph: &Graph) -> Result<Graph, PassError> {
-    if !graph.nodes().iter().any(|node| matches!(node.op, Op::LinearDequantize(_) | Op::Cast(_))) {
+    let narrow = |node: &Node| match &node.op {
+        Op::LinearDequantize(_) => true,
+        Op::Cast(_) => node.inputs.iter().flatten().any(|&id| {
+            let tensor = graph.tensor(id);
+            tensor.constant.is_some() && matches!(tensor.spec.dtype, DType::F16 | DType::BF16)
+        }),
+        _ => false,
+    };
+    if !graph.nodes().iter().any(narrow) {
         return Ok(graph.clone());
     }
     let mut pass = Pass::new(graph);
@@ -93,8 +101,28 @@ impl<'a> Pass<'a> {
     }
 
     fn node(&mut self, node: &'a Node) -> Result<(), PassError> {
+        let result = match self.fused(node) {
+            // An operator on integers may refuse what its twin on floats takes, such as images without elements.
+            Err(PassError::Graph(_)) => None,
+            result => result?,
+        };
+        match result {
+            None => self.rewrite.copy(node),
+            Some(id) => {
+                let name = self.rewrite.old.tensor(node.outputs[0]).name.clone();
+                if self.rewrite.new.tensor(id).name.is_empty() {
+                    self.rewrite.new.rename(id, &name);
+                }
+                self.rewrite.put(node.outputs[0], id);
+                Ok(())
+            }
+        }
+    }
+
+    /// What takes the place of a node's result.
+    fn fused(&mut self, node: &'a Node) -> Result<Option<TensorId>, PassError> {
         self.pack(node);
-        let result = match &node.op {
+        Ok(match &node.op {
             Op::Cast(op) => {
                 if let Some(source) = self.widened(node, op)? {
                     self.sources.insert(node.outputs[0], source);
@@ -118,18 +146,7 @@ impl<'a> Pass<'a> {
                 }
             }
             _ => self.moved(node)?,
-        };
-        match result {
-            None => self.rewrite.copy(node),
-            Some(id) => {
-                let name = self.rewrite.old.tensor(node.outputs[0]).name.clone();
-                if self.rewrite.new.tensor(id).name.is_empty() {
-                    self.rewrite.new.rename(id, &name);
-                }
-                self.rewrite.put(node.outputs[0], id);
-                Ok(())
-            }
-        }
+        })
     }
 
     /// Takes bytes off the budget; false when there are too few.
