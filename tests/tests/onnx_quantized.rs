@@ -44,6 +44,8 @@ fn execute(artifact: &AlignedBytes, run: &Run) -> Vec<f32> {
     let artifact = Artifact::parse(artifact.as_slice()).expect("a sound artifact");
     let rows = run.inputs[0].shape[0];
     let mut arena = AlignedBytes::zeroed(artifact.arena_bytes(0, rows).expect("a size"));
+    // Nothing may depend on what was there before.
+    arena.as_mut_slice().fill(0xA5);
     let mut executor = Executor::new(&artifact, 0, rows, arena.as_mut_slice()).expect("an executor");
     executor.input_view(0).expect("an input").bytes.copy_from_slice(run.inputs[0].bytes());
     executor.run().expect("a run");
