@@ -12,20 +12,6 @@ use crate::kernels::reference::integer::Narrow;
 use crate::kernels::reference::reduce::arg_extreme;
 use crate::tensor::{DType, Element, TensorSpec};
 
-/// Types in which extremes are found.
-const TYPES: [DType; 10] = [
-    DType::F32,
-    DType::F64,
-    DType::I8,
-    DType::I16,
-    DType::I32,
-    DType::I64,
-    DType::U8,
-    DType::U16,
-    DType::U32,
-    DType::U64,
-];
-
 /// Finds an extreme.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ArgReduce {
@@ -92,7 +78,7 @@ impl Operator for ArgReduce {
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(1)?;
-        let input = inputs.typed(0, &TYPES, "a float or an integer type of 8 to 64 bits")?;
+        let input = inputs.typed(0, DType::numbers(), "a float or an integer type of 8 to 64 bits")?;
         let axis = usize::from(self.axis);
         match input.shape.factor(axis) {
             None => return Err(OpError::attribute("axis", "an axis of the input")),

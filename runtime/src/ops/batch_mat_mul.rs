@@ -5,7 +5,7 @@
 
 use super::binary::broadcast_shapes;
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
-use crate::bytes::{BytesError, Reader, Writer};
+use crate::bytes::{BytesError, Reader};
 use crate::kernels::reference::broadcast::Walk;
 use crate::kernels::reference::{Float, mat_mul};
 use crate::tensor::{DType, Dims, MAX_RANK, Shape, ShapeError, TensorSpec};
@@ -78,10 +78,6 @@ impl BatchMatMul {
 impl Operator for BatchMatMul {
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
-    }
-
-    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
-        Ok(())
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {

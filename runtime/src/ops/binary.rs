@@ -14,20 +14,6 @@ use crate::kernels::reference::integer::Narrow;
 use crate::kernels::reference::{binary, broadcast};
 use crate::tensor::{DType, MAX_RANK, Shape, TensorSpec, ViewMut, Element};
 
-/// Types that are combined, floats first.
-const TYPES: [DType; 10] = [
-    DType::F32,
-    DType::F64,
-    DType::I8,
-    DType::I16,
-    DType::I32,
-    DType::I64,
-    DType::U8,
-    DType::U16,
-    DType::U32,
-    DType::U64,
-];
-
 /// Combines two tensors element by element.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Binary {
@@ -101,7 +87,7 @@ impl Operator for Binary {
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(2)?;
-        let types = if self.kind.is_bitwise() { &TYPES[2..] } else { &TYPES[..] };
+        let types = if self.kind.is_bitwise() { DType::integers() } else { DType::numbers() };
         let a = inputs.typed(0, types, "a type that the combination takes")?;
         let b = inputs.typed(1, &[a.dtype], "the type of input 0")?;
         outputs.put(0, TensorSpec::new(a.dtype, broadcast_shapes(&a.shape, &b.shape)?))

@@ -5,7 +5,7 @@
 
 use super::linear::{BYTES, NEEDS_BYTES};
 use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs};
-use crate::bytes::{BytesError, Reader, Writer};
+use crate::bytes::{BytesError, Reader};
 use crate::tensor::DType;
 
 /// Looks each byte up in a table.
@@ -15,10 +15,6 @@ pub struct ByteMap;
 impl Operator for ByteMap {
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
-    }
-
-    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
-        Ok(())
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {

@@ -9,23 +9,6 @@ use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::cast;
 use crate::tensor::DType;
 
-/// Types that can be converted from and to.
-const TYPES: [DType; 13] = [
-    DType::Bool,
-    DType::I8,
-    DType::I16,
-    DType::I32,
-    DType::I64,
-    DType::U8,
-    DType::U16,
-    DType::U32,
-    DType::U64,
-    DType::F16,
-    DType::BF16,
-    DType::F32,
-    DType::F64,
-];
-
 /// Converts the one input to type `to`, keeping the shape.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cast {
@@ -35,7 +18,7 @@ pub struct Cast {
 
 impl Operator for Cast {
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
-        let to = DType::from_code(reader.u8()?).filter(|to| TYPES.contains(to));
+        let to = DType::from_code(reader.u8()?).filter(|to| DType::WHOLE.contains(to));
         Ok(Self { to: to.ok_or(reader.invalid("to"))? })
     }
 
@@ -45,7 +28,7 @@ impl Operator for Cast {
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(1)?;
-        let spec = inputs.typed(0, &TYPES, "bool, an integer or a float type")?;
+        let spec = inputs.typed(0, &DType::WHOLE, "bool, an integer or a float type")?;
         outputs.put(0, spec.with_dtype(self.to))
     }
 

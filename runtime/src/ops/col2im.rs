@@ -6,7 +6,7 @@
 
 use super::spatial::{positive, running_table, table, windows};
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
-use crate::bytes::{BytesError, Reader, Writer};
+use crate::bytes::{BytesError, Reader};
 use crate::kernels::reference::spatial::{Direction, Lengths, MAX_SPATIAL, Sweep};
 use crate::kernels::reference::{Float, conv_nd};
 use crate::tensor::{DType, MAX_RANK, Shape, TensorSpec};
@@ -42,10 +42,6 @@ impl Operator for Col2Im {
 
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
-    }
-
-    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
-        Ok(())
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {

@@ -11,22 +11,6 @@ use crate::kernels::reference::integer::Narrow;
 use crate::kernels::reference::{broadcast, compare};
 use crate::tensor::{DType, TensorSpec};
 
-/// Types that are compared; the last ones for equality only.
-const TYPES: [DType; 12] = [
-    DType::F32,
-    DType::F64,
-    DType::I8,
-    DType::I16,
-    DType::I32,
-    DType::I64,
-    DType::U8,
-    DType::U16,
-    DType::U32,
-    DType::U64,
-    DType::Bool,
-    DType::Category,
-];
-
 /// Compares two tensors element by element.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Compare {
@@ -46,7 +30,10 @@ impl Operator for Compare {
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(2)?;
         let equality = matches!(self.kind, CompareKind::Equal | CompareKind::NotEqual);
-        let types = if equality { &TYPES[..] } else { &TYPES[..10] };
+        let types = match inputs.required(0)?.spec.dtype {
+            DType::Category | DType::Bool if equality => &[DType::Category, DType::Bool][..],
+            _ => DType::numbers(),
+        };
         let a = inputs.typed(0, types, "a number, or booleans or categories to be tested for equality")?;
         let b = inputs.typed(1, &[a.dtype], "the type of input 0")?;
         if a.table != b.table {

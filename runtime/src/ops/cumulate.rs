@@ -5,7 +5,7 @@
 //! i32 or i64) is the axis in the attribute's place, a negative one from the end; input 0 does not depend on the batch then, and an axis outside it
 //! is an error. The axis is not the batch.
 
-use super::width::{COMBINED, elements_mut, with_combined};
+use super::width::{elements_mut, with_combined};
 use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 pub use crate::kernels::reference::combine::Combination;
@@ -62,7 +62,7 @@ impl Operator for Cumulate {
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(2)?;
-        let x = inputs.typed(0, &COMBINED, "numbers or booleans")?;
+        let x = inputs.typed(0, &DType::WHOLE, "numbers or booleans")?;
         let batch = OpError::input(0, Problem::Batch, "the batch on another axis than the one summed along");
         if inputs.get(1).is_some() {
             let axis = inputs.indices(1)?;

@@ -3,7 +3,7 @@
 //! No attributes. f32 or f64; elimination with partial pivoting in the element's type.
 
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem, Scratch};
-use crate::bytes::{BytesError, Reader, Writer};
+use crate::bytes::{BytesError, Reader};
 use crate::kernels::reference::Float;
 use crate::kernels::reference::determinant::determinant;
 use crate::tensor::{DType, Shape, TensorSpec};
@@ -34,10 +34,6 @@ impl Determinant {
 impl Operator for Determinant {
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
-    }
-
-    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
-        Ok(())
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {

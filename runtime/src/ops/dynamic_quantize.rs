@@ -4,7 +4,7 @@
 //! together. The formula stands at [`linear::quantize_dynamically`].
 
 use super::{Inputs, OpError, Operands, Operator, Outputs};
-use crate::bytes::{BytesError, Reader, Writer};
+use crate::bytes::{BytesError, Reader};
 use crate::kernels::reference::linear;
 use crate::tensor::{DType, Shape, TensorSpec};
 
@@ -15,10 +15,6 @@ pub struct DynamicQuantize;
 impl Operator for DynamicQuantize {
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
-    }
-
-    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
-        Ok(())
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {

@@ -4,7 +4,7 @@
 
 use super::binary::broadcast_shapes;
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
-use crate::bytes::{BytesError, Reader, Writer};
+use crate::bytes::{BytesError, Reader};
 use crate::kernels::reference::strided::{Strides, strided_copy};
 use crate::tensor::{MAX_RANK, TensorSpec, View, ViewMut};
 
@@ -15,10 +15,6 @@ pub struct Expand;
 impl Operator for Expand {
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
-    }
-
-    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
-        Ok(())
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {

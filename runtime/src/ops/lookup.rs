@@ -4,7 +4,7 @@
 //! i32: the position of the equal key, or K where there is none. NaN equals NaN and is the largest key; -0 equals 0.
 
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
-use crate::bytes::{BytesError, Reader, Writer};
+use crate::bytes::{BytesError, Reader};
 use crate::kernels::reference::lookup::{Key, lookup};
 use crate::tensor::{DType, Element};
 
@@ -23,10 +23,6 @@ impl Lookup {
 impl Operator for Lookup {
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
-    }
-
-    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
-        Ok(())
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {

@@ -6,7 +6,7 @@
 
 use super::spatial::{positive, running_table, spatial_lengths, table, with_lengths};
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
-use crate::bytes::{BytesError, Reader, Writer};
+use crate::bytes::{BytesError, Reader};
 use crate::kernels::reference::{Float, pool_nd};
 use crate::tensor::{DType, TensorSpec};
 
@@ -27,10 +27,6 @@ impl Operator for MaxUnpool {
 
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
-    }
-
-    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
-        Ok(())
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {

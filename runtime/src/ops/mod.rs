@@ -40,8 +40,10 @@ pub trait Operator: Listed + Sized {
     /// Reads the attributes. Fails on values outside their range.
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError>;
 
-    /// Writes the attributes, at most [`MAX_ATTRIBUTE_BYTES`].
-    fn emit(&self, writer: &mut Writer<'_>) -> Result<(), BytesError>;
+    /// Writes the attributes, at most [`MAX_ATTRIBUTE_BYTES`]; none unless an operator says otherwise.
+    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
+        Ok(())
+    }
 
     /// The shape rule: checks the inputs and states each output's type and shape.
     ///

@@ -11,21 +11,6 @@ use crate::kernels::reference::reduce;
 pub use crate::kernels::reference::reduce::ReduceKind;
 use crate::tensor::{DType, Dims, MAX_RANK, Shape, TensorSpec};
 
-/// Types that are reduced: floats, integers, and bool.
-const TYPES: [DType; 11] = [
-    DType::F32,
-    DType::F64,
-    DType::I8,
-    DType::I16,
-    DType::I32,
-    DType::I64,
-    DType::U8,
-    DType::U16,
-    DType::U32,
-    DType::U64,
-    DType::Bool,
-];
-
 /// Combines the elements along some axes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reduce {
@@ -93,9 +78,9 @@ impl Operator for Reduce {
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(1)?;
         let types = match self.kind {
-            ReduceKind::Min | ReduceKind::Max => &TYPES[..],
-            kind if kind.takes_integers() => &TYPES[..10],
-            _ => &TYPES[..2],
+            ReduceKind::Min | ReduceKind::Max => &DType::WHOLE[..11],
+            kind if kind.takes_integers() => DType::numbers(),
+            _ => &DType::WHOLE[..2],
         };
         let input = inputs.typed(0, types, "a type that the reduction takes")?;
         if u32::from(self.axes) >> input.shape.rank() != 0 {

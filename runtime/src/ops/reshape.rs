@@ -4,7 +4,7 @@
 //! batch size gives both shapes the same number of elements.
 
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
-use crate::bytes::{BytesError, Reader, Writer};
+use crate::bytes::{BytesError, Reader};
 
 /// Copies the input's elements to an output of another shape.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,10 +13,6 @@ pub struct Reshape;
 impl Operator for Reshape {
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
-    }
-
-    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
-        Ok(())
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {

@@ -3,7 +3,7 @@
 //! No attributes, no inputs. They are what an index into the batch's axis can be made of, for tensors that pair each row with its own.
 
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
-use crate::bytes::{BytesError, Reader, Writer};
+use crate::bytes::{BytesError, Reader};
 use crate::tensor::{DType, TensorSpec};
 
 /// Counts the rows.
@@ -13,10 +13,6 @@ pub struct RowNumbers;
 impl Operator for RowNumbers {
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
-    }
-
-    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
-        Ok(())
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {

@@ -7,7 +7,7 @@
 //! A negative index counts from the end; an index outside the axis is an error.
 
 use super::gather_elements::{check_indices, outside};
-use super::width::{COMBINED, elements, elements_mut, with_combined, with_width};
+use super::width::{elements, elements_mut, with_combined, with_width};
 use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 pub use crate::kernels::reference::combine::Combination;
@@ -27,7 +27,7 @@ pub struct ScatterElements {
 /// The data of a scatter: any type of whole bytes for replacement, one that combines otherwise.
 pub(super) fn scattered(inputs: &dyn Inputs, combination: Combination) -> Result<TensorSpec, OpError> {
     let data = inputs.whole_bytes(0)?;
-    if combination == Combination::Replace { Ok(data) } else { inputs.typed(0, &COMBINED, "numbers or booleans") }
+    if combination == Combination::Replace { Ok(data) } else { inputs.typed(0, &DType::WHOLE, "numbers or booleans") }
 }
 
 /// Checks that input 2 has `data`'s type and the shape `shape`.

@@ -4,7 +4,7 @@
 
 use super::binary::{broadcast_shapes, hold_one_of};
 use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Problem};
-use crate::bytes::{BytesError, Reader, Writer};
+use crate::bytes::{BytesError, Reader};
 use crate::kernels::reference::{broadcast, compare};
 use crate::tensor::{DType, TensorSpec};
 
@@ -15,10 +15,6 @@ pub struct Select;
 impl Operator for Select {
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
-    }
-
-    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
-        Ok(())
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {

@@ -4,7 +4,7 @@
 //! is taken whole.
 
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
-use crate::bytes::{BytesError, Reader, Writer};
+use crate::bytes::{BytesError, Reader};
 use crate::kernels::reference::strided::{Strides, strided_copy};
 use crate::tensor::{DType, MAX_RANK, Shape, TensorSpec};
 
@@ -17,10 +17,6 @@ impl Operator for Slice {
 
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
-    }
-
-    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
-        Ok(())
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {

@@ -6,7 +6,7 @@
 //! [`table::interpolate`].
 
 use super::{Inputs, OpError, Operands, Operator, Outputs};
-use crate::bytes::{BytesError, Reader, Writer};
+use crate::bytes::{BytesError, Reader};
 use crate::kernels::reference::table;
 pub use crate::kernels::reference::table::WIDE_ENTRIES;
 use crate::tensor::{DType, Element, TensorSpec};
@@ -26,10 +26,6 @@ impl TableLookup {
 impl Operator for TableLookup {
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
-    }
-
-    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
-        Ok(())
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {

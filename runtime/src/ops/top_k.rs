@@ -4,7 +4,7 @@
 //! least. Output 0 has input 0's shape with `k` for the axis, output 1 the indices, i64. Of equals the one with the lower index comes first; NaN is
 //! larger than any number.
 
-use super::width::{COMBINED, elements, elements_mut, with_combined};
+use super::width::{elements, elements_mut, with_combined};
 use super::{Inputs, OpError, Operands, Operator, Outputs, Problem};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::combine::Combine;
@@ -47,7 +47,7 @@ impl Operator for TopK {
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(1)?;
-        let x = inputs.typed(0, &COMBINED, "numbers or booleans")?;
+        let x = inputs.typed(0, &DType::WHOLE, "numbers or booleans")?;
         let axis = usize::from(self.axis);
         let length = x.shape.factor(axis).ok_or(OpError::attribute("axis", "an axis of the input"))?;
         if x.shape.is_batch(axis) {

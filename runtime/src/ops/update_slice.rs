@@ -4,7 +4,7 @@
 //! holds the first place on each axis, moved so that the block lies inside. None depends on the batch.
 
 use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs, Problem};
-use crate::bytes::{BytesError, Reader, Writer};
+use crate::bytes::{BytesError, Reader};
 use crate::kernels::reference::update_slice;
 use crate::tensor::{DType, MAX_RANK, TensorSpec};
 
@@ -20,10 +20,6 @@ fn unbatched(index: usize, spec: TensorSpec) -> Result<TensorSpec, OpError> {
 impl Operator for UpdateSlice {
     fn parse(_reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         Ok(Self)
-    }
-
-    fn emit(&self, _writer: &mut Writer<'_>) -> Result<(), BytesError> {
-        Ok(())
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {

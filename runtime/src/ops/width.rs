@@ -1,24 +1,6 @@
 //! Choice of a kernel by the type of the elements.
 
 use super::{OpError, Problem};
-use crate::tensor::DType;
-
-/// The types that [`crate::kernels::reference::combine::Combine`] is defined for.
-pub(super) const COMBINED: [DType; 13] = [
-    DType::Bool,
-    DType::I8,
-    DType::I16,
-    DType::I32,
-    DType::I64,
-    DType::U8,
-    DType::U16,
-    DType::U32,
-    DType::U64,
-    DType::F16,
-    DType::BF16,
-    DType::F32,
-    DType::F64,
-];
 
 /// Evaluates an expression with `$element` as the type that combines elements of `$dtype`; any type of its width for other types.
 macro_rules! with_combined {

@@ -91,6 +91,34 @@ impl DType {
         Self::U2,
     ];
 
+    /// Elements of whole bytes that stand for a number: the two floats that are computed with, then the integers, then bool, then the floats of
+    /// 16 bits, which are stored.
+    pub const WHOLE: [Self; 13] = [
+        Self::F32,
+        Self::F64,
+        Self::I8,
+        Self::I16,
+        Self::I32,
+        Self::I64,
+        Self::U8,
+        Self::U16,
+        Self::U32,
+        Self::U64,
+        Self::Bool,
+        Self::F16,
+        Self::BF16,
+    ];
+
+    /// The floats and integers of [`Self::WHOLE`].
+    pub fn numbers() -> &'static [Self] {
+        &Self::WHOLE[..10]
+    }
+
+    /// The integers of [`Self::WHOLE`].
+    pub fn integers() -> &'static [Self] {
+        &Self::WHOLE[2..10]
+    }
+
     /// Code in an artifact.
     pub const fn code(self) -> u8 {
         self as u8
