@@ -120,7 +120,7 @@ pub(super) fn conv_transpose(call: &mut Call<'_>) -> Lowered {
     let (x, filters, bias) = (call.tensor(0)?, call.tensor(1)?, call.optional(2)?);
     let ([channels, outputs], kernel) = filter_lengths(call, filters)?;
     let groups = count(call, "group")?;
-    if call.shape(x).factor(1) != Some(channels) || channels % groups as usize != 0 {
+    if call.shape(x).factor(1) != Some(channels) || channels == 0 || !channels.is_multiple_of(groups as usize) {
         return Err(Refusal(format!(
             "{groups} groups of filters for {channels} channels, which the input does not have"
         )));

@@ -231,7 +231,7 @@ pub(super) fn depth_to_space(call: &mut Call<'_>) -> Lowered {
     };
     let split = call.reshape_to(x, &dims, batch)?;
     let moved = call.transpose(split, &order)?;
-    one(call.reshape_to(moved, &[n, rest, h * block, w * block], batch)?)
+    one(call.reshape_to(moved, &[n, rest, h.saturating_mul(block), w.saturating_mul(block)], batch)?)
 }
 
 pub(super) fn space_to_depth(call: &mut Call<'_>) -> Lowered {
@@ -246,5 +246,6 @@ pub(super) fn space_to_depth(call: &mut Call<'_>) -> Lowered {
         other => return Err(Refusal(format!("attribute mode is {other:?}"))),
     };
     let moved = call.transpose(split, &order)?;
-    one(call.reshape_to(moved, &[n, c * block * block, h / block, w / block], batch)?)
+    let channels = c.saturating_mul(block).saturating_mul(block);
+    one(call.reshape_to(moved, &[n, channels, h / block, w / block], batch)?)
 }
