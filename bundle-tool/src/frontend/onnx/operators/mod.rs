@@ -215,6 +215,8 @@ fn default_domain(name: &str) -> Option<Lower> {
         "NonMaxSuppression" => boxes::non_max_suppression,
         "NonZero" => choice::non_zero,
         "OneHot" => choice::one_hot,
+        "Optional" | "OptionalGetElement" => sequences::element,
+        "OptionalHasElement" => sequences::has_element,
         "Pad" => layout::pad,
         "QLinearConv" => quantization::qlinear_conv,
         "QLinearMatMul" => quantization::qlinear_mat_mul,

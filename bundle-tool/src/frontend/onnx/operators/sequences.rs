@@ -1,4 +1,5 @@
-//! Sequences: lists of tensors whose length is known while the model is compiled.
+//! Sequences: lists of tensors whose length is known while the model is compiled. An optional value is the value itself: whether it is
+//! there is known.
 
 use super::super::call::{Call, Lowered, Refusal, Value, one};
 use super::super::control::{joined, stacked};
@@ -141,4 +142,17 @@ pub(super) fn split(call: &mut Call<'_>) -> Lowered {
         start += length;
     }
     put(values)
+}
+
+/// Whether there is a value.
+pub(super) fn has_element(call: &mut Call<'_>) -> Lowered {
+    let there = call.has(0);
+    one(call.constant(DType::Bool, &[], &[u8::from(there)])?)
+}
+
+/// A value as an optional one, and back.
+pub(super) fn element(call: &mut Call<'_>) -> Lowered {
+    call.attributes.ignore(&["type"]);
+    let value = call.inputs.first().cloned().flatten();
+    Ok(vec![value.ok_or("an optional value without a value is not supported")?])
 }
