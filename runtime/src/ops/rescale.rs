@@ -63,6 +63,9 @@ impl Operator for Rescale {
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
         inputs.at_most(1)?;
         let input = inputs.typed(0, &TYPES, "int8, uint8, int16 or int32")?;
+        if !TYPES.contains(&self.dtype) {
+            return Err(OpError::attribute("element type", "int8, uint8, int16 or int32"));
+        }
         outputs.put(0, TensorSpec::new(self.dtype, input.shape))
     }
 

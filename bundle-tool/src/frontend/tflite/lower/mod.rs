@@ -253,8 +253,8 @@ impl<'a> Lowering<'a> {
             let reason = format!("{} outputs instead of {}", operator.outputs.len(), results.len());
             return Err(FrontendError::malformed(self.place(operator), reason));
         }
-        let pairs = operator.outputs.iter().zip(results);
-        pairs.map(|(&output, result)| self.finish_one(operator, output, result)).collect()
+        let mut pairs = operator.outputs.iter().zip(results);
+        pairs.try_for_each(|(&output, result)| self.finish_one(operator, output, result))
     }
 
     fn finish_one(&mut self, operator: &Operator, output: usize, result: Value) -> Result<(), FrontendError> {

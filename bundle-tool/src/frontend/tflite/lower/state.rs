@@ -147,12 +147,11 @@ impl<'a> Lowering<'a> {
     /// States what each variable is taken from after a run.
     pub(super) fn keep_variables(&mut self) -> Result<(), FrontendError> {
         for variable in &self.variables {
-            if let (Some(state), Some(current)) = (variable.state, variable.current) {
-                if state != current {
-                    let place = variable.name.clone().unwrap_or_default();
-                    let unfit = |error| FrontendError::malformed(format!("variable {place:?}"), error);
-                    self.graph.set_next(state, current).map_err(unfit)?;
-                }
+            let (Some(state), Some(current)) = (variable.state, variable.current) else { continue };
+            if state != current {
+                let place = variable.name.clone().unwrap_or_default();
+                let unfit = |error| FrontendError::malformed(format!("variable {place:?}"), error);
+                self.graph.set_next(state, current).map_err(unfit)?;
             }
         }
         Ok(())
