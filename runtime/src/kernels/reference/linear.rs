@@ -218,6 +218,17 @@ pub fn quantize(
     out: &mut [u8],
 ) {
     let (low, high) = range(to);
+    if linear.parts == Parts::Whole
+        && (from, precision) == (DType::F32, DType::F32)
+        && matches!(to, DType::I8 | DType::U8)
+    {
+        let (scale, zero) = linear.at(0);
+        let target = Target { zero: zero as i16, low: low as i16, high: high as i16 };
+        for (out, &x) in out.iter_mut().zip(input.as_chunks().0) {
+            *out = target.store(f32::from_le_bytes(x) / scale);
+        }
+        return;
+    }
     for element in 0..count {
         let (scale, zero) = linear.of(element);
         let steps = round_even(rounded_to(precision, float_at(from, input, element) / scale));
@@ -227,6 +238,16 @@ pub fn quantize(
 
 /// `scale * (x - zero)` for `count` elements, rounded to the type of `out`: f32, f16 or bf16.
 pub fn dequantize(count: usize, (from, input): Typed<'_>, linear: &Linear<'_>, to: DType, out: &mut [u8]) {
+    if linear.parts == Parts::Whole && matches!(from, DType::I8 | DType::U8) && to == DType::F32 {
+        let (scale, zero) = linear.at(0);
+        let sign = if from == DType::I8 { 0x80 } else { 0 };
+        for (out, &byte) in out.as_chunks_mut().0.iter_mut().zip(input) {
+            // The sign bit of int8 counts -128.
+            let stored = i32::from(byte ^ sign) - i32::from(sign);
+            *out = (stored.wrapping_sub(zero) as f32 * scale).to_le_bytes();
+        }
+        return;
+    }
     for element in 0..count {
         let (scale, zero) = linear.of(element);
         let value = integer_at(from, input, element).wrapping_sub(zero) as f32 * scale;
