@@ -70,6 +70,23 @@ pub(super) fn qualified(node: &NodeProto) -> String {
     }
 }
 
+/// Why there is no lowering of a node's operator.
+fn why_unsupported(node: &NodeProto) -> &'static str {
+    let name = node.op_type.as_str();
+    let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
+    if has(&["Sequence", "Optional"]) {
+        "sequences and optionals are not supported: only tensors are"
+    } else if has(&["String", "Regex", "Tokenizer"]) {
+        "texts are not computed on a device: do it before the model"
+    } else if has(&["Random", "Bernoulli", "Multinomial"]) {
+        "random numbers are not made on a device: give them as an input"
+    } else if name == "ImageDecoder" {
+        "compressed images are not decoded by the model: give it the pixels"
+    } else {
+        "this operator is not supported"
+    }
+}
+
 /// How a node's operator is lowered.
 pub(super) fn find(node: &NodeProto) -> Result<Lower, Refusal> {
     let found = match node.domain.as_str() {
@@ -81,16 +98,12 @@ pub(super) fn find(node: &NodeProto) -> Result<Lower, Refusal> {
                 "it is laid out for one machine: write the optimised model at the level ORT_ENABLE_EXTENDED".to_owned(),
             ));
         }
+        "ai.onnx.preview.training" | "ai.onnx.training" => {
+            return Err(Refusal("it belongs to training: export the model for inference".to_owned()));
+        }
         domain => return Err(Refusal(format!("operators of the domain {domain:?} are not supported"))),
     };
-    found.ok_or_else(|| {
-        let of_sequences = ["Sequence", "Optional"].iter().any(|kind| node.op_type.contains(kind));
-        let reason = match of_sequences {
-            true => "sequences and optionals are not supported: only tensors are",
-            false => "this operator is not supported",
-        };
-        Refusal(reason.to_owned())
-    })
+    found.ok_or_else(|| Refusal(why_unsupported(node).to_owned()))
 }
 
 /// Operators that mean the same in the versions before [`OLDEST`] that have them.
