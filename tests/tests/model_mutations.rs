@@ -278,8 +278,11 @@ fn mutate_tflite(original: &[u8], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
+/// Opens a file of one format.
+type Open = fn(&[u8]) -> Result<Box<dyn Model>, FrontendError>;
+
 /// Opens, lowers, optimises, plans, writes and loads; false where something is refused.
-fn compile(open: fn(&[u8]) -> Result<Box<dyn Model>, FrontendError>, bytes: &[u8]) -> bool {
+fn compile(open: Open, bytes: &[u8]) -> bool {
     let Ok(model) = open(bytes) else { return false };
     let mut graph = Graph::new();
     let inputs: Vec<_> = model.inputs().iter().map(|input| graph.add_input(&input.name, input.spec)).collect();
@@ -305,13 +308,7 @@ fn originals(group: &str, file: &str) -> Vec<Vec<u8>> {
 }
 
 /// Runs `count` mutations; the number that compiled, and the most bytes used beyond those for each byte of the file.
-fn run(
-    name: &str,
-    count: usize,
-    originals: &[Vec<u8>],
-    open: fn(&[u8]) -> Result<Box<dyn Model>, FrontendError>,
-    mutate: impl Fn(&[u8], &mut Random) -> Vec<u8>,
-) {
+fn run(name: &str, count: usize, originals: &[Vec<u8>], open: Open, mutate: impl Fn(&[u8], &mut Random) -> Vec<u8>) {
     let mut random = Random(Box::new(splitmix64(SEED)));
     let (mut compiled, mut most, mut panics) = (0, 0, Vec::new());
     for index in 0..count {
