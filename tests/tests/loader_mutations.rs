@@ -6,12 +6,14 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use ekiben::compile::compile_path;
 use ekiben::graph::AlignedBytes;
 use ekiben_runtime::artifact::golden::split_mix;
 use ekiben_runtime::artifact::header::{ENTRY_BYTES, FIXED_BYTES};
 use ekiben_runtime::artifact::seal;
 use ekiben_runtime::ops::{OpError, Problem};
 use ekiben_runtime::{Artifact, Error, Executor};
+use ekiben_tests::suite::operator_cases;
 
 /// Counts the allocations of the thread that asks for it.
 struct Counting;
@@ -56,7 +58,20 @@ impl Random {
 
 /// Artifacts that together use every kind of section and many operators.
 fn artifacts() -> Vec<(String, Vec<u8>)> {
-    ekiben_tests::small_artifacts()
+    ekiben_tests::small_artifacts().into_iter().chain(streaming()).collect()
+}
+
+/// Artifacts with states.
+fn streaming() -> impl Iterator<Item = (String, Vec<u8>)> {
+    let wanted = [("READ_VARIABLE", "int8_sum"), ("SVDF", "float_rank_2")];
+    let cases = operator_cases().into_iter();
+    cases.filter(move |case| wanted.contains(&(&case.operator, &case.name))).map(|case| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("model.tflite");
+        std::fs::write(&path, &case.model).expect("a file");
+        let compiled = compile_path(&path, None).expect("a model of the suite");
+        (format!("{} {}", case.operator, case.name), compiled.bytes().to_vec())
+    })
 }
 
 /// Changes some bytes; the result may equal the original.

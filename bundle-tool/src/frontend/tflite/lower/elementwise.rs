@@ -60,10 +60,7 @@ impl<'a> Lowering<'a> {
                 return Ok(Value::Tensor(square));
             }
         };
-        let result = match dtype {
-            DType::I8 | DType::U8 | DType::I16 => self.widened(operator, Binary { kind }, &inputs)?,
-            _ => self.add(operator, Binary { kind }, &inputs.map(Some))?,
-        };
+        let result = self.add(operator, Binary { kind }, &inputs.map(Some))?;
         if integer {
             return Ok(Value::Tensor(result));
         }

@@ -2,7 +2,6 @@
 
 use ekiben_runtime::DType;
 use ekiben_runtime::kernels::reference::inverse_sqrt::inverse_sqrt;
-use ekiben_runtime::ops::Op;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::byte_map::ByteMap;
 use ekiben_runtime::ops::cast::Cast;
@@ -70,20 +69,6 @@ impl<'a> Lowering<'a> {
             _ => return Err("float32 is not translated, or the options are missing".into()),
         };
         self.add(operator, unary, &[Some(input)])
-    }
-
-    /// An operator of int32 on smaller integers of one type, whose results are of that type.
-    pub(super) fn widened(
-        &mut self,
-        operator: &Operator,
-        op: impl Into<Op>,
-        inputs: &[TensorId],
-    ) -> Result<TensorId, Stop> {
-        let narrow = inputs.first().map(|&input| self.graph.spec(input).dtype).ok_or("there is no input")?;
-        let wide = inputs.iter().map(|&input| self.add(operator, Cast { to: DType::I32 }, &[Some(input)]).map(Some));
-        let wide = wide.collect::<Result<Vec<_>, _>>()?;
-        let result = self.add(operator, op, &wide)?;
-        self.add(operator, Cast { to: narrow }, &[Some(result)])
     }
 
     /// A table of 256 entries, by the stored byte.

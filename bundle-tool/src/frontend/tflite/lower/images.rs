@@ -81,11 +81,7 @@ impl<'a> Lowering<'a> {
                 if dtype != DType::F32 {
                     self.same_scale(operator, 0)?;
                 }
-                let op = Reduce { kind, axes, keep };
-                match dtype {
-                    DType::I8 | DType::U8 | DType::I16 => self.widened(operator, op, &[input])?,
-                    _ => self.add(operator, op, &[Some(input)])?,
-                }
+                self.add(operator, Reduce { kind, axes, keep }, &[Some(input)])?
             }
         };
         Ok(Value::Tensor(result))
