@@ -21,11 +21,20 @@ use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
 /// Model files of the fixtures that [`small_artifacts`] compiles, relative to the fixtures' folder.
-const SMALL_MODELS: [&str; 28] = [
+const SMALL_MODELS: [&str; 37] = [
     "onnx/attention_layer/model.onnx",
     "onnx/attention_mask/model.onnx",
     "onnx/attention_past/model.onnx",
     "onnx/attention_rotary/model.onnx",
+    "onnx/image_conv_transpose_1d/model.onnx",
+    "onnx/image_deform_conv/model.onnx",
+    "onnx/image_grid_sample_2d/model.onnx",
+    "onnx/image_max_pool_u8/model.onnx",
+    "onnx/image_normalisation/model.onnx",
+    "onnx/image_pool_indices_2d/model.onnx",
+    "onnx/image_resize_antialias/model.onnx",
+    "onnx/image_resize_channels/model.onnx",
+    "onnx/image_roi_align/model.onnx",
     "onnx/indexing_cumsum_axis_input/model.onnx",
     "onnx/indexing_gather_nd_batch/model.onnx",
     "onnx/indexing_one_hot_first_axis/model.onnx",
