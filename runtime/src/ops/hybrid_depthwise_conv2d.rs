@@ -5,7 +5,7 @@
 //! channel `c`. The formula stands at [`hybrid::depthwise_conv2d`].
 
 use super::fixed_point::{check_rescale, rescale, scratch_i8};
-use super::window::{depthwise_filters, emit_clamp, emit_window, images, parse_clamp, parse_window, put_images, sliding};
+use super::window::{depthwise_filters, emit_clamp, emit_window, images, parse_clamp, parse_window, put_images, sliding, sliding_of};
 use super::{Inputs, OpError, Operands, Operator, Outputs, Scratch};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::conv2d::Clamp;
@@ -41,8 +41,8 @@ impl Operator for HybridDepthwiseConv2d {
     }
 
     fn scratch(&self, inputs: &dyn Inputs) -> Result<Scratch, OpError> {
-        let (_, image) = images(inputs, DType::F32, "float32")?;
-        Ok(Scratch { fixed: image.elements() as u64, per_row: 0 })
+        let elements = sliding_of(inputs, &self.window, true).map_or(0, |sliding| hybrid::scratch(&sliding));
+        Ok(Scratch { fixed: elements as u64, per_row: 0 })
     }
 
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {

@@ -128,13 +128,18 @@ pub(super) fn image_spec(
 /// Elements of scratch with which images can be convolved in place (see [`Sliding::band`]); `None` where they cannot. Inputs 0 and 1
 /// are the images and the filters `[O, KH, KW, C / groups]`, or, `depthwise`, `[1, KH, KW, C * multiplier]`.
 pub(super) fn band(inputs: &dyn Inputs, window: &Window, depthwise: bool) -> Option<usize> {
+    sliding_of(inputs, window, depthwise)?.band()
+}
+
+/// What slides over what, from inputs as in [`band`].
+pub(super) fn sliding_of(inputs: &dyn Inputs, window: &Window, depthwise: bool) -> Option<Sliding> {
     let (images, filters) = (inputs.get(0)?.spec.shape, inputs.get(1)?.spec.shape);
     let input = image_of(|axis| images.factor(axis).unwrap_or(0));
     let kernel = [filters.factor(1)?, filters.factor(2)?];
     let height = window.rows.output_length(input.height, kernel[0])?;
     let width = window.columns.output_length(input.width, kernel[1])?;
     let channels = filters.factor(if depthwise { 3 } else { 0 })?;
-    Sliding { window: *window, kernel, input, output: Image { height, width, channels } }.band()
+    Some(Sliding { window: *window, kernel, input, output: Image { height, width, channels } })
 }
 
 /// What an operator that can be done with this band says of its places; see [`super::Operator::in_place`].

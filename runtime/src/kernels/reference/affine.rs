@@ -31,41 +31,50 @@ pub(super) fn range(input: &[f32]) -> (f32, f32) {
     input.iter().fold((0.0, 0.0), |(low, high), &x| (if x < low { x } else { low }, if x > high { x } else { high }))
 }
 
-/// Quantizes values to -127..=127 with zero at 0, so that the one farthest from zero becomes 127 or -127.
-pub fn quantize_symmetric(input: &[f32], out: &mut [i8]) -> Affine {
-    let (low, high) = range(input);
-    let range = if -low > high { -low } else { high };
-    if range == 0.0 {
-        out.fill(0);
-        return Affine { scale: 1.0, zero: 0 };
-    }
-    let inverse = 127.0 / range;
-    for (out, &x) in out.iter_mut().zip(input) {
-        *out = (libm::roundf(x * inverse) as i32).clamp(-127, 127) as i8;
-    }
-    Affine { scale: range / 127.0, zero: 0 }
+/// How values of a known range are quantized.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantizer {
+    /// What the results stand for.
+    pub affine: Affine,
+    inverse: f32,
+    lowest: i32,
 }
 
-/// Quantizes values to -128..=127 with their own scale and zero point, so that the range with 0 in it is used in full.
-pub fn quantize_asymmetric(input: &[f32], out: &mut [i8]) -> Affine {
-    let (low, high) = range(input);
-    if low == high {
-        out.fill(0);
-        return Affine { scale: 1.0, zero: 0 };
+impl Quantizer {
+    /// To -127..=127 with zero at 0, so that the value of `input` farthest from zero becomes 127 or -127.
+    pub fn symmetric(input: &[f32]) -> Self {
+        let (low, high) = range(input);
+        let range = if -low > high { -low } else { high };
+        if range == 0.0 {
+            return Self { affine: Affine { scale: 1.0, zero: 0 }, inverse: 0.0, lowest: -127 };
+        }
+        Self { affine: Affine { scale: range / 127.0, zero: 0 }, inverse: 127.0 / range, lowest: -127 }
     }
-    let (low, high) = (f64::from(low), f64::from(high));
-    let step = (high - low) / 255.0;
-    // The zero point from the end of the range with the smaller rounding error.
-    let from_low = 128.0 + libm::fabs(low / step) < 127.0 + libm::fabs(high / step);
-    let exact = if from_low { -128.0 - low / step } else { 127.0 - high / step };
-    let zero = libm::round(exact).clamp(-128.0, 127.0) as i8;
-    let scale = step as f32;
-    let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-    for (out, &x) in out.iter_mut().zip(input) {
-        let value = libm::roundf(f32::from(zero) + x * inverse) as i32;
-        *out = value.clamp(-128, 127) as i8;
+
+    /// To -128..=127 with a scale and a zero point of `input`'s own, so that its range with 0 in it is used in full.
+    pub fn asymmetric(input: &[f32]) -> Self {
+        let (low, high) = range(input);
+        if low == high {
+            return Self { affine: Affine { scale: 1.0, zero: 0 }, inverse: 0.0, lowest: -128 };
+        }
+        let (low, high) = (f64::from(low), f64::from(high));
+        let step = (high - low) / 255.0;
+        // The zero point from the end of the range with the smaller rounding error.
+        let from_low = 128.0 + libm::fabs(low / step) < 127.0 + libm::fabs(high / step);
+        let exact = if from_low { -128.0 - low / step } else { 127.0 - high / step };
+        let zero = libm::round(exact).clamp(-128.0, 127.0) as i8;
+        let scale = step as f32;
+        let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+        Self { affine: Affine { scale, zero }, inverse, lowest: -128 }
     }
-    Affine { scale, zero }
+
+    /// Quantizes values.
+    pub fn apply(&self, input: &[f32], out: &mut [i8]) {
+        for (out, &x) in out.iter_mut().zip(input) {
+            let value = libm::roundf(f32::from(self.affine.zero) + x * self.inverse) as i32;
+            *out = value.clamp(self.lowest, 127) as i8;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -82,6 +91,18 @@ mod tests {
         let mut back = [0.0; 10];
         dequantize(0.5, 10, &out, &mut back);
         assert_eq!(back[..5], [0.0, 0.5, -0.5, 1.0, -1.0]);
+    }
+
+    fn quantize_symmetric(input: &[f32], out: &mut [i8]) -> Affine {
+        let quantizer = Quantizer::symmetric(input);
+        quantizer.apply(input, out);
+        quantizer.affine
+    }
+
+    fn quantize_asymmetric(input: &[f32], out: &mut [i8]) -> Affine {
+        let quantizer = Quantizer::asymmetric(input);
+        quantizer.apply(input, out);
+        quantizer.affine
     }
 
     #[test]

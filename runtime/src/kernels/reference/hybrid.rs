@@ -1,7 +1,7 @@
 //! Layers with float activations and int8 weights: inputs are quantized image by image (row by row), summed in integers, and the
 //! sums scaled back.
 
-use super::affine::{Affine, quantize_asymmetric, quantize_symmetric};
+use super::affine::{Affine, Quantizer};
 use super::conv2d::Clamp;
 use super::quantized_conv2d::{self, dot};
 use super::window::Sliding;
@@ -27,30 +27,46 @@ impl Rescale<'_> {
     }
 }
 
-/// Splits a batch into images, quantizes each into `scratch` (as long as one image), and calls `convolve` with the image's part of
-/// the output, and how the image was quantized.
-fn for_each_image(
+/// Elements of scratch memory that a convolution needs.
+pub fn scratch(sliding: &Sliding) -> usize {
+    sliding.rows_held().saturating_mul(sliding.row())
+}
+
+/// Splits a batch into images and finds out how to quantize each, then calls `convolve` with windows over quantized rows of it and their part
+/// of the output: row by row, the rows that a window sees being in `scratch`, or for the whole image where a window may see none.
+fn for_each_part(
     sliding: &Sliding,
     input: &[f32],
     out: &mut [f32],
-    scratch: &mut [i8],
+    band: &mut [i8],
     asymmetric: bool,
-    mut convolve: impl FnMut(&[i8], Affine, &mut [f32]),
+    mut convolve: impl FnMut(&Sliding, (&[i8], Affine), &mut [f32]),
 ) {
     let (elements, outputs) = (sliding.input.elements(), sliding.output.elements());
-    if elements == 0 || outputs == 0 || scratch.len() < elements {
+    if elements == 0 || outputs == 0 || band.len() < scratch(sliding) {
         return;
     }
-    let (scratch, _) = scratch.split_at_mut(elements);
+    let (row, whole) = (sliding.row(), sliding.rows_held() == sliding.input.height);
     for (image, out) in input.chunks_exact(elements).zip(out.chunks_exact_mut(outputs)) {
-        let affine = quantize(asymmetric, image, scratch);
-        convolve(scratch, affine, out);
+        let quantizer = quantizer(asymmetric, image);
+        if whole {
+            quantizer.apply(image, band);
+            convolve(sliding, (band.get(..elements).unwrap_or_default(), quantizer.affine), out);
+            continue;
+        }
+        let mut held = 0..0;
+        for (y, out) in out.chunks_exact_mut(sliding.output.row().max(1)).enumerate() {
+            let (fresh, part) = sliding.slide(&mut held, y, band);
+            let values = image.get(fresh.start * row..fresh.end * row).unwrap_or_default();
+            quantizer.apply(values, band.get_mut((fresh.start - held.start) * row..).unwrap_or_default());
+            convolve(&part, (band.get(..part.input.elements()).unwrap_or_default(), quantizer.affine), out);
+        }
     }
 }
 
-/// Quantizes with or without a zero point.
-fn quantize(asymmetric: bool, input: &[f32], out: &mut [i8]) -> Affine {
-    if asymmetric { quantize_asymmetric(input, out) } else { quantize_symmetric(input, out) }
+/// With or without a zero point.
+fn quantizer(asymmetric: bool, input: &[f32]) -> Quantizer {
+    if asymmetric { Quantizer::asymmetric(input) } else { Quantizer::symmetric(input) }
 }
 
 /// Convolution as [`quantized_conv2d::conv2d`].
@@ -66,8 +82,8 @@ pub fn conv2d(
     out: &mut [f32],
     scratch: &mut [i8],
 ) {
-    for_each_image(sliding, input, out, scratch, asymmetric, |image, affine, out| {
-        quantized_conv2d::conv2d(sliding, groups, (image, affine.zero), (filters, &[]), out, |channel, sum| {
+    for_each_part(sliding, input, out, scratch, asymmetric, |part, (seen, affine), out| {
+        quantized_conv2d::conv2d(part, groups, (seen, affine.zero), (filters, &[]), out, |channel, sum| {
             let (sum, scale) = (sum as f32, rescale.scale(channel));
             let value = if asymmetric { sum * scale * affine.scale } else { sum * (affine.scale * scale) };
             rescale.clamp.apply(value + rescale.bias(channel))
@@ -85,8 +101,8 @@ pub fn depthwise_conv2d(
     out: &mut [f32],
     scratch: &mut [i8],
 ) {
-    for_each_image(sliding, input, out, scratch, true, |image, affine, out| {
-        quantized_conv2d::depthwise_conv2d(sliding, (image, affine.zero), (filters, &[]), out, |channel, sum| {
+    for_each_part(sliding, input, out, scratch, true, |part, (seen, affine), out| {
+        quantized_conv2d::depthwise_conv2d(part, (seen, affine.zero), (filters, &[]), out, |channel, sum| {
             let value = sum as f32 * (rescale.scale(channel) * affine.scale);
             rescale.clamp.apply(value + rescale.bias(channel))
         });
@@ -110,7 +126,9 @@ pub fn fully_connected(
     }
     let (scratch, _) = scratch.split_at_mut(columns);
     for (row, out) in input.chunks_exact(columns).zip(out.chunks_exact_mut(units)) {
-        let affine = quantize(asymmetric, row, scratch);
+        let quantizer = quantizer(asymmetric, row);
+        quantizer.apply(row, scratch);
+        let affine = quantizer.affine;
         for (unit, (out, weights)) in out.iter_mut().zip(weights.chunks_exact(columns)).enumerate() {
             let sum = dot(0, scratch, affine.zero, weights);
             let value = sum as f32 * (affine.scale * rescale.scale(unit));

@@ -4,6 +4,7 @@
 //! taps of the kernel; positions outside the input are padding, which the kernels here never read.
 
 use core::cell::Cell;
+use core::ops::Range;
 
 /// The most elements that a padded axis may have; keeps positions within 32-bit arithmetic.
 pub const MAX_PADDED: u64 = i32::MAX as u64;
@@ -85,6 +86,11 @@ pub struct Image {
 }
 
 impl Image {
+    /// Elements of a row.
+    pub fn row(&self) -> usize {
+        self.width.saturating_mul(self.channels)
+    }
+
     /// Elements of an image.
     pub fn elements(&self) -> usize {
         self.height.saturating_mul(self.width).saturating_mul(self.channels)
@@ -153,43 +159,63 @@ impl Sliding {
         band: &mut [T],
         mut visit: impl FnMut(&Self, &[T], &mut [T]),
     ) {
-        let (height, span) = (self.input.height, self.span());
-        let before = self.window.rows.before as usize;
-        let row = self.input.width.saturating_mul(self.input.channels);
+        let row = self.row();
         if self.input.elements() == 0 || self.band().is_none_or(|needed| needed > band.len()) {
             return;
         }
         for image in images.chunks_exact_mut(self.input.elements()) {
-            // The band holds the rows `first..next`.
-            let (mut first, mut next) = (0, 0);
-            for y in 0..height {
-                let start = y.saturating_sub(before).min(next);
-                let (held, gone) = ((next - first) * row, (start - first) * row);
-                let cells = Cell::from_mut(&mut *band).as_slice_of_cells();
-                for (to, from) in cells.iter().zip(cells.iter().take(held).skip(gone)) {
-                    to.set(from.get());
-                }
-                first = start;
-                let end = y.saturating_add(span).saturating_sub(before).clamp(next, height);
-                let fresh = image.get(next * row..end * row).unwrap_or_default();
-                let places = band.get_mut((next - first) * row..).unwrap_or_default();
-                for (place, &value) in places.iter_mut().zip(fresh) {
+            let mut held = 0..0;
+            for y in 0..self.output.height {
+                let (fresh, part) = self.slide(&mut held, y, band);
+                let values = image.get(fresh.start * row..fresh.end * row).unwrap_or_default();
+                let places = band.get_mut((fresh.start - held.start) * row..).unwrap_or_default();
+                for (place, &value) in places.iter_mut().zip(values) {
                     *place = value;
                 }
-                next = end;
-                let rows = WindowAxis { before: before.saturating_sub(y) as u32, after: 0, ..self.window.rows };
-                let part = Self {
-                    window: Window { rows, ..self.window },
-                    input: Image { height: end - start, ..self.input },
-                    output: Image { height: 1, ..self.output },
-                    ..*self
-                };
-                let seen = band.get(..(end - start) * row).unwrap_or_default();
+                let seen = band.get(..part.input.elements()).unwrap_or_default();
                 if let Some(out) = image.get_mut(y * row..(y + 1) * row) {
                     visit(&part, seen, out);
                 }
             }
         }
+    }
+
+    /// Elements of a row of the input.
+    pub fn row(&self) -> usize {
+        self.input.row()
+    }
+
+    /// Rows of the input that must be held at once to make the output row by row: as many as a window sees, or all where a window
+    /// may see none.
+    pub fn rows_held(&self) -> usize {
+        let padding = self.window.rows.before.max(self.window.rows.after) as usize;
+        if padding < self.span() { self.span().min(self.input.height) } else { self.input.height }
+    }
+
+    /// Prepares `band`, which holds the rows `held` of an image, for the output row `y` that follows the last one: moves the rows that it
+    /// sees to the front. Returns the rows that must be added behind them, and the window over all these rows. Of use where
+    /// [`Self::rows_held`] are fewer than all.
+    pub fn slide<T: Copy>(&self, held: &mut Range<usize>, y: usize, band: &mut [T]) -> (Range<usize>, Self) {
+        let before = self.window.rows.before as usize;
+        let origin = y.saturating_mul(self.window.rows.stride as usize);
+        let start = origin.saturating_sub(before).min(self.input.height);
+        let end = origin.saturating_add(self.span()).saturating_sub(before).clamp(start, self.input.height);
+        let (kept, row) = (start.clamp(held.start, held.end), self.row());
+        let cells = Cell::from_mut(band).as_slice_of_cells();
+        let moved = cells.iter().take((held.end - held.start) * row).skip((kept - held.start) * row);
+        for (to, from) in cells.iter().zip(moved) {
+            to.set(from.get());
+        }
+        let fresh = held.end.max(start)..end.max(held.end);
+        *held = start..fresh.end;
+        let rows = WindowAxis { before: before.saturating_sub(origin) as u32, after: 0, ..self.window.rows };
+        let part = Self {
+            window: Window { rows, ..self.window },
+            input: Image { height: held.end - held.start, ..self.input },
+            output: Image { height: 1, ..self.output },
+            ..*self
+        };
+        (fresh, part)
     }
 }
 
