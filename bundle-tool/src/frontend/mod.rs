@@ -4,6 +4,7 @@ pub mod forest;
 pub mod lengths;
 pub mod onnx;
 pub mod pickle;
+mod rows;
 pub mod sklearn;
 pub mod tflite;
 

@@ -12,6 +12,7 @@ use ekiben_runtime::{DType, Shape, TensorSpec};
 
 use super::attributes::Attributes;
 use super::count::{Count, Counts, MAX_COUNTS};
+use crate::frontend::rows;
 use crate::graph::{ConstantError, Graph, GraphError, Node, TensorId, evaluate};
 
 /// Why a node cannot be lowered, and what would work.
@@ -373,6 +374,9 @@ impl<'a> Call<'a> {
         inputs: &[Option<TensorId>],
         declared: &[TensorSpec],
     ) -> Result<Vec<TensorId>, Refusal> {
+        if rows::mixes(self.graph, &op, inputs) {
+            return Err(rows::MIXES.into());
+        }
         let foldable = |id: &TensorId| {
             let tensor = self.graph.tensor(*id);
             tensor.constant.is_some() && tensor.spec.table.is_none()

@@ -9,8 +9,8 @@ use tract_onnx::pb::{GraphProto, NodeProto, SparseTensorProto, TensorProto};
 
 use super::attributes::Attributes;
 use super::call::{Call, Lowered, Refusal, Value};
-use super::{Opsets, control, narrow, operators, rows, tensor};
-use crate::frontend::{Blocker, FrontendError, ModelInput, NamedTensor};
+use super::{Opsets, control, narrow, operators, tensor};
+use crate::frontend::{Blocker, FrontendError, ModelInput, NamedTensor, rows};
 use crate::graph::{Graph, TensorId};
 
 /// Bytes of computed constants that every model may have.

@@ -18,7 +18,6 @@ mod inputs;
 mod lowering;
 mod narrow;
 mod operators;
-mod rows;
 mod scan;
 mod tensor;
 #[cfg(test)]

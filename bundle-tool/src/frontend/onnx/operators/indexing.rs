@@ -6,7 +6,6 @@ use ekiben_runtime::{DType, Shape};
 
 use super::super::call::{Call, Lowered, Refusal, one};
 use super::super::count::Count;
-use super::super::rows;
 use crate::graph::TensorId;
 
 /// Which indices of an axis are taken: `start, start + step, …`, `length` of them.
@@ -44,28 +43,11 @@ pub(in crate::frontend::onnx) fn take(call: &mut Call<'_>, x: TensorId, parts: &
     call.add(Slice, &[x, table])
 }
 
-/// Fails when indices into some axes, of which one is the batch, are not made of the numbers of its rows.
-pub(super) fn pairs_rows(
-    call: &Call<'_>,
-    x: TensorId,
-    indices: TensorId,
-    axes: std::ops::Range<usize>,
-) -> Result<(), Refusal> {
-    let taken_from = call.shape(x).batch_axis().is_some_and(|axis| axes.contains(&axis));
-    if taken_from && !rows::number(call.graph, indices) {
-        return Err(
-            "it takes from the batch, whose rows are independent: give the model a fixed batch with --shape".into()
-        );
-    }
-    Ok(())
-}
-
 pub(super) fn gather(call: &mut Call<'_>) -> Lowered {
     let axis = call.attributes.int("axis")?.unwrap_or(0);
     let x = call.data(0)?;
     let axis = call.axis(axis, call.shape(x).rank())? as u8;
     let indices = call.tensor(1)?;
-    pairs_rows(call, x, indices, axis.into()..usize::from(axis) + 1)?;
     let result = call.add(Gather { axis }, &[x, indices])?;
     call.moved(vec![result])
 }

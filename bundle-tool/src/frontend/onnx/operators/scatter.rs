@@ -7,8 +7,6 @@ use ekiben_runtime::ops::scatter_elements::{Combination, ScatterElements};
 use ekiben_runtime::ops::scatter_nd::ScatterNd;
 
 use super::super::call::{Call, Lowered, Refusal, one};
-use super::indexing::pairs_rows;
-use crate::graph::TensorId;
 
 pub(super) fn gather_elements(call: &mut Call<'_>) -> Lowered {
     let x = call.data(0)?;
@@ -18,18 +16,11 @@ pub(super) fn gather_elements(call: &mut Call<'_>) -> Lowered {
     call.moved(vec![result])
 }
 
-/// The axes that tuples of indices name, from `first` on.
-fn indexed(call: &Call<'_>, indices: TensorId, first: usize) -> std::ops::Range<usize> {
-    let length = call.shape(indices).factors().last().copied().unwrap_or(0) as usize;
-    first..first.saturating_add(length)
-}
-
 pub(super) fn gather_nd(call: &mut Call<'_>) -> Lowered {
     let batch_dims = call.attributes.int("batch_dims")?.unwrap_or(0);
     let batch_dims = u8::try_from(batch_dims).map_err(|_| Refusal(format!("attribute batch_dims is {batch_dims}")))?;
     let x = call.data(0)?;
     let indices = call.tensor(1)?;
-    pairs_rows(call, x, indices, indexed(call, indices, batch_dims.into()))?;
     let result = call.add(GatherNd { batch_dims }, &[x, indices])?;
     call.moved(vec![result])
 }
@@ -56,7 +47,6 @@ pub(super) fn scatter_elements(call: &mut Call<'_>) -> Lowered {
 pub(super) fn scatter_nd(call: &mut Call<'_>) -> Lowered {
     let combination = combination(call)?;
     let inputs = [call.tensor(0)?, call.tensor(1)?, call.tensor(2)?];
-    pairs_rows(call, inputs[0], inputs[1], indexed(call, inputs[1], 0))?;
     one(call.add(ScatterNd { combination }, &inputs)?)
 }
 

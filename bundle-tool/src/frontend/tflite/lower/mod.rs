@@ -27,7 +27,7 @@ use tract_tflite::tflite::BuiltinOperator;
 use self::state::Variable;
 use super::file::{File, Operator, Tensor};
 use super::quantization;
-use crate::frontend::{Blocker, FrontendError, NamedTensor};
+use crate::frontend::{Blocker, FrontendError, NamedTensor, rows};
 use crate::graph::{ConstantError, Graph, GraphError, TensorId};
 
 /// Constants may take this many times the file's size, plus a mebibyte: tensors can share buffers, and factors are worked out.
@@ -475,6 +475,10 @@ impl<'a> Lowering<'a> {
 
     /// Adds a node of one output, named as the tensor that it makes.
     fn add(&mut self, operator: &Operator, op: impl Into<Op>, inputs: &[Option<TensorId>]) -> Result<TensorId, Stop> {
+        let op = op.into();
+        if rows::mixes(self.graph, &op, inputs) {
+            return Err(rows::MIXES.into());
+        }
         let outputs = self.graph.add_node(self.file.node_name(operator), op, inputs, &[])?;
         outputs.first().copied().ok_or_else(|| Stop::from("the operator has no output"))
     }

@@ -1,6 +1,7 @@
-//! Numbers of the rows of the batch, which exporters write as `Range` up to the batch size: they may only be indices.
+//! Rows of the batch are independent: which of them meet in a batch changes no result.
 //!
-//! `x[arange(N), i]` pairs each row with its own. Anything else that is computed from them would depend on how rows are put into batches.
+//! Their numbers, which exporters write as `Range` up to the batch size, may therefore only be indices: `x[arange(N), i]` pairs each row with its
+//! own. Other indices may not be places on the batch's axis.
 
 use std::collections::HashSet;
 
@@ -26,8 +27,26 @@ fn indexes(node: &Node) -> bool {
 /// Nodes that are looked through for where indices come from.
 const MAX_NODES: usize = 1 << 14;
 
+/// True for an operator that takes from, or writes into, the batch's axis at indices that are not made of the numbers of its rows.
+pub(super) fn mixes(graph: &Graph, op: &Op, inputs: &[Option<TensorId>]) -> bool {
+    let &[Some(data), Some(indices), ..] = inputs else { return false };
+    let tuple = graph.shape(indices).factors().last().copied().unwrap_or(0) as usize;
+    let (first, count) = match op {
+        Op::Gather(op) => (usize::from(op.axis), 1),
+        Op::GatherNd(op) => (usize::from(op.batch_dims), tuple),
+        Op::ScatterNd(_) => (0, tuple),
+        _ => return false,
+    };
+    let axes = first..first.saturating_add(count);
+    graph.shape(data).batch_axis().is_some_and(|axis| axes.contains(&axis)) && !number(graph, indices)
+}
+
+/// Why an operator that [`mixes`] rows is refused.
+pub(super) const MIXES: &str =
+    "it takes from the batch, whose rows are independent, by indices: give the model a fixed batch";
+
 /// True when indices are made of the numbers of rows, by one of the last [`MAX_NODES`] nodes.
-pub(super) fn number(graph: &Graph, indices: TensorId) -> bool {
+fn number(graph: &Graph, indices: TensorId) -> bool {
     let mut reached = HashSet::from([indices]);
     for node in graph.nodes().iter().rev().take(MAX_NODES) {
         if !node.outputs.iter().any(|output| reached.contains(output)) {
