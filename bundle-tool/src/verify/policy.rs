@@ -56,6 +56,7 @@ fn onnx_node(node: &NodeProto) -> Option<&'static str> {
             Some("tract ignores activations, clipping and coupled gates of recurrent layers")
         }
         "Einsum" => Some("tract sums some equations over other axes"),
+        "NonMaxSuppression" => Some("tract gives as many rows as there are boxes, an artifact room for all"),
         "GlobalLpPool" => Some("tract gets global norms wrong"),
         "Resize" | "Upsample" => Some("tract takes other pixels in some modes of resizing"),
         "RotaryEmbedding" => Some("tract rotates what lies outside the rotary dimensions"),
