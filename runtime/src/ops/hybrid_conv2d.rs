@@ -2,7 +2,7 @@
 //!
 //! Inputs: images, filters, an optional float32 bias `[O]`, and the filters' float32 scales, `[O]` or `[1]`. Attributes: as
 //! [`super::conv2d`], then `asymmetric: bool`. Each image is quantized to int8 with a scale of its own, and with a zero point where
-//! `asymmetric`: [`hybrid::conv2d`]. Scratch: one int8 image.
+//! `asymmetric`: [`hybrid::conv2d`]. Scratch: the rows of an image that a filter sees, in int8.
 
 use super::fixed_point::{check_rescale, rescale, scratch_i8};
 use super::window::{check_groups, emit_clamp, emit_window, filters, images, parse_clamp, parse_window, put_images, sliding, sliding_of};

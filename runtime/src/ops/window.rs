@@ -160,6 +160,8 @@ pub(super) fn convolve<I: Pod, O: Pod>(
     kernel: [usize; 2],
     mut convolve: impl FnMut(&Sliding, &[I], &mut [O]),
 ) -> Result<(), OpError> {
+    // Called in two places, compiled once.
+    let convolve: &mut dyn FnMut(&Sliding, &[I], &mut [O]) = &mut convolve;
     let output = operands.output(0)?;
     if !operands.is_in_place(0, 0) {
         let input = operands.input(0)?;

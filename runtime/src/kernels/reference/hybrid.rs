@@ -46,6 +46,8 @@ fn for_each_part(
     if elements == 0 || outputs == 0 || band.len() < scratch(sliding) {
         return;
     }
+    // Called in two places, compiled once.
+    let convolve: &mut dyn FnMut(&Sliding, (&[i8], Affine), &mut [f32]) = &mut convolve;
     let (row, whole) = (sliding.row(), sliding.rows_held() == sliding.input.height);
     for (image, out) in input.chunks_exact(elements).zip(out.chunks_exact_mut(outputs)) {
         let quantizer = quantizer(asymmetric, image);
