@@ -21,8 +21,10 @@ use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
 /// Model files of the fixtures that [`small_artifacts`] compiles, relative to the fixtures' folder.
-const SMALL_MODELS: [&str; 37] = [
+const SMALL_MODELS: [&str; 39] = [
+    "onnx/attention_convolution/model.onnx",
     "onnx/attention_layer/model.onnx",
+    "onnx/attention_linear/model.onnx",
     "onnx/attention_mask/model.onnx",
     "onnx/attention_past/model.onnx",
     "onnx/attention_rotary/model.onnx",
