@@ -38,7 +38,7 @@ impl<'a> Lowering<'a> {
                 return self.quantized_binary(operator, activation, inputs).map(Value::Tensor);
             }
             BuiltinOperator::MAXIMUM | BuiltinOperator::MINIMUM => {
-                (0..2).try_for_each(|input| self.same_scale(operator, input))?;
+                (0..2).try_for_each(|input| self.moves(operator, input, 0))?;
                 true
             }
             _ if matches!(dtype, DType::I32 | DType::I64) => true,

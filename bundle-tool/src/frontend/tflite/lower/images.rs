@@ -30,12 +30,12 @@ impl<'a> Lowering<'a> {
                 self.clamp(operator, activation.clamp()?, pooled)?
             }
             DType::I8 => {
-                self.same_quantization(operator, 0)?;
+                self.moves(operator, 0, 0)?;
                 let target = activation.target(self.output_quantization(operator)?)?;
                 self.add(operator, QuantizedPool2d { kind, kernel, window, target }, &[Some(input)])?
             }
             DType::I16 => {
-                self.same_scale(operator, 0)?;
+                self.moves(operator, 0, 0)?;
                 let target = activation.wide_target(self.output_scale(operator)?, DType::I16)?;
                 let bounds = [target.low, target.high];
                 self.add(operator, WidePool2d { kind, kernel, window, bounds }, &[Some(input)])?
@@ -45,17 +45,6 @@ impl<'a> Lowering<'a> {
         Ok(Value::Tensor(result))
     }
 
-    /// Fails unless an int8 input and the result have one scale and one zero point.
-    pub(super) fn same_quantization(&self, operator: &Operator, input: usize) -> Result<(), Stop> {
-        let (scale, zero) = self.input_quantization(operator, input)?;
-        let output = self.output_quantization(operator)?;
-        if (scale, i32::from(zero)) == (output.scale, output.zero_point) {
-            return Ok(());
-        }
-        Err(format!("input {input} and the result have different scales or zero points").into())
-    }
-
-    /// MEAN, SUM, REDUCE_MAX and REDUCE_MIN.
     pub(super) fn reduce(&mut self, operator: &'a Operator) -> Result<Value, Stop> {
         let Options::KeepDims(keep) = operator.options else { return Err("the options are missing".into()) };
         let input = self.tensor(operator, 0)?;
@@ -79,7 +68,7 @@ impl<'a> Lowering<'a> {
             (DType::I32 | DType::I64, ReduceKind::Mean) => return Err("integers are not translated".into()),
             (dtype, _) => {
                 if dtype != DType::F32 {
-                    self.same_scale(operator, 0)?;
+                    self.moves(operator, 0, 0)?;
                 }
                 self.add(operator, Reduce { kind, axes, keep }, &[Some(input)])?
             }

@@ -2,7 +2,6 @@
 
 use ekiben_runtime::ops::concat::Concat;
 use ekiben_runtime::ops::transpose::{Permutation, Transpose};
-use ekiben_runtime::tensor::Quantization;
 
 use super::super::file::Operator;
 use super::super::options::{Activation, Options};
@@ -181,21 +180,6 @@ impl<'a> Lowering<'a> {
     pub(super) fn is_numbers(&self, operator: &Operator, input: usize) -> bool {
         let index = self.optional(operator, input);
         index.is_some_and(|index| matches!(self.values.get(&index), Some(Value::Numbers(_))))
-    }
-
-    /// Fails unless an input and a result stand for the same numbers: one scale and one zero point, or none.
-    pub(super) fn moves(&self, operator: &Operator, input: usize, output: usize) -> Result<(), Stop> {
-        let quantization = |index: usize| {
-            let tensor = &self.file.tensors[index];
-            tensor.quantization.as_ref().and_then(|quantization| quantization.per_tensor())
-        };
-        let source = self.optional(operator, input).and_then(quantization);
-        let result = operator.outputs.get(output).copied().and_then(quantization);
-        let parts = |quantization: Option<Quantization>| quantization.map(|q| (q.scale, q.zero_point));
-        if parts(source) == parts(result) {
-            return Ok(());
-        }
-        Err(format!("input {input} and result {output} have different scales or zero points").into())
     }
 
     /// The numbers at an input of an operator that is translated for numbers only.

@@ -11,6 +11,7 @@ mod lstm;
 mod norms;
 mod parts;
 mod resample;
+mod scales;
 mod state;
 mod tables;
 
@@ -20,13 +21,13 @@ use ekiben_runtime::ops::Op;
 use ekiben_runtime::ops::conv2d::Clamp;
 use ekiben_runtime::ops::quantized_conv2d::Factor;
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
-use ekiben_runtime::tensor::{Element, MAX_RANK, Quantization};
+use ekiben_runtime::tensor::{Element, MAX_RANK};
 use ekiben_runtime::{DType, Shape, TensorSpec};
 use tract_tflite::tflite::BuiltinOperator;
 
+use self::scales::{factor, scale_of, symmetric};
 use self::state::Variable;
 use super::file::{File, Operator, Tensor};
-use super::quantization;
 use crate::frontend::{Blocker, FrontendError, NamedTensor, rows};
 use crate::graph::{ConstantError, Graph, GraphError, TensorId};
 
@@ -400,49 +401,6 @@ impl<'a> Lowering<'a> {
         Ok(numbers.into_iter().map(|number| number.factor).collect())
     }
 
-    /// Scale and zero point of the int8 tensor at an input.
-    fn input_quantization(&self, operator: &Operator, input: usize) -> Result<(f32, i8), Stop> {
-        int8_quantization(self.stated(operator, input)?)
-    }
-
-    /// Scale and zero point of the operator's result.
-    fn output_quantization(&self, operator: &Operator) -> Result<Quantization, Stop> {
-        let output = operator.outputs.first().map(|&output| &self.file.tensors[output]);
-        let output = output.ok_or("the operator has no output")?;
-        let (scale, zero) = int8_quantization(output)?;
-        Ok(Quantization { scale, zero_point: zero.into() })
-    }
-
-    /// Element type of the operator's result.
-    fn output_dtype(&self, operator: &Operator) -> Result<DType, Stop> {
-        let output = operator.outputs.first().map(|&output| &self.file.tensors[output]);
-        output.ok_or("the operator has no output")?.known_dtype().map_err(|error| Stop::Unsupported(error.to_string()))
-    }
-
-    /// Scale and zero point of the tensor at an input, of any integer type.
-    fn input_scale(&self, operator: &Operator, input: usize) -> Result<Quantization, Stop> {
-        scale_of(self.stated(operator, input)?)
-    }
-
-    /// As [`Self::input_scale`], of the operator's result.
-    fn output_scale(&self, operator: &Operator) -> Result<Quantization, Stop> {
-        let output = operator.outputs.first().map(|&output| &self.file.tensors[output]);
-        scale_of(output.ok_or("the operator has no output")?)
-    }
-
-    /// Fails unless input and result have the same scale and zero point, or neither has one.
-    fn same_scale(&self, operator: &Operator, input: usize) -> Result<(), Stop> {
-        let stated = self.stated(operator, input)?;
-        let output = operator.outputs.first().map(|&output| &self.file.tensors[output]);
-        if stated.quantization.is_none() && output.is_some_and(|output| output.quantization.is_none()) {
-            return Ok(());
-        }
-        if self.input_scale(operator, input)? == self.output_scale(operator)? {
-            return Ok(());
-        }
-        Err(format!("input {input} and the result have different scales or zero points").into())
-    }
-
     fn charge(&mut self, bytes: usize) -> Result<(), Stop> {
         let left = self.budget.checked_sub(bytes as u64);
         self.budget = left.ok_or_else(|| {
@@ -492,46 +450,4 @@ impl<'a> Lowering<'a> {
         };
         self.add(operator, unary, &[Some(id)])
     }
-}
-
-/// Scale and zero point of a quantized tensor, the zero point inside its type.
-fn scale_of(tensor: &Tensor) -> Result<Quantization, Stop> {
-    let place = tensor.place();
-    let quantized = tensor.quantization.as_ref();
-    let quantized = quantized.ok_or_else(|| format!("{place} has no scale"))?;
-    let one = quantized.per_tensor().ok_or_else(|| format!("{place} has more than one scale"))?;
-    let range = match tensor.dtype {
-        Some(DType::I8) => i8::MIN.into()..=i8::MAX.into(),
-        Some(DType::U8) => 0..=u8::MAX.into(),
-        Some(DType::I16) => i16::MIN.into()..=i16::MAX.into(),
-        _ => i32::MIN..=i32::MAX,
-    };
-    if !range.contains(&one.zero_point) {
-        return Err(FrontendError::malformed(&place, format!("a zero point of {}", one.zero_point)).into());
-    }
-    Ok(one)
-}
-
-/// Fails unless real zero is stored as 0.
-fn symmetric<const N: usize>(quantizations: [Quantization; N]) -> Result<(), Stop> {
-    match quantizations.iter().find(|quantization| quantization.zero_point != 0) {
-        None => Ok(()),
-        Some(other) => Err(format!("an int16 tensor with a zero point of {}", other.zero_point).into()),
-    }
-}
-
-/// Scale and zero point of an int8 tensor.
-fn int8_quantization(tensor: &Tensor) -> Result<(f32, i8), Stop> {
-    let place = tensor.place();
-    let quantized = tensor.quantization.as_ref();
-    let quantized = quantized.ok_or_else(|| FrontendError::malformed(&place, "an int8 tensor without a scale"))?;
-    let one = quantized.per_tensor().ok_or_else(|| format!("{place} has more than one scale"))?;
-    let zero = i8::try_from(one.zero_point);
-    let zero = zero.map_err(|_| FrontendError::malformed(&place, format!("a zero point of {}", one.zero_point)))?;
-    Ok((one.scale, zero))
-}
-
-/// The factor nearest to a real number.
-fn factor(value: f64) -> Result<Factor, Stop> {
-    quantization::factor(value).ok_or_else(|| format!("scales whose ratio is {value}").into())
 }
