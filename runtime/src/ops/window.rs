@@ -152,6 +152,9 @@ pub(super) fn band_scratch(band: Option<usize>, width: u64) -> Scratch {
     Scratch { fixed: width.saturating_mul(band.unwrap_or(0) as u64), per_row: 0 }
 }
 
+/// Convolves images, or rows of them.
+type Convolve<'a, I, O> = dyn FnMut(&Sliding, &[I], &mut [O]) + 'a;
+
 /// Runs `convolve` from input 0 to output 0, which are images: at once, or row by row where the former lie in the latter's place. Elements
 /// are seen as `I` and `O`, which are equally wide where there is a band (see [`band`]).
 pub(super) fn convolve<I: Pod, O: Pod>(
@@ -161,7 +164,7 @@ pub(super) fn convolve<I: Pod, O: Pod>(
     mut convolve: impl FnMut(&Sliding, &[I], &mut [O]),
 ) -> Result<(), OpError> {
     // Called in two places, compiled once.
-    let convolve: &mut dyn FnMut(&Sliding, &[I], &mut [O]) = &mut convolve;
+    let convolve: &mut Convolve<'_, I, O> = &mut convolve;
     let output = operands.output(0)?;
     if !operands.is_in_place(0, 0) {
         let input = operands.input(0)?;

@@ -39,7 +39,7 @@ impl Random {
     }
 
     fn dtype(&mut self) -> DType {
-        if self.next() % 2 == 0 { DType::I8 } else { DType::U8 }
+        if self.next().is_multiple_of(2) { DType::I8 } else { DType::U8 }
     }
 }
 
@@ -84,7 +84,7 @@ impl Build {
     }
 
     fn weights(&mut self, dims: &[usize], axis: Option<u8>) -> TensorId {
-        let (dtype, zero) = (self.random.dtype(), self.random.next() % 2 == 0);
+        let (dtype, zero) = (self.random.dtype(), self.random.next().is_multiple_of(2));
         let bytes = self.random.bytes(dims.iter().product());
         let spec = TensorSpec::new(dtype, Shape::fixed(dims).unwrap());
         let weights = self.graph.add_constant_bytes("weights", spec, &bytes).unwrap();
@@ -93,7 +93,7 @@ impl Build {
 
     /// A float bias or none.
     fn bias(&mut self, count: usize) -> Vec<TensorId> {
-        if self.random.next() % 2 == 0 {
+        if self.random.next().is_multiple_of(2) {
             return Vec::new();
         }
         let values: Vec<f32> = (0..count).map(|_| self.random.scale() * 30.0).collect();

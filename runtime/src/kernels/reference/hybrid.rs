@@ -32,6 +32,9 @@ pub fn scratch(sliding: &Sliding) -> usize {
     sliding.rows_held().saturating_mul(sliding.row())
 }
 
+/// Convolves quantized images into their part of the output.
+type Convolve<'a> = dyn FnMut(&Sliding, (&[i8], Affine), &mut [f32]) + 'a;
+
 /// Splits a batch into images and finds out how to quantize each, then calls `convolve` with windows over quantized rows of it and their part
 /// of the output: row by row, the rows that a window sees being in `scratch`, or for the whole image where a window may see none.
 fn for_each_part(
@@ -47,7 +50,7 @@ fn for_each_part(
         return;
     }
     // Called in two places, compiled once.
-    let convolve: &mut dyn FnMut(&Sliding, (&[i8], Affine), &mut [f32]) = &mut convolve;
+    let convolve: &mut Convolve<'_> = &mut convolve;
     let (row, whole) = (sliding.row(), sliding.rows_held() == sliding.input.height);
     for (image, out) in input.chunks_exact(elements).zip(out.chunks_exact_mut(outputs)) {
         let quantizer = quantizer(asymmetric, image);
