@@ -64,12 +64,17 @@ impl Side {
     }
 }
 
+/// `b` where it is larger, else `a`: zeros of either sign are equal, which [`f32::max`] leaves to the machine.
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
 /// Where a coordinate falls on an axis: the lower and the upper element, and the weight of the upper one. `None` outside.
 fn neighbours(at: f32, length: usize) -> Option<(usize, usize, f32)> {
     if !(at >= -1.0 && at <= length as f32) {
         return None;
     }
-    let at = at.max(0.0);
+    let at = larger(0.0, at);
     let (low, last) = (at as usize, length.saturating_sub(1));
     if low >= last { Some((last, last, 0.0)) } else { Some((low, low + 1, at - low as f32)) }
 }
@@ -112,7 +117,7 @@ fn pool_cell(how: &Regions, size: &Image, image: &[f32], sides: &[Side; 2], cell
     for out in out {
         if how.max {
             // Samples outside the image are zeros.
-            *out = if seen < count { out.max(0.0) } else { *out };
+            *out = if seen < count { larger(*out, 0.0) } else { *out };
         } else {
             *out /= count.max(1.0);
         }
@@ -136,7 +141,7 @@ fn add_sample(
     for ((((out, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
         let [a, b, c, d] = [hy * hx * a, hy * lx * b, ly * hx * c, ly * lx * d];
         if max {
-            *out = out.max(a).max(b).max(c).max(d);
+            *out = [a, b, c, d].into_iter().fold(*out, larger);
         } else {
             *out += a + b + c + d;
         }
