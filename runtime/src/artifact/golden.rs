@@ -215,7 +215,7 @@ pub fn fill(seed: u64, low: f64, high: f64, dtype: DType, bytes: &mut [u8]) {
         } else {
             libm::fmin(libm::floor(low + fraction * (high - low + 1.0)), high)
         };
-        cast::cast(DType::F64, &value.to_le_bytes(), storage, element);
+        cast::cast_one(DType::F64, &value.to_le_bytes(), storage, element);
     }
 }
 
@@ -252,7 +252,7 @@ pub fn compare(spec: &TensorSpec, head: &VectorHead, expected: &[u8], actual: &[
     let width = (spec.dtype.bits() / 8).max(1) as usize;
     let as_float = |bytes: &[u8]| {
         let mut value = [0; 8];
-        cast::cast(spec.dtype, bytes, DType::F64, &mut value);
+        cast::cast_one(spec.dtype, bytes, DType::F64, &mut value);
         f64::from_le_bytes(value)
     };
     for (element, (expected, actual)) in expected.chunks(width).zip(actual.chunks(width)).enumerate() {

@@ -83,9 +83,14 @@ pub fn cast(from: DType, input: &[u8], to: DType, output: &mut [u8]) {
         return;
     }
     for (input, output) in input.chunks_exact(from_width).zip(output.chunks_exact_mut(to_width)) {
-        if let Some(number) = read(from, input) {
-            write(to, number, output);
-        }
+        cast_one(from, input, to, output);
+    }
+}
+
+/// As [`cast`], for one element; links none of what is there for many of them.
+pub fn cast_one(from: DType, input: &[u8], to: DType, output: &mut [u8]) {
+    if let Some(number) = read(from, input) {
+        write(to, number, output);
     }
 }
 
