@@ -6,10 +6,10 @@
 //!
 //! `EKIBEN_MUTATIONS` says how many files of each format are made; see `tests/long/README.md`.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod measuring;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ekiben::bundle::ModelFormat;
 use ekiben::frontend::{self, FrontendError, Model, OpenOptions};
@@ -20,6 +20,7 @@ use ekiben::writer::{PlannedApi, artifact_parts};
 use ekiben_runtime::Artifact;
 use ekiben_runtime::artifact::emit;
 use ekiben_tests::case::{root, splitmix64};
+use measuring::Measuring;
 
 /// Number of files of each format in the long form.
 const VARIABLE: &str = "EKIBEN_MUTATIONS";
@@ -35,31 +36,8 @@ const MAX_FILE: usize = 64 << 10;
 const FIXED_BYTES: usize = 192 << 20;
 const BYTES_PER_BYTE: usize = 256;
 
-/// Keeps the largest number of bytes in use at once.
-struct Measuring;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator unchanged.
-#[allow(unsafe_code, reason = "a global allocator is unsafe by its nature")]
-unsafe impl GlobalAlloc for Measuring {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Measuring = Measuring;
+static ALLOCATOR: Measuring = Measuring::new();
 
 /// Numbers of one seed.
 struct Random(Box<dyn Iterator<Item = u64>>);
@@ -314,13 +292,10 @@ fn run(name: &str, count: usize, originals: &[Vec<u8>], open: Open, mutate: impl
     for index in 0..count {
         let original = random.below(originals.len());
         let bytes = mutate(&originals[original], &mut random);
-        let before = IN_USE.load(Ordering::Relaxed);
-        PEAK.store(before, Ordering::Relaxed);
-        match catch_unwind(AssertUnwindSafe(|| compile(open, &bytes))) {
+        let used = ALLOCATOR.peak_of(|| match catch_unwind(AssertUnwindSafe(|| compile(open, &bytes))) {
             Ok(done) => compiled += usize::from(done),
             Err(_) => panics.push(index),
-        }
-        let used = PEAK.load(Ordering::Relaxed).saturating_sub(before);
+        });
         let bound = FIXED_BYTES + BYTES_PER_BYTE * bytes.len();
         assert!(used <= bound, "{name} {index}: {used} bytes for a file of {}", bytes.len());
         most = most.max(used);

@@ -1,38 +1,16 @@
 //! Scoring rows takes the same memory whatever their number.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod measuring;
+
 use std::io::{self, BufReader, Read};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ekiben_edge::adapter::Table;
 use ekiben_edge::score::{DEFAULT_BATCH, Scorer};
 use ekiben_runtime::Artifact;
-
-/// Keeps the largest number of bytes in use at once.
-struct Measuring;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator unchanged.
-#[allow(unsafe_code, reason = "a global allocator is unsafe by its nature")]
-unsafe impl GlobalAlloc for Measuring {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use measuring::Measuring;
 
 #[global_allocator]
-static ALLOCATOR: Measuring = Measuring;
+static ALLOCATOR: Measuring = Measuring::new();
 
 /// The same row of a CSV file, again and again, made as it is read.
 struct Rows {
@@ -66,12 +44,11 @@ fn memory_does_not_grow_with_the_file() {
     let scorer = Scorer::new(&artifact, &compiled.manifest.apis, 0).unwrap();
     for format in [Table::Csv, Table::JsonLines] {
         let peak = |rows: usize| {
-            let before = IN_USE.load(Ordering::Relaxed);
-            PEAK.store(before, Ordering::Relaxed);
-            let input = BufReader::new(Rows { left: rows, at: 0 });
-            let scored = scorer.score_rows(input, Table::Csv, io::sink(), format, DEFAULT_BATCH).unwrap();
-            assert_eq!(scored, rows as u64);
-            PEAK.load(Ordering::Relaxed) - before
+            ALLOCATOR.peak_of(|| {
+                let input = BufReader::new(Rows { left: rows, at: 0 });
+                let scored = scorer.score_rows(input, Table::Csv, io::sink(), format, DEFAULT_BATCH).unwrap();
+                assert_eq!(scored, rows as u64);
+            })
         };
         let short = peak(4 * DEFAULT_BATCH);
         let long = peak(100 * DEFAULT_BATCH);

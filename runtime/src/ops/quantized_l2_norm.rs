@@ -3,7 +3,7 @@
 //! Attributes: `zero: i8`, the stored value of real zero. Rows are the last axis; shapes as [`super::quantized_softmax`]. The formula stands at
 //! [`quantized_l2_norm::normalise`].
 
-use super::quantized_softmax::put_int8_rows;
+use super::quantized_softmax::{for_int8_rows, put_int8_rows};
 use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::quantized_l2_norm;
@@ -33,9 +33,6 @@ impl Operator for QuantizedL2Norm {
     }
 
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let mut output = operands.overwrite(0, 0)?;
-        let columns = output.dims.at(output.dims.len().saturating_sub(1));
-        quantized_l2_norm::normalise(self.zero, columns, output.elements(0)?);
-        Ok(())
+        for_int8_rows(operands, |columns, rows| quantized_l2_norm::normalise(self.zero, columns, rows))
     }
 }

@@ -5,7 +5,7 @@
 //! Shapes as [`super::quantized_softmax`].
 
 use super::fixed_point::{emit_factor, parse_factor};
-use super::quantized_softmax::put_int8_rows;
+use super::quantized_softmax::{for_int8_rows, put_int8_rows};
 use super::{InPlace, Inputs, OpError, Operands, Operator, Outputs};
 use crate::bytes::{BytesError, Reader, Writer};
 use crate::kernels::reference::quantized_log_softmax;
@@ -42,9 +42,6 @@ impl Operator for QuantizedLogSoftmax {
     }
 
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let mut output = operands.overwrite(0, 0)?;
-        let columns = output.dims.at(output.dims.len().saturating_sub(1));
-        quantized_log_softmax::log_softmax(self.scaling, columns, output.elements(0)?);
-        Ok(())
+        for_int8_rows(operands, |columns, rows| quantized_log_softmax::log_softmax(self.scaling, columns, rows))
     }
 }

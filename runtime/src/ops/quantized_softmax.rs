@@ -33,6 +33,14 @@ pub(super) fn put_int8_rows(inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> R
     outputs.put(0, spec.with_dtype(DType::I8))
 }
 
+/// Runs such an operator: `work` gets the length of a row and all rows, which hold the input and take the result.
+pub(super) fn for_int8_rows(operands: &dyn Operands, work: impl FnOnce(usize, &mut [i8])) -> Result<(), OpError> {
+    let mut output = operands.overwrite(0, 0)?;
+    let columns = output.dims.at(output.dims.len().saturating_sub(1));
+    work(columns, output.elements(0)?);
+    Ok(())
+}
+
 impl Operator for QuantizedSoftmax {
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         let factor = parse_factor(reader)?;
@@ -57,9 +65,6 @@ impl Operator for QuantizedSoftmax {
     }
 
     fn run(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let mut output = operands.overwrite(0, 0)?;
-        let columns = output.dims.at(output.dims.len().saturating_sub(1));
-        quantized_softmax::softmax(self.factor, self.lowest, columns, output.elements(0)?);
-        Ok(())
+        for_int8_rows(operands, |columns, rows| quantized_softmax::softmax(self.factor, self.lowest, columns, rows))
     }
 }
