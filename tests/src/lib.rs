@@ -4,6 +4,7 @@ pub mod backend;
 pub mod case;
 pub mod model;
 pub mod suite;
+pub mod tabular;
 
 use std::collections::BTreeMap;
 

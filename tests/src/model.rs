@@ -6,7 +6,7 @@ use ekiben::planner::plan;
 use ekiben::writer::{PlannedApi, artifact_parts};
 use ekiben_runtime::artifact::emit;
 use ekiben_runtime::tensor::View;
-use ekiben_runtime::{Artifact, DType, Executor};
+use ekiben_runtime::{Artifact, DType, Executor, TensorSpec};
 
 use crate::case::{Elements, Tensor};
 
@@ -53,12 +53,15 @@ impl Compiled {
         let mut executor = Executor::new(&artifact, index, rows, arena.as_mut_slice()).expect("an executor");
         for (position, input) in inputs.iter().enumerate() {
             let view = executor.input_view(position).expect("an input");
-            assert_eq!(
-                (view.spec.dtype, &view.dims[..]),
-                (input.dtype, &input.shape[..]),
-                "{method}: input {position}"
-            );
-            view.bytes.copy_from_slice(input.bytes());
+            let bytes = match &input.elements {
+                Elements::Bytes(bytes) => {
+                    let (spec, dims) = (view.spec, &view.dims[..]);
+                    assert_eq!((spec.dtype, dims), (input.dtype, &input.shape[..]), "{method}: input {position}");
+                    bytes.clone()
+                }
+                Elements::Texts(texts) => encoded(&artifact, view.spec, texts, view.bytes.len()),
+            };
+            view.bytes.copy_from_slice(&bytes);
         }
         executor.run().unwrap_or_else(|e| panic!("{method}: {e}"));
         let output = |position: usize| {
@@ -68,6 +71,26 @@ impl Compiled {
         };
         (0..api.outputs.into()).map(output).collect()
     }
+}
+
+/// Texts as the elements of an input of `bytes` bytes: categories by the input's table, or bytes with zeros after them.
+fn encoded(artifact: &Artifact<'_>, spec: TensorSpec, texts: &[String], bytes: usize) -> Vec<u8> {
+    let width = bytes / texts.len().max(1);
+    let text = |text: &String| match spec.table {
+        Some(table) => {
+            let strings = artifact.strings();
+            let mut codes = 0..strings.list_len(table).unwrap_or(0);
+            let code = codes.find(|&code| strings.list_item(table, code) == Some(text));
+            code.unwrap_or(DType::UNKNOWN_CATEGORY).to_le_bytes().to_vec()
+        }
+        None => {
+            assert!(spec.dtype == DType::Text && text.len() <= width, "{text:?} for an input of {}", spec.dtype);
+            let mut padded = text.clone().into_bytes();
+            padded.resize(width, 0);
+            padded
+        }
+    };
+    texts.iter().flat_map(text).collect()
 }
 
 /// The tensor that `view` shows.
