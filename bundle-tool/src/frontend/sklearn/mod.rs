@@ -52,6 +52,8 @@ pub enum Method {
     DecisionFunction,
     /// `transform`: `[N, columns]`.
     Transform,
+    /// `score_samples`: `[N]`.
+    ScoreSamples,
 }
 
 impl Method {
@@ -63,6 +65,7 @@ impl Method {
             Method::PredictLogProba => "predict_log_proba",
             Method::DecisionFunction => "decision_function",
             Method::Transform => "transform",
+            Method::ScoreSamples => "score_samples",
         }
     }
 }
@@ -87,6 +90,14 @@ pub trait Estimator: fmt::Debug {
     /// What the graph refuses.
     fn lower(&self, graph: &mut Graph, path: &str, method: Method, x: TensorId)
     -> Result<Vec<TensorId>, FrontendError>;
+
+    /// Appends `inverse_transform` of `x`, `[N, columns]` in float64: what regressors of transformed targets end with.
+    ///
+    /// # Errors
+    /// An estimator whose inverse is not supported.
+    fn lower_inverse(&self, _graph: &mut Graph, path: &str, _x: TensorId) -> Result<TensorId, FrontendError> {
+        Err(FrontendError::unsupported(path, "inverse_transform", "the inverse of this transformer is not supported"))
+    }
 }
 
 /// A family of estimators: the contents of one file.
