@@ -285,7 +285,7 @@ mod tests {
     impl Model for Wide {
         fn inputs(&self) -> Vec<ModelInput> {
             let shape = Shape::new(&[1, self.0], Some(0)).unwrap();
-            vec![ModelInput { name: "x".to_owned(), spec: TensorSpec::new(DType::F32, shape) }]
+            vec![ModelInput::new("x", TensorSpec::new(DType::F32, shape))]
         }
 
         fn methods(&self) -> &[&'static str] {

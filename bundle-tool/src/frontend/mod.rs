@@ -35,6 +35,13 @@ pub trait Model {
     /// [`FrontendError::Unsupported`] lists everything that stands in the way at once.
     fn call(&self, graph: &mut Graph, method: &str, inputs: &[TensorId]) -> Result<Vec<NamedTensor>, FrontendError>;
 
+    /// True when the inputs are the columns of one table, one input for each column in order: `[N]` of float64 (NaN where a value is missing),
+    /// `[N]` of categories, or `[N, bytes]` of text. A category is one of the texts that the model knows, `""` standing for a missing value,
+    /// or [`DType::UNKNOWN_CATEGORY`](ekiben_runtime::DType::UNKNOWN_CATEGORY) for any other text.
+    fn takes_columns(&self) -> bool {
+        false
+    }
+
     /// The keys of an output that is a list of maps in the source, one per row (ONNX's `ZipMap`): what the columns of its tensor
     /// stand for. `None` for any other output.
     fn keys(&self, _output: &str) -> Option<Vec<Key>> {
@@ -149,6 +156,15 @@ pub struct ModelInput {
     pub name: String,
     /// Type and shape. A category has no table yet: [`Model::call`] gives the tensor the one of the texts that the model knows.
     pub spec: TensorSpec,
+    /// Names of the columns of a matrix `[N, columns]`; empty where the model does not say.
+    pub columns: Vec<String>,
+}
+
+impl ModelInput {
+    /// An input whose columns have no names.
+    pub fn new(name: impl Into<String>, spec: TensorSpec) -> Self {
+        Self { name: name.into(), spec, columns: Vec::new() }
+    }
 }
 
 /// What a model gives.

@@ -166,8 +166,8 @@ mod tests {
         let batched = Shape::new(&[1, 2], Some(0)).expect("two axes");
         let fixed = Shape::fixed(&[1]).expect("an axis");
         vec![
-            ModelInput { name: "x".to_owned(), spec: TensorSpec::new(DType::F32, batched) },
-            ModelInput { name: "n".to_owned(), spec: TensorSpec::new(DType::I8, fixed) },
+            ModelInput::new("x", TensorSpec::new(DType::F32, batched)),
+            ModelInput::new("n", TensorSpec::new(DType::I8, fixed)),
         ]
     }
 

@@ -99,7 +99,7 @@ pub(super) fn read(graph: &GraphProto, lengths: &InputLengths) -> Result<Vec<Mod
     let mut read = Vec::new();
     for input in &inputs {
         match spec(input, lengths.shape(input.name), &known) {
-            Ok(spec) => read.push(ModelInput { name: input.name.to_owned(), spec }),
+            Ok(spec) => read.push(ModelInput::new(input.name, spec)),
             Err(reason) => blockers.push(block(input.name, reason)),
         }
     }

@@ -4,7 +4,7 @@ use ekiben_runtime::DType;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 
 use super::tree::{self, DecisionTree, Leaves, Tree};
-use super::{Estimator, Family, Labels, Method, inconsistent};
+use super::{Estimator, Family, Features, Labels, Method, inconsistent};
 use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
 use crate::graph::{Graph, TensorId};
@@ -83,8 +83,9 @@ impl Estimator for Forest {
         graph: &mut Graph,
         path: &str,
         method: Method,
-        x: TensorId,
+        x: &Features,
     ) -> Result<Vec<TensorId>, FrontendError> {
+        let x = x.matrix(graph, path)?;
         let (targets, width) = (self.trees[0].targets(), self.trees[0].width);
         let trees = self.trees.iter().map(|tree| (tree, tree.columns(&self.leaves)));
         let sum = tree::sum(graph, path, trees, targets, x)?;

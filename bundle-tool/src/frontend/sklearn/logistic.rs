@@ -8,7 +8,9 @@ use ekiben_runtime::ops::reduce::{Reduce, ReduceKind};
 use ekiben_runtime::ops::softmax::Softmax;
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 
-use super::{Estimator, Family, Labels, Method, cast, inconsistent, labels, unsupported, version, with_columns};
+use super::{
+    Estimator, Family, Features, Labels, Method, cast, inconsistent, labels, unsupported, version, with_columns,
+};
 use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
 use crate::graph::{Graph, TensorId};
@@ -106,8 +108,9 @@ impl Estimator for LogisticRegression {
         graph: &mut Graph,
         path: &str,
         method: Method,
-        x: TensorId,
+        x: &Features,
     ) -> Result<Vec<TensorId>, FrontendError> {
+        let x = x.matrix(graph, path)?;
         let scores = self.scores(graph, path, x)?;
         Ok(vec![match method {
             Method::DecisionFunction if self.intercepts.len() == 1 => with_columns(graph, path, scores, &[])?,

@@ -4,7 +4,8 @@
 //! listed once, in `FAMILIES`. Every attribute that prediction depends on is checked; what it does not depend on
 //! (training parameters, random states) is not looked at.
 //!
-//! A model takes one tensor `X` of shape `[N, features]`, float64 unless the caller has another type, and computes as
+//! A model of numbers takes one tensor `X` of shape `[N, features]`, float64 unless the caller has another type; one that reads texts takes
+//! the columns of a table, one input each. It computes as
 //! scikit-learn does on one thread: in float64, each operation rounded as numpy rounds it, sums of trees in the order of the
 //! trees. (Trained or asked with several threads, scikit-learn itself adds trees in any order.)
 //!
@@ -13,11 +14,13 @@
 //! writes from 1.3 on: where NaN went in training or, if there was none, with the larger part of the samples. In trees of older
 //! releases, which refuse NaN, it goes right, as `x <= threshold` does not hold.
 
+mod features;
 mod forest;
 mod labels;
 mod logistic;
 mod pipeline;
 mod scaler;
+mod table;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -29,9 +32,10 @@ use ekiben_runtime::ops::reshape::Reshape;
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
 use super::pickle::{self, AllowList, Item, Limits, PickleError, Printable, Refused};
-use super::{Blocker, FrontendError, Model, ModelInput, NamedTensor};
+use super::{Blocker, FrontendError, Model};
 use crate::graph::{Graph, TensorId};
 
+pub use features::{Column, Features, Need, Needs};
 pub use forest::Forest;
 pub use labels::Labels;
 pub use logistic::{Link, LogisticRegression};
@@ -83,13 +87,39 @@ pub trait Estimator: fmt::Debug {
         None
     }
 
-    /// Appends what `method`, one of [`Estimator::methods`], computes from `x` of shape `[N, features]`, any numeric type.
-    /// `path` names the estimator in messages.
+    /// Appends what `method`, one of [`Estimator::methods`], computes from `x` of [`Estimator::features`] columns, of which each is
+    /// what [`Estimator::needs`] asks for, numbers of any type. `path` names the estimator in messages.
     ///
     /// # Errors
-    /// What the graph refuses.
-    fn lower(&self, graph: &mut Graph, path: &str, method: Method, x: TensorId)
-    -> Result<Vec<TensorId>, FrontendError>;
+    /// What the graph refuses; columns that are not what the estimator needs.
+    fn lower(
+        &self,
+        graph: &mut Graph,
+        path: &str,
+        method: Method,
+        x: &Features,
+    ) -> Result<Vec<TensorId>, FrontendError>;
+
+    /// Appends what `transform` computes, for the estimator that comes next: as [`Estimator::lower`], but columns that hold text stay
+    /// columns.
+    ///
+    /// # Errors
+    /// Those of [`Estimator::lower`].
+    fn transform(&self, graph: &mut Graph, path: &str, x: &Features) -> Result<Features, FrontendError> {
+        match self.lower(graph, path, Method::Transform, x)?.as_slice() {
+            &[tensor] => Ok(Features::of(tensor)),
+            several => Err(FrontendError::malformed(path, format!("it transforms to {} matrices", several.len()))),
+        }
+    }
+
+    /// What each column has to be, given what the next estimator needs of the columns that [`Estimator::transform`] gives
+    /// ([`Needs::Numbers`] where none follows). An estimator that hands texts on asks for those that the next one knows.
+    ///
+    /// # Errors
+    /// Columns that cannot serve all that read them.
+    fn needs(&self, _path: &str, _after: &Needs) -> Result<Needs, FrontendError> {
+        Ok(Needs::Numbers)
+    }
 
     /// Appends `inverse_transform` of `x`, `[N, columns]` in float64: what regressors of transformed targets end with.
     ///
@@ -127,11 +157,20 @@ pub fn allow_list() -> AllowList {
 /// # Errors
 /// A file that is not readable as data within `limits`, or estimators that are not supported: all of them, with their paths.
 pub fn read(bytes: &[u8], limits: &Limits) -> Result<Box<dyn Estimator>, FrontendError> {
+    read_named(bytes, limits).map(|(estimator, _)| estimator)
+}
+
+/// [`read`], and the names of the columns that the estimator was fitted on; none where it was fitted on an array.
+fn read_named(bytes: &[u8], limits: &Limits) -> Result<(Box<dyn Estimator>, Vec<String>), FrontendError> {
     let document = match pickle::survey(bytes, &allow_list(), limits) {
         Err(PickleError::GlobalsNotAllowed(refused)) => return Err(refuse(Vec::new(), &refused)),
         result => result?,
     };
-    let decoded = decode(&document.root());
+    let root = document.root();
+    let decoded = decode(&root).and_then(|estimator| {
+        let names = table::column_names(&root)?.filter(|names| names.len() == estimator.features());
+        Ok((estimator, names.unwrap_or_default()))
+    });
     match (decoded, document.refused()) {
         (decoded, []) => decoded,
         (Err(FrontendError::Unsupported(blockers)), refused) => Err(refuse(blockers, refused)),
@@ -155,14 +194,8 @@ fn refuse(mut blockers: Vec<Blocker>, refused: &[Refused]) -> FrontendError {
 /// # Errors
 /// Those of [`read`], with the default limits.
 pub fn open(bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
-    let estimator = read(bytes, &Limits::default())?;
-    let features = estimator.features();
-    let shape = Shape::new(&[1, features], Some(0)).map_err(|error| FrontendError::malformed("model", error))?;
-    if features == 0 {
-        return Err(FrontendError::malformed("model", "an estimator of no features"));
-    }
-    let methods = estimator.methods().iter().map(|method| method.name()).collect();
-    Ok(Box::new(SklearnModel { estimator, input: TensorSpec::new(DType::F64, shape), methods }))
+    let (estimator, names) = read_named(bytes, &Limits::default())?;
+    Ok(Box::new(table::SklearnModel::new(estimator, names)?))
 }
 
 /// Decodes `item`, an estimator of any family.
@@ -195,55 +228,6 @@ fn version(item: &Item<'_>) -> Result<(u32, u32), FrontendError> {
         (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
         _ => Err(attribute.wrong("a version like 1.9.1").into()),
     }
-}
-
-/// An estimator as a model.
-struct SklearnModel {
-    estimator: Box<dyn Estimator>,
-    input: TensorSpec,
-    methods: Vec<&'static str>,
-}
-
-impl Model for SklearnModel {
-    fn inputs(&self) -> Vec<ModelInput> {
-        vec![ModelInput { name: "X".to_owned(), spec: self.input }]
-    }
-
-    fn methods(&self) -> &[&'static str] {
-        &self.methods
-    }
-
-    fn call(&self, graph: &mut Graph, method: &str, inputs: &[TensorId]) -> Result<Vec<NamedTensor>, FrontendError> {
-        let methods = self.estimator.methods();
-        let Some(&method) = methods.iter().find(|known| known.name() == method) else {
-            let reason = format!("this estimator has no such method; it has {}", self.methods.join(", "));
-            return Err(FrontendError::unsupported("model", method, reason));
-        };
-        let &[x] = inputs else {
-            return Err(FrontendError::malformed("model", format!("{} inputs, it takes one: X", inputs.len())));
-        };
-        check_input(graph.spec(x), self.estimator.features())?;
-        let outputs = self.estimator.lower(graph, "model", method, x)?;
-        let count = outputs.len();
-        let name = |index| match count {
-            1 => method.name().to_owned(),
-            _ => format!("{}_{index}", method.name()),
-        };
-        Ok(outputs.into_iter().enumerate().map(|(index, tensor)| NamedTensor { name: name(index), tensor }).collect())
-    }
-}
-
-/// Checks that a tensor can be the `X` of an estimator.
-fn check_input(spec: TensorSpec, features: usize) -> Result<(), FrontendError> {
-    let shape = spec.shape;
-    let fits = shape.rank() == 2 && shape.factor(1) == Some(features) && !shape.is_batch(1);
-    let is_numeric =
-        spec.dtype == DType::Bool || spec.dtype.is_float() || spec.dtype.is_integer() && spec.dtype.bits() >= 8;
-    if fits && is_numeric {
-        return Ok(());
-    }
-    let reason = format!("X is {} {shape}, it needs numbers [N, {features}]", spec.dtype);
-    Err(FrontendError::malformed("model", reason))
 }
 
 /// `x` in another type.

@@ -1,6 +1,6 @@
 //! Pipelines: transformers one after the other, then any estimator.
 
-use super::{Estimator, Family, Method, inconsistent, unsupported};
+use super::{Estimator, Family, Features, Method, Needs, inconsistent, unsupported};
 use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
 use crate::graph::{Graph, TensorId};
@@ -103,19 +103,31 @@ impl Estimator for Pipeline {
         graph: &mut Graph,
         path: &str,
         method: Method,
-        x: TensorId,
+        x: &Features,
     ) -> Result<Vec<TensorId>, FrontendError> {
         let Some((last, before)) = self.steps.split_last() else {
             return Err(FrontendError::malformed(path, "a pipeline without steps"));
         };
-        let mut x = x;
+        let mut x = x.clone();
         for Step { path, estimator, .. } in before {
-            let transformed = estimator.lower(graph, path, Method::Transform, x)?;
-            x = transformed
-                .first()
-                .copied()
-                .ok_or_else(|| FrontendError::malformed(path, "it transforms to nothing"))?;
+            x = estimator.transform(graph, path, &x)?;
         }
-        last.estimator.lower(graph, &last.path, method, x)
+        last.estimator.lower(graph, &last.path, method, &x)
+    }
+
+    fn transform(&self, graph: &mut Graph, _path: &str, x: &Features) -> Result<Features, FrontendError> {
+        let mut x = x.clone();
+        for Step { path, estimator, .. } in &self.steps {
+            x = estimator.transform(graph, path, &x)?;
+        }
+        Ok(x)
+    }
+
+    fn needs(&self, _path: &str, after: &Needs) -> Result<Needs, FrontendError> {
+        let mut needs = after.clone();
+        for Step { path, estimator, .. } in self.steps.iter().rev() {
+            needs = estimator.needs(path, &needs)?;
+        }
+        Ok(needs)
     }
 }

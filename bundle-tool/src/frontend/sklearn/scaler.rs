@@ -6,7 +6,7 @@ use ekiben_runtime::DType;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 
-use super::{Estimator, Family, Method, cast, version};
+use super::{Estimator, Family, Features, Method, cast, version};
 use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
 use crate::graph::{Graph, TensorId};
@@ -131,8 +131,9 @@ impl Estimator for StandardScaler {
         graph: &mut Graph,
         path: &str,
         _method: Method,
-        x: TensorId,
+        x: &Features,
     ) -> Result<Vec<TensorId>, FrontendError> {
+        let x = x.matrix(graph, path)?;
         let is_narrow = graph.spec(x).dtype == DType::F32;
         let parameter = |values: &[f64]| -> Vec<f64> {
             let narrows = self.narrows && is_narrow;
@@ -167,8 +168,9 @@ impl Estimator for MinMaxScaler {
         graph: &mut Graph,
         path: &str,
         _method: Method,
-        x: TensorId,
+        x: &Features,
     ) -> Result<Vec<TensorId>, FrontendError> {
+        let x = x.matrix(graph, path)?;
         let scaled = columnwise(graph, path, (BinaryKind::Mul, "scale_"), x, &self.scale)?;
         let shifted = columnwise(graph, path, (BinaryKind::Add, "min_"), scaled, &self.min)?;
         let Some((alpha, beta)) = self.clip else { return Ok(vec![shifted]) };

@@ -10,7 +10,7 @@ use ekiben_runtime::ops::slice::Slice;
 use ekiben_runtime::ops::tree_ensemble::{Aggregate, Comparison};
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 
-use super::{Estimator, Family, Labels, Method, cast, inconsistent, labels, version, with_columns};
+use super::{Estimator, Family, Features, Labels, Method, cast, inconsistent, labels, version, with_columns};
 use crate::frontend::FrontendError;
 use crate::frontend::forest::{self, Combination, TreeNode};
 use crate::frontend::pickle::Item;
@@ -338,8 +338,9 @@ impl Estimator for DecisionTree {
         graph: &mut Graph,
         path: &str,
         method: Method,
-        x: TensorId,
+        x: &Features,
     ) -> Result<Vec<TensorId>, FrontendError> {
+        let x = x.matrix(graph, path)?;
         let tree = &self.tree;
         let (Leaves::Classes(labels), Method::Predict) = (&self.leaves, method) else {
             let values = sum(graph, path, std::iter::once((tree, tree.columns(&self.leaves))), tree.targets(), x)?;

@@ -70,7 +70,7 @@ fn model_inputs(file: &File, batched: bool) -> Result<Vec<ModelInput>, FrontendE
             Shape::new(&tensor.shape, batch_axis).map_err(|error| FrontendError::malformed(tensor.place(), error))?;
         let quantization = tensor.quantization.as_ref().and_then(|quantization| quantization.per_tensor());
         let spec = TensorSpec { quantization, ..TensorSpec::new(tensor.known_dtype()?, shape) };
-        Ok(ModelInput { name: file.public_name(index).to_owned(), spec })
+        Ok(ModelInput::new(file.public_name(index), spec))
     };
     file.inputs.iter().map(input).collect()
 }
