@@ -2,24 +2,48 @@
 //!
 //! A front-end adds trees as it reads them, in the order in which their values are combined, and lowers them once.
 
+use std::collections::HashMap;
+
 use ekiben_runtime::DType;
-use ekiben_runtime::ops::tree_ensemble::{Aggregate, Comparison, LEAF, SplitWord, TreeEnsemble};
+use ekiben_runtime::ops::cast::Cast;
+use ekiben_runtime::ops::tree_ensemble::{Aggregate, Comparison, Decision, LEAF, SplitWord, TreeEnsemble};
 
 use super::FrontendError;
 use crate::graph::{Graph, TensorId};
 
-/// A decision: `feature comparison threshold`.
+/// What is asked of a feature.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Split {
+pub enum Test<'a> {
+    /// feature comparison threshold.
+    Compare {
+        /// The comparison.
+        comparison: Comparison,
+        /// The threshold as the source has it. Every decision is kept where features are f32.
+        threshold: f64,
+    },
+    /// Whether the feature's integer part (towards 0) is a category in a set.
+    Member {
+        /// Words of a bit set: bit `c % 32` of word `c / 32` is set where category `c` is in.
+        set: &'a [u32],
+        /// What holds for values below 0 and past the words.
+        outside: bool,
+        /// True where values between -1 and 0 are category 0 (LightGBM), false where they are below 0 (XGBoost, scikit-learn).
+        fractions: bool,
+    },
+}
+
+/// A decision.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Split<'a> {
     /// Index of the feature.
     pub feature: u32,
-    /// The comparison.
-    pub comparison: Comparison,
-    /// The threshold as the source has it. It is narrowed to f32, with every decision kept, where features are f32.
-    pub threshold: f64,
-    /// True when NaN goes where the comparison holds.
+    /// What is asked of it, unless it is missing.
+    pub test: Test<'a>,
+    /// True when NaN goes where the test holds.
     pub nan_is_true: bool,
-    /// Index among the tree's nodes where the comparison holds.
+    /// True when values no further than 1e-35 (as f32) from 0 go where NaN goes, as LightGBM has it.
+    pub zero_is_missing: bool,
+    /// Index among the tree's nodes where the test holds.
     pub when_true: usize,
     /// Index among the tree's nodes where it does not.
     pub when_false: usize,
@@ -29,7 +53,7 @@ pub struct Split {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TreeNode<'a> {
     /// A decision.
-    Split(Split),
+    Split(Split<'a>),
     /// A leaf with one value per target.
     Dense(&'a [f64]),
     /// A leaf with values for some targets.
@@ -52,9 +76,13 @@ pub struct Combination<'a> {
 pub struct Forest {
     targets: u32,
     roots: Vec<u32>,
-    splits: Vec<[u32; 3]>,
+    splits: Vec<[u32; 4]>,
     thresholds: Vec<f64>,
     comparisons: Vec<Comparison>,
+    sets: Vec<u32>,
+    set_positions: HashMap<Vec<u32>, u32>,
+    /// For each leaf its tree and its number among the leaves of the tree's nodes.
+    leaf_numbers: Vec<(u32, u32)>,
     leaf_starts: Vec<u32>,
     pair_targets: Vec<u32>,
     pair_values: Vec<f64>,
@@ -77,6 +105,9 @@ impl Forest {
             splits: Vec::new(),
             thresholds: Vec::new(),
             comparisons: Vec::new(),
+            sets: Vec::new(),
+            set_positions: HashMap::new(),
+            leaf_numbers: Vec::new(),
             leaf_starts: vec![0],
             pair_targets: Vec::new(),
             pair_values: Vec::new(),
@@ -91,8 +122,15 @@ impl Forest {
     pub fn add_tree(&mut self, path: &str, nodes: &[TreeNode<'_>], root: usize) -> Result<(), FrontendError> {
         let order = topological_order(path, nodes, root)?;
         let mut references = vec![0; nodes.len()];
+        let is_leaf = nodes.iter().map(|node| !matches!(node, TreeNode::Split(_)));
+        let numbers: Vec<u32> =
+            is_leaf.scan(0, |leaves, is_leaf| Some(std::mem::replace(leaves, *leaves + u32::from(is_leaf)))).collect();
+        let tree = self.roots.len() as u32;
         let mut next_split = self.splits.len() as u32;
         for &index in &order {
+            if !matches!(nodes[index], TreeNode::Split(_)) {
+                self.leaf_numbers.push((tree, numbers[index]));
+            }
             references[index] = match nodes[index] {
                 TreeNode::Split(_) => {
                     next_split += 1;
@@ -110,14 +148,23 @@ impl Forest {
         }
         for &index in &order {
             if let TreeNode::Split(split) = nodes[index] {
-                let word =
-                    SplitWord { feature: split.feature, comparison: split.comparison, nan_is_true: split.nan_is_true };
+                let (decision, threshold, set) = match split.test {
+                    Test::Compare { comparison, threshold } => (Decision::Compare(comparison), threshold, 0),
+                    Test::Member { set, outside, fractions } => {
+                        (Decision::Member { outside, fractions }, 0.0, self.add_set(path, set)?)
+                    }
+                };
+                let (nan_is_true, zero_is_missing) = (split.nan_is_true, split.zero_is_missing);
+                let word = SplitWord { feature: split.feature, decision, nan_is_true, zero_is_missing };
                 let word = word.pack().ok_or_else(|| {
                     FrontendError::malformed(path, format!("node {index} reads feature {}", split.feature))
                 })?;
-                self.splits.push([word, references[split.when_true], references[split.when_false]]);
-                self.thresholds.push(split.threshold);
-                self.comparisons.push(split.comparison);
+                self.splits.push([word, references[split.when_true], references[split.when_false], set]);
+                self.thresholds.push(threshold);
+                self.comparisons.push(match decision {
+                    Decision::Compare(comparison) => comparison,
+                    Decision::Member { .. } => Comparison::Equal,
+                });
             }
         }
         self.roots.push(references[root]);
@@ -125,6 +172,20 @@ impl Forest {
             return Err(FrontendError::malformed(path, "too many nodes"));
         }
         Ok(())
+    }
+
+    /// Position of a set of categories among the sets; equal sets are stored once.
+    fn add_set(&mut self, path: &str, set: &[u32]) -> Result<u32, FrontendError> {
+        if let Some(&position) = self.set_positions.get(set) {
+            return Ok(position);
+        }
+        let too_many = || FrontendError::malformed(path, "too many categories");
+        let position = u32::try_from(self.sets.len()).map_err(|_| too_many())?;
+        let count = u32::try_from(set.len()).map_err(|_| too_many())?;
+        self.sets.push(count);
+        self.sets.extend_from_slice(set);
+        self.set_positions.insert(set.to_vec(), position);
+        Ok(position)
     }
 
     /// Stores a leaf and returns the reference to it.
@@ -166,7 +227,7 @@ impl Forest {
         let constant_name = |part: &str| format!("{name}/{part}");
         let roots = graph.add_constant(&constant_name("roots"), DType::U32, &[self.roots.len()], &self.roots)?;
         let words: Vec<u32> = self.splits.iter().flatten().copied().collect();
-        let splits = graph.add_constant(&constant_name("splits"), DType::U32, &[self.splits.len(), 3], &words)?;
+        let splits = graph.add_constant(&constant_name("splits"), DType::U32, &[self.splits.len(), 4], &words)?;
         let dims = [self.thresholds.len()];
         let thresholds = if graph.spec(x).dtype == DType::F64 {
             graph.add_constant(&constant_name("thresholds"), DType::F64, &dims, &self.thresholds)?
@@ -188,15 +249,47 @@ impl Forest {
             let dims = [self.pair_targets.len()];
             inputs.push(Some(graph.add_constant(&constant_name("targets"), DType::U32, &dims, &self.pair_targets)?));
         }
-        if let Some(start) = combination.start {
-            let dims = [start.len()];
-            inputs.push(Some(float_constant(graph, &constant_name("start"), combination.values, &dims, start)?));
+        inputs.push(match combination.start {
+            Some(start) => {
+                Some(float_constant(graph, &constant_name("start"), combination.values, &[start.len()], start)?)
+            }
+            None => None,
+        });
+        if !self.sets.is_empty() {
+            inputs.push(Some(graph.add_constant(
+                &constant_name("sets"),
+                DType::U32,
+                &[self.sets.len()],
+                &self.sets,
+            )?));
         }
         while inputs.last() == Some(&None) {
             inputs.pop();
         }
         let op = TreeEnsemble { aggregate: combination.aggregate, targets: self.targets };
         Ok(graph.add_node(name, op, &inputs, &[])?[0])
+    }
+}
+
+impl Forest {
+    /// Adds to `graph` the number of the leaf that each tree reaches, reading features from the last axis of `x` (f32 or f64): i32
+    /// with the trees on the last axis. Leaves are numbered from 0 in the order of the tree's nodes as they were given.
+    ///
+    /// # Errors
+    /// [`FrontendError`] when there is no tree, or the graph refuses the tables.
+    pub fn lower_leaves(&self, graph: &mut Graph, name: &str, x: TensorId) -> Result<TensorId, FrontendError> {
+        if self.roots.is_empty() {
+            return Err(FrontendError::malformed(name, "no trees"));
+        }
+        // Every tree adds to a target of its own.
+        let mut leaves = self.clone();
+        leaves.targets = self.roots.len() as u32;
+        leaves.leaf_starts = (0..=self.leaf_numbers.len() as u32).collect();
+        (leaves.pair_targets, leaves.pair_values) =
+            self.leaf_numbers.iter().map(|&(tree, number)| (tree, f64::from(number))).unzip();
+        let combination = Combination { aggregate: Aggregate::Sum, values: DType::F64, start: None };
+        let numbers = leaves.lower(graph, name, x, combination)?;
+        Ok(graph.add(&format!("{name}/leaves"), Cast { to: DType::I32 }, &[numbers])?)
     }
 }
 
@@ -272,8 +365,8 @@ mod tests {
     use ekiben_runtime::{Shape, TensorSpec};
 
     fn split(feature: u32, threshold: f64, when_true: usize, when_false: usize) -> TreeNode<'static> {
-        let comparison = Comparison::LessOrEqual;
-        TreeNode::Split(Split { feature, comparison, threshold, nan_is_true: false, when_true, when_false })
+        let test = Test::Compare { comparison: Comparison::LessOrEqual, threshold };
+        TreeNode::Split(Split { feature, test, nan_is_true: false, zero_is_missing: false, when_true, when_false })
     }
 
     fn run<V: bytemuck::Pod>(forest: &Forest, rows: &[[f32; 2]], values: DType) -> Vec<V> {
@@ -342,15 +435,94 @@ mod tests {
         assert_eq!(out, [1.0, 2.5, 4.0, 8.5, 1.0, 2.5]);
     }
 
+    #[test]
+    fn categories_zeros_and_missing_values_go_where_the_split_says() {
+        let set = [0b101, 1 << 31];
+        let rows: Vec<f64> = vec![
+            0.0,
+            -0.0,
+            1.0,
+            2.0,
+            2.9,
+            63.0,
+            63.9,
+            64.0,
+            1e300,
+            f64::INFINITY,
+            -0.5,
+            -1.0,
+            f64::NEG_INFINITY,
+            1e-35,
+            -2e-35,
+            f64::NAN,
+        ];
+        for (outside, fractions, nan_is_true, zero_is_missing) in
+            (0..16).map(|bits| (bits & 1 == 1, bits & 2 == 2, bits & 4 == 4, bits & 8 == 8))
+        {
+            let test = Test::Member { set: &set, outside, fractions };
+            let nodes = [
+                TreeNode::Split(Split { feature: 0, test, nan_is_true, zero_is_missing, when_true: 2, when_false: 1 }),
+                TreeNode::Dense(&[0.0]),
+                TreeNode::Dense(&[1.0]),
+            ];
+            let mut forest = Forest::new(1);
+            forest.add_tree("t", &nodes, 0).unwrap();
+            let mut graph = Graph::new();
+            let x = graph.add_input("x", TensorSpec::new(DType::F64, Shape::new(&[1, 1], Some(0)).unwrap()));
+            let combination = Combination { aggregate: Aggregate::Sum, values: DType::F32, start: None };
+            let y = forest.lower(&mut graph, "forest", x, combination).unwrap();
+            graph.add_output(y);
+            let out = evaluate(&graph, rows.len(), &[bytemuck::cast_slice(&rows)]).unwrap();
+            let zero = if zero_is_missing { nan_is_true } else { true };
+            let tiny = if fractions { true } else { outside };
+            let expected = [
+                zero,
+                zero,
+                false,
+                true,
+                true,
+                true,
+                true,
+                outside,
+                outside,
+                outside,
+                tiny,
+                outside,
+                outside,
+                zero,
+                tiny,
+                nan_is_true,
+            ];
+            let got: Vec<bool> = bytemuck::cast_slice::<u8, f32>(out[0].as_slice()).iter().map(|&x| x == 1.0).collect();
+            assert_eq!(got, expected, "{:?}", nodes[0]);
+        }
+    }
+
+    #[test]
+    fn leaves_are_numbered_in_the_order_of_the_nodes() {
+        let mut forest = Forest::new(1);
+        let leaf = TreeNode::Dense(&[0.5]);
+        forest.add_tree("t0", &[leaf, split(0, 0.5, 2, 0), split(1, 0.5, 4, 3), leaf, leaf], 1).unwrap();
+        forest.add_tree("t1", &[leaf], 0).unwrap();
+        let mut graph = Graph::new();
+        let x = graph.add_input("x", TensorSpec::new(DType::F32, Shape::new(&[1, 2], Some(0)).unwrap()));
+        let y = forest.lower_leaves(&mut graph, "forest", x).unwrap();
+        graph.add_output(y);
+        let rows = [[0f32, 0.0], [0.0, 1.0], [1.0, 0.0]];
+        let out = evaluate(&graph, rows.len(), &[bytemuck::cast_slice(&rows)]).unwrap();
+        assert_eq!(bytemuck::cast_slice::<u8, i32>(out[0].as_slice()), [2, 0, 1, 0, 0, 0]);
+        assert!(Forest::new(1).lower_leaves(&mut graph, "none", x).is_err());
+    }
+
     /// What the operator says of hand-made tables.
     fn infer(roots: &[u32], splits: &[u32], leaves: usize, pairs: Option<(&[u32], &[u32])>) -> Result<(), String> {
         let mut graph = Graph::new();
         let x = graph.add_input("x", TensorSpec::new(DType::F32, Shape::new(&[1, 2], Some(0)).unwrap()));
         let mut table =
             |values: &[u32], dims: &[usize]| Some(graph.add_constant("t", DType::U32, dims, values).unwrap());
-        let (roots, words) = (table(roots, &[roots.len()]), table(splits, &[splits.len() / 3, 3]));
+        let (roots, words) = (table(roots, &[roots.len()]), table(splits, &[splits.len() / 4, 4]));
         let lists = pairs.map(|(starts, targets)| [table(starts, &[starts.len()]), table(targets, &[targets.len()])]);
-        let count = splits.len() / 3;
+        let count = splits.len() / 4;
         let thresholds = graph.add_constant("thresholds", DType::F32, &[count], &vec![0f32; count]).unwrap();
         let dims = [leaves, 1];
         let dims = if pairs.is_some() { &dims[..1] } else { &dims[..] };
@@ -363,19 +535,23 @@ mod tests {
 
     #[test]
     fn tables_that_could_lead_astray_are_refused() {
-        let node = |when_true: u32, when_false: u32| [1, when_true, when_false];
+        let node = |when_true: u32, when_false: u32| [1, when_true, when_false, 0];
         assert_eq!(infer(&[0], &node(LEAF, LEAF | 1), 2, None), Ok(()));
-        let splits =
-            Err("input 2 holds a value outside its range: needs features of input 0 and references that lead forward");
+        let splits = Err(
+            "input 2 holds a value outside its range: needs features of input 0, references that lead forward and sets of input 8",
+        );
         let refused = |got: Result<(), String>| got.map_err(|text| text.leak() as &str);
         // To itself, to no leaf, to no split, from a feature that is not there, by an undefined comparison, with undefined bits.
         for words in [
             node(0, LEAF),
             node(LEAF, LEAF | 2),
             node(1, LEAF),
-            [2, LEAF, LEAF],
-            [7 << 24, LEAF, LEAF],
-            [1 << 28, LEAF, LEAF],
+            [2, LEAF, LEAF, 0],
+            [6 << 24, LEAF, LEAF, 0],
+            [1 << 31, LEAF, LEAF, 0],
+            [1 << 29, LEAF, LEAF, 0],
+            [7 << 24, LEAF, LEAF, 0],
+            [0, LEAF, LEAF, 1],
         ] {
             assert_eq!(refused(infer(&[0], &words, 2, None)), splits, "{words:?}");
         }

@@ -6,12 +6,13 @@
 //! |---|---|---|---|
 //! | 0 | f32 or f64 | `[…, F]` | features; any axis but the last may be the batch |
 //! | 1 | u32, table | `[trees]` | root of each tree, a reference |
-//! | 2 | u32, table | `[splits, 3]` | feature and comparison ([`SplitWord`]), reference where it holds, reference where not |
+//! | 2 | u32, table | `[splits, 4]` | feature and decision ([`SplitWord`]), reference where it holds, reference where not, position of a member's set in input 8 |
 //! | 3 | as input 0 | `[splits]` | thresholds |
 //! | 4 | f32 or f64 | `[leaves, targets]` or `[pairs]` | values: dense, or sparse when inputs 5 and 6 are there |
 //! | 5 | u32, table | `[leaves + 1]` | optional: first pair of each leaf; rising from 0 to the number of pairs |
 //! | 6 | u32, table | `[pairs]` | optional: target of each pair |
 //! | 7 | as input 4 | `[targets]` | optional, for sums: what a sum starts from |
+//! | 8 | u32, table | `[words]` | optional: sets of categories, each its number of words and the words |
 //!
 //! A *reference* is the index of a split, or [`LEAF`] and the index of a leaf. The references of a split lead forward: each is a
 //! leaf or a split with a larger index. So every walk ends. Splits may be shared.
@@ -23,7 +24,7 @@ use super::{Inputs, OpError, OperandSpec, Operands, Operator, Outputs, Problem, 
 use crate::bytes::{BytesError, Reader, Writer, u32_at};
 use crate::kernels::reference::Float;
 use crate::kernels::reference::tree_ensemble::{Leaves, Trees};
-pub use crate::kernels::reference::tree_ensemble::{Aggregate, Comparison, LEAF, SplitWord};
+pub use crate::kernels::reference::tree_ensemble::{Aggregate, Comparison, Decision, LEAF, SplitWord, ZERO_THRESHOLD};
 use crate::tensor::{DType, TensorSpec};
 
 /// Evaluates decision trees and combines their leaves.
@@ -95,23 +96,39 @@ impl TreeEnsemble {
     /// Checks that features exist and that references lead forward.
     fn check_splits(inputs: &dyn Inputs, features: u32, leaves: usize) -> Result<(), OpError> {
         let nodes = table(inputs, 2, "a constant table of splits")?;
-        let (&[splits, 3], false) = (nodes.spec.shape.factors(), nodes.spec.shape.is_batched()) else {
-            return Err(OpError::input(2, Problem::Shape, "three words for each split"));
+        let (&[splits, 4], false) = (nodes.spec.shape.factors(), nodes.spec.shape.is_batched()) else {
+            return Err(OpError::input(2, Problem::Shape, "four words for each split"));
         };
         inputs.fixed(3, inputs.required(0)?.spec.dtype, &[splits as usize], "a threshold for each split")?;
         let words = nodes.constant.unwrap_or_default();
+        let sets = match inputs.get(8) {
+            Some(_) => table(inputs, 8, "a constant list of sets")?.constant.unwrap_or_default(),
+            None => &[],
+        };
+        if inputs.get(8).is_some() {
+            list_len(inputs, 8, "a list of sets")?;
+        }
+        let is_set = |set: u32| {
+            let end = u32_at(sets, set as usize)?.checked_add(set)?;
+            u32_at(sets, end as usize)
+        };
         let leads_forward = |reference: u32, from: Option<usize>| match reference & LEAF {
             0 => reference < splits && from.is_none_or(|from| reference as usize > from),
             _ => ((reference & !LEAF) as usize) < leaves,
         };
         let valid = |split: usize| {
-            let word = |offset| u32_at(words, split.checked_mul(3)?.checked_add(offset)?);
+            let word = |offset| u32_at(words, split.checked_mul(4)?.checked_add(offset)?);
             let parts = SplitWord::unpack(word(0)?)?;
             let forward = leads_forward(word(1)?, Some(split)) && leads_forward(word(2)?, Some(split));
-            Some(parts.feature < features && forward)
+            let set = word(3)?;
+            let known = match parts.decision {
+                Decision::Compare(_) => set == 0,
+                Decision::Member { .. } => is_set(set).is_some(),
+            };
+            Some(parts.feature < features && forward && known)
         };
         if !(0..splits as usize).all(|split| valid(split) == Some(true)) {
-            return Err(OpError::input(2, Problem::Value, "features of input 0 and references that lead forward"));
+            return Err(OpError::input(2, Problem::Value, "features of input 0, references that lead forward and sets of input 8"));
         }
         let roots = table(inputs, 1, "a constant list of roots")?.constant.unwrap_or_default();
         let trees = list_len(inputs, 1, "a list of roots")?;
@@ -131,6 +148,7 @@ impl TreeEnsemble {
         let trees = Trees::<F, V> {
             roots: operands.slice(1)?,
             splits: operands.slice::<u32>(2)?.as_chunks().0,
+            sets: operands.optional_slice(8)?.unwrap_or_default(),
             thresholds: operands.slice(3)?,
             leaves,
             start: operands.optional_slice(7)?,
@@ -151,7 +169,7 @@ impl TreeEnsemble {
 }
 
 impl Operator for TreeEnsemble {
-    const TABLE_INPUTS: u32 = 1 << 1 | 1 << 2 | 1 << 5 | 1 << 6;
+    const TABLE_INPUTS: u32 = 1 << 1 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 8;
 
     fn parse(reader: &mut Reader<'_>) -> Result<Self, BytesError> {
         let aggregate = Aggregate::from_code(reader.u8()?).ok_or(reader.invalid("aggregate"))?;
@@ -165,7 +183,7 @@ impl Operator for TreeEnsemble {
     }
 
     fn infer(&self, inputs: &dyn Inputs, outputs: &mut dyn Outputs) -> Result<(), OpError> {
-        inputs.at_most(8)?;
+        inputs.at_most(9)?;
         let x = inputs.typed(0, &[DType::F32, DType::F64], "float32 or float64 features")?;
         let last = x.shape.rank().checked_sub(1).ok_or(OpError::input(0, Problem::Rank, "one axis at least"))?;
         if x.shape.is_batch(last) {

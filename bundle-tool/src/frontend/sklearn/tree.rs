@@ -12,7 +12,7 @@ use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 
 use super::{Estimator, Family, Features, Labels, Method, cast, inconsistent, labels, version, with_columns};
 use crate::frontend::FrontendError;
-use crate::frontend::forest::{self, Combination, TreeNode};
+use crate::frontend::forest::{self, Combination, Test, TreeNode};
 use crate::frontend::pickle::Item;
 use crate::graph::{Graph, TensorId};
 
@@ -300,12 +300,12 @@ pub(super) fn sum<'t>(
 }
 
 impl Split {
-    fn lowered(&self) -> forest::Split {
+    fn lowered(&self) -> forest::Split<'static> {
         forest::Split {
             feature: u32::try_from(self.feature).unwrap_or(u32::MAX),
-            comparison: Comparison::LessOrEqual,
-            threshold: self.threshold,
+            test: Test::Compare { comparison: Comparison::LessOrEqual, threshold: self.threshold },
             nan_is_true: self.missing_left,
+            zero_is_missing: false,
             when_true: self.left,
             when_false: self.right,
         }

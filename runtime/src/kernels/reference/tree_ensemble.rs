@@ -75,32 +75,64 @@ impl Aggregate {
     }
 }
 
-/// The first word of a split: feature in bits 0 to 23, comparison in 24 to 26, "NaN is taken as true" in 27, zeros above.
+/// The most that a value can differ from 0 and count as missing where zeros are: LightGBM's `kZeroThreshold`.
+pub const ZERO_THRESHOLD: f64 = 1e-35f32 as f64;
+
+/// What a split asks of a feature that is not missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// feature comparison threshold.
+    Compare(Comparison),
+    /// Whether the feature's integer part is in the split's set.
+    Member {
+        /// What holds for values below 0 and past the set's words.
+        outside: bool,
+        /// Whether values between -1 and 0 are category 0; they are below 0 otherwise.
+        fractions: bool,
+    },
+}
+
+/// The first word of a split: feature in bits 0 to 23, comparison in 24 to 26 (7: member), "NaN is taken as true" in 27, "zeros are
+/// missing as NaN is" in 28, for members "what is outside is taken as true" in 29 and "-0.5 is category 0" in 30, zeros above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SplitWord {
     /// Index of the feature, below 2^24.
     pub feature: u32,
-    /// The comparison.
-    pub comparison: Comparison,
-    /// Where NaN goes: to the branch taken when the comparison holds, or to the other one.
+    /// The decision.
+    pub decision: Decision,
+    /// Where NaN goes: to the branch taken when the decision holds, or to the other one.
     pub nan_is_true: bool,
+    /// Whether values no further than [`ZERO_THRESHOLD`] from 0 go where NaN goes.
+    pub zero_is_missing: bool,
 }
 
 impl SplitWord {
     /// One more than the largest index of a feature.
     pub const MAX_FEATURES: u32 = 1 << 24;
+    const MEMBER: u32 = 7;
 
     /// The word; `None` when the feature does not fit.
     pub fn pack(self) -> Option<u32> {
-        let word = self.feature | u32::from(self.comparison.code()) << 24 | u32::from(self.nan_is_true) << 27;
-        (self.feature < Self::MAX_FEATURES).then_some(word)
+        let decision = match self.decision {
+            Decision::Compare(comparison) => u32::from(comparison.code()) << 24,
+            Decision::Member { outside, fractions } => {
+                Self::MEMBER << 24 | u32::from(outside) << 29 | u32::from(fractions) << 30
+            }
+        };
+        let flags = u32::from(self.nan_is_true) << 27 | u32::from(self.zero_is_missing) << 28;
+        (self.feature < Self::MAX_FEATURES).then_some(self.feature | decision | flags)
     }
 
     /// The parts; `None` for an undefined comparison or undefined bits.
     pub fn unpack(word: u32) -> Option<Self> {
-        let comparison = Comparison::from_code((word >> 24 & 7) as u8)?;
-        let parts = Self { feature: word & (Self::MAX_FEATURES - 1), comparison, nan_is_true: word >> 27 & 1 == 1 };
-        (word >> 28 == 0).then_some(parts)
+        let bit = |at: u32| word >> at & 1 == 1;
+        let decision = match word >> 24 & 7 {
+            Self::MEMBER => Decision::Member { outside: bit(29), fractions: bit(30) },
+            code => Decision::Compare(Comparison::from_code(code as u8)?),
+        };
+        let parts =
+            Self { feature: word & (Self::MAX_FEATURES - 1), decision, nan_is_true: bit(27), zero_is_missing: bit(28) };
+        (parts.pack() == Some(word)).then_some(parts)
     }
 }
 
@@ -125,8 +157,10 @@ pub enum Leaves<'a, V> {
 pub struct Trees<'a, F, V> {
     /// A reference for each tree.
     pub roots: &'a [u32],
-    /// For each split: [`SplitWord`], reference where the comparison holds, reference where it does not.
-    pub splits: &'a [[u32; 3]],
+    /// For each split: [`SplitWord`], reference where the decision holds, reference where it does not, position of a member's set.
+    pub splits: &'a [[u32; 4]],
+    /// Sets: at a position the number of words, then the words; bit `c` is set where category `c` is in.
+    pub sets: &'a [u32],
     /// Threshold of each split.
     pub thresholds: &'a [F],
     /// The leaves.
@@ -140,11 +174,15 @@ impl<F: Float, V: Float> Trees<'_, F, V> {
     fn leaf(&self, row: &[F], root: u32) -> Option<usize> {
         let mut at = root;
         while at & LEAF == 0 {
-            let [word, when_true, when_false] = *self.splits.get(at as usize)?;
+            let [word, when_true, when_false, set] = *self.splits.get(at as usize)?;
             let split = SplitWord::unpack(word)?;
             let x = *row.get(split.feature as usize)?;
-            let threshold = *self.thresholds.get(at as usize)?;
-            let holds = if x.is_nan() { split.nan_is_true } else { split.comparison.holds(x, threshold) };
+            let zero = split.zero_is_missing && x.abs().to_f64() <= ZERO_THRESHOLD;
+            let holds = match split.decision {
+                _ if x.is_nan() || zero => split.nan_is_true,
+                Decision::Compare(comparison) => comparison.holds(x, *self.thresholds.get(at as usize)?),
+                Decision::Member { outside, fractions } => self.is_member(x, fractions, set).unwrap_or(outside),
+            };
             let next = if holds { when_true } else { when_false };
             if next <= at {
                 return None;
@@ -152,6 +190,18 @@ impl<F: Float, V: Float> Trees<'_, F, V> {
             at = next;
         }
         Some((at & !LEAF) as usize)
+    }
+
+    /// Whether a number that is not NaN is in a set; `None` below 0 and past the set's words.
+    fn is_member(&self, x: F, fractions: bool, set: u32) -> Option<bool> {
+        let x = x.to_f64();
+        let least = if fractions { x > -1.0 } else { x >= 0.0 };
+        // Conversion saturates: values between -1 and 0 become 0, large ones the largest integer.
+        let category = least.then_some(x as u64)?;
+        let count = *self.sets.get(set as usize)?;
+        let word = u32::try_from(category / 32).ok().filter(|&word| word < count)?;
+        let word = self.sets.get(1 + set as usize + word as usize)?;
+        Some(word >> (category % 32) & 1 == 1)
     }
 
     /// Calls `visit` with each target and value of a leaf.
@@ -207,7 +257,8 @@ mod tests {
     use super::*;
 
     fn word(feature: u32, comparison: Comparison, nan_is_true: bool) -> u32 {
-        SplitWord { feature, comparison, nan_is_true }.pack().unwrap()
+        let decision = Decision::Compare(comparison);
+        SplitWord { feature, decision, nan_is_true, zero_is_missing: false }.pack().unwrap()
     }
 
     #[test]
@@ -223,7 +274,8 @@ mod tests {
             for nan_is_true in [false, true] {
                 let trees = Trees::<f32, f64> {
                     roots: &[0],
-                    splits: &[[word(0, comparison, nan_is_true), LEAF | 1, LEAF]],
+                    splits: &[[word(0, comparison, nan_is_true), LEAF | 1, LEAF, 0]],
+                    sets: &[],
                     thresholds: &[2.0],
                     leaves: Leaves::Dense(&[0.0, 1.0]),
                     start: None,
@@ -242,6 +294,7 @@ mod tests {
         let trees = Trees::<f64, f32> {
             roots: &[LEAF, LEAF | 1, LEAF | 2],
             splits: &[],
+            sets: &[],
             thresholds: &[],
             leaves: Leaves::Sparse { starts: &[0, 2, 3, 4], targets: &[0, 1, 0, 1], values: &[3.0, -1.0, 5.0, -2.0] },
             start: None,
@@ -263,7 +316,8 @@ mod tests {
     fn a_reference_that_leads_backwards_ends_the_walk() {
         let trees = Trees::<f32, f32> {
             roots: &[0],
-            splits: &[[word(0, Comparison::Less, false), 0, 0]],
+            splits: &[[word(0, Comparison::Less, false), 0, 0, 0]],
+            sets: &[],
             thresholds: &[0.0],
             leaves: Leaves::Dense(&[1.0]),
             start: None,

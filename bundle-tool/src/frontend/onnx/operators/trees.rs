@@ -14,7 +14,7 @@ use super::indexing::{Part, take};
 use super::labels::{Labels, classes};
 use super::linear::rows;
 use super::post_transform::{PostTransform, SecondClass, is_above};
-use crate::frontend::forest::{Combination, Forest, Split, TreeNode};
+use crate::frontend::forest::{Combination, Forest, Split, Test, TreeNode};
 use crate::graph::TensorId;
 
 /// Numbers in an attribute, or in its twin that holds a tensor of f64.
@@ -149,10 +149,10 @@ fn ensemble(call: &Call<'_>, prefix: &str, targets: u32) -> Result<Ensemble, Ref
             built.push(match nodes.comparison(node)? {
                 Some(comparison) => TreeNode::Split(Split {
                     feature: u32::try_from(nodes.features[node]).map_err(|_| "a feature has a negative index")?,
-                    comparison,
-                    threshold: nodes.values[node],
+                    test: Test::Compare { comparison, threshold: nodes.values[node] },
                     // NaN differs from everything, so it takes the true branch of a != without being told to.
                     nan_is_true: comparison == Comparison::NotEqual || nodes.missing.get(node) == Some(&1),
+                    zero_is_missing: false,
                     when_true: at(nodes.when_true[node])?,
                     when_false: at(nodes.when_false[node])?,
                 }),
