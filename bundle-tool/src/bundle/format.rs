@@ -12,7 +12,7 @@ pub enum ModelFormat {
     Pickle,
     /// A compressed file that BentoML does not write itself: zlib, gzip, bzip2, xz or lzma, as `joblib.dump(compress=…)` makes.
     Compressed,
-    /// The binary format of xgboost before 1.6 (`binf`).
+    /// The binary format of xgboost before 2.2, with `binf` in front or without.
     XgboostBinary,
     /// A UBJSON object, as xgboost writes.
     Ubjson,
@@ -44,11 +44,30 @@ impl ModelFormat {
             | [0xfd, b'7', b'z', b'X', b'Z', 0, ..]
             | [0x5d, 0, 0, ..] => ModelFormat::Compressed,
             _ if bytes.starts_with(b"tree\n") || bytes.starts_with(b"tree\r\n") => ModelFormat::LightgbmText,
+            _ if is_bare_xgboost(bytes) => ModelFormat::XgboostBinary,
             _ if is_onnx(bytes) => ModelFormat::Onnx,
             _ if matches!(bytes.trim_ascii_start(), [b'{' | b'[', ..]) => ModelFormat::Json,
             _ => ModelFormat::Unknown,
         }
     }
+}
+
+/// Whether `bytes` is xgboost's binary format without `binf`: 136 bytes of parameters, the name of an objective, that of a booster.
+fn is_bare_xgboost(bytes: &[u8]) -> bool {
+    const PARAMETERS: usize = 136;
+    const BOOSTERS: [&[u8]; 3] = [b"gbtree", b"dart", b"gblinear"];
+    fn name(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+        let (length, rest) = bytes.split_first_chunk::<8>()?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).ok().filter(|&length| length <= 64)?;
+        rest.split_at_checked(length)
+    }
+    let names = bytes.get(PARAMETERS..).and_then(|rest| {
+        let (objective, rest) = name(rest)?;
+        Some((objective, name(rest)?.0))
+    });
+    names.is_some_and(|(objective, booster)| {
+        objective.iter().all(u8::is_ascii_graphic) && BOOSTERS.contains(&booster)
+    })
 }
 
 /// Whether `bytes` is a protobuf message with the fields of `onnx.ModelProto`: `ir_version` (1, varint) and `graph` (7, message)

@@ -7,6 +7,7 @@ pub mod pickle;
 mod rows;
 pub mod sklearn;
 pub mod tflite;
+pub mod xgboost;
 
 pub use lengths::{InputLengths, LengthsError, OpenNames};
 
@@ -79,7 +80,9 @@ fn frontend(format: ModelFormat) -> (&'static str, Option<Open>) {
         ModelFormat::Onnx => ("onnx", Some(onnx::open_with)),
         ModelFormat::Tflite => ("tflite", Some(|bytes, _| tflite::open(bytes))),
         ModelFormat::Pickle | ModelFormat::Compressed => ("sklearn", Some(|bytes, _| sklearn::open(bytes))),
-        ModelFormat::XgboostBinary | ModelFormat::Ubjson | ModelFormat::Json => ("xgboost", None),
+        ModelFormat::XgboostBinary => ("xgboost", Some(|bytes, _| xgboost::open_binary(bytes))),
+        ModelFormat::Ubjson => ("xgboost", Some(|bytes, _| xgboost::open_ubjson(bytes))),
+        ModelFormat::Json => ("xgboost", Some(|bytes, _| xgboost::open_json(bytes))),
         ModelFormat::LightgbmText => ("lightgbm", None),
         ModelFormat::Hdf5 => ("keras", None),
         ModelFormat::Zip => ("zip", None),

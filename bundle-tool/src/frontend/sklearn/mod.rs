@@ -24,6 +24,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod xgboost;
 
 use std::fmt;
 
@@ -145,7 +146,7 @@ const NOT_READ: &str = "it is not read, and nothing was executed; export the mod
 
 /// All families.
 const FAMILIES: &[Family] =
-    &[forest::FAMILY, tree::FAMILY, logistic::FAMILY, scaler::STANDARD, scaler::MIN_MAX, pipeline::FAMILY];
+    &[forest::FAMILY, tree::FAMILY, logistic::FAMILY, scaler::STANDARD, scaler::MIN_MAX, pipeline::FAMILY, xgboost::FAMILY];
 
 /// The globals that files of scikit-learn estimators may name.
 pub fn allow_list() -> AllowList {

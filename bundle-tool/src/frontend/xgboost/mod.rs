@@ -1,0 +1,126 @@
+//! xgboost's models: JSON and UBJSON files, and the binary files of releases before 2.2, with the arithmetic of its CPU predictor.
+//!
+//! A model takes one matrix of float32, NaN where a value is missing. Its methods are those of `xgboost.Booster`: `predict`, with the
+//! objective's link, and `predict_margin`, which is `predict(…, output_margin=True)`. Every tree counts, as in `Booster.predict`; only
+//! scikit-learn's wrapper looks at the best iteration.
+//!
+//! Splits compare in float32; the sum starts from the base score, to which trees are added in order, in float32. Links are computed operation by
+//! operation as xgboost has them; only `exp` and the logarithm can differ, by a unit in the last place.
+
+mod binary;
+mod document;
+pub(crate) mod lower;
+pub(crate) mod model;
+mod objective;
+mod ubjson;
+
+use ekiben_runtime::{DType, Shape, TensorSpec};
+
+use super::{FrontendError, Model, ModelInput, NamedTensor};
+use crate::graph::{Graph, TensorId};
+use lower::{Way, with_missing};
+use model::Booster;
+
+pub(crate) use objective::Link;
+
+/// The methods of a booster.
+const METHODS: &[&str] = &["predict", "predict_margin"];
+
+/// Opens a JSON file.
+///
+/// # Errors
+/// A file that is damaged or no model of xgboost's, and objectives that are not known.
+pub fn open_json(bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
+    document::from_json(bytes).and_then(XgboostModel::open)
+}
+
+/// Opens a UBJSON file.
+///
+/// # Errors
+/// As [`open_json`].
+pub fn open_ubjson(bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
+    document::from_ubjson(bytes).and_then(XgboostModel::open)
+}
+
+/// Opens a binary file (`.model`).
+///
+/// # Errors
+/// As [`open_json`].
+pub fn open_binary(bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
+    binary::read(bytes).and_then(XgboostModel::open)
+}
+
+/// Reads the bytes that a pickled `Booster` holds: a document with model and configuration, or, up to 1.6, both after one another behind
+/// `CONFIG-offset:` and the length of the first.
+///
+/// # Errors
+/// As [`open_json`].
+pub(crate) fn read_state(bytes: &[u8]) -> Result<Booster, FrontendError> {
+    const HEADER: &[u8] = b"CONFIG-offset:";
+    match bytes {
+        [b'{', b'"' | b' ' | b'\n' | b'\r' | b'\t', ..] => document::from_json(bytes),
+        [b'{', ..] => document::from_ubjson(bytes),
+        _ if bytes.starts_with(HEADER) => {
+            let rest = &bytes[HEADER.len()..];
+            let parts = rest.split_first_chunk::<8>().and_then(|(length, rest)| {
+                rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)
+            });
+            let Some((model, config)) = parts else {
+                return Err(FrontendError::malformed("handle", "the configuration is not where it should be"));
+            };
+            let mut booster = binary::read(model)?;
+            if let Some(parallel) = document::config_from_json(config)?.parallel_trees() {
+                booster.set_parallel_trees(parallel);
+            }
+            Ok(booster)
+        }
+        _ => binary::read(bytes),
+    }
+}
+
+/// A booster as a model.
+struct XgboostModel {
+    booster: Booster,
+    input: TensorSpec,
+}
+
+impl XgboostModel {
+    fn open(booster: Booster) -> Result<Box<dyn Model>, FrontendError> {
+        let shape = Shape::new(&[1, booster.features], Some(0));
+        let shape = shape.map_err(|error| FrontendError::malformed("learner_model_param.num_feature", error))?;
+        Ok(Box::new(XgboostModel { booster, input: TensorSpec::new(DType::F32, shape) }))
+    }
+}
+
+impl Model for XgboostModel {
+    fn inputs(&self) -> Vec<ModelInput> {
+        vec![ModelInput { name: "X".to_owned(), spec: self.input, columns: self.booster.names.clone() }]
+    }
+
+    fn methods(&self) -> &[&'static str] {
+        METHODS
+    }
+
+    fn call(&self, graph: &mut Graph, method: &str, inputs: &[TensorId]) -> Result<Vec<NamedTensor>, FrontendError> {
+        let Some(&method) = METHODS.iter().find(|known| **known == method) else {
+            let reason = format!("a booster has no such method; it has {}", METHODS.join(", "));
+            return Err(FrontendError::unsupported("model", method, reason));
+        };
+        let &[x] = inputs else {
+            return Err(FrontendError::malformed("model", format!("{} inputs, it takes one: X", inputs.len())));
+        };
+        let spec = graph.spec(x);
+        let fits = spec.shape.rank() == 2 && spec.shape.factor(1) == Some(self.booster.features);
+        if !fits || spec.shape.is_batch(1) {
+            let reason = format!("X is {} {}, it needs [N, {}]", spec.dtype, spec.shape, self.booster.features);
+            return Err(FrontendError::malformed("model", reason));
+        }
+        let x = with_missing(graph, "model", x, f32::NAN)?;
+        let margins = self.booster.margins(graph, "model", x, Way::default())?;
+        let tensor = match method {
+            "predict" => self.booster.predictions(graph, "model", margins)?,
+            _ => self.booster.squeezed(graph, "model", margins)?,
+        };
+        Ok(vec![NamedTensor { name: method.to_owned(), tensor }])
+    }
+}
