@@ -103,7 +103,7 @@ fn check_group(name: &str) -> usize {
 
 #[test]
 fn bentos_answer_as_their_own_server() {
-    assert!(check_group("bentos") >= 15);
+    assert!(check_group("bentos") >= 21);
 }
 
 #[test]
@@ -167,6 +167,9 @@ fn sample_bentos_answer_as_expected() {
         ("v1.4.39/sklearn_iris_rf", "bundle"),
         ("v1.4.39/sklearn_iris_rf", "iris_classifier.bento"),
         ("v1.4.39/onnx_iris", "bundle"),
+        ("v0.13.1/xgboost_titanic", "bundle"),
+        ("v1.4.39/xgboost_wine", "bundle"),
+        ("v1.4.39/xgboost_wine", "xgb_service.bento"),
     ];
     for (case, bento) in cases {
         let folder = samples.join(case);

@@ -65,9 +65,7 @@ fn is_bare_xgboost(bytes: &[u8]) -> bool {
         let (objective, rest) = name(rest)?;
         Some((objective, name(rest)?.0))
     });
-    names.is_some_and(|(objective, booster)| {
-        objective.iter().all(u8::is_ascii_graphic) && BOOSTERS.contains(&booster)
-    })
+    names.is_some_and(|(objective, booster)| objective.iter().all(u8::is_ascii_graphic) && BOOSTERS.contains(&booster))
 }
 
 /// Whether `bytes` is a protobuf message with the fields of `onnx.ModelProto`: `ir_version` (1, varint) and `graph` (7, message)

@@ -145,8 +145,15 @@ struct Family {
 const NOT_READ: &str = "it is not read, and nothing was executed; export the model as ONNX, or save it without this";
 
 /// All families.
-const FAMILIES: &[Family] =
-    &[forest::FAMILY, tree::FAMILY, logistic::FAMILY, scaler::STANDARD, scaler::MIN_MAX, pipeline::FAMILY, xgboost::FAMILY];
+const FAMILIES: &[Family] = &[
+    forest::FAMILY,
+    tree::FAMILY,
+    logistic::FAMILY,
+    scaler::STANDARD,
+    scaler::MIN_MAX,
+    pipeline::FAMILY,
+    xgboost::FAMILY,
+];
 
 /// The globals that files of scikit-learn estimators may name.
 pub fn allow_list() -> AllowList {

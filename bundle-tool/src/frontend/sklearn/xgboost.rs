@@ -13,9 +13,9 @@ use super::{Estimator, Family, Features, Labels, Method, cast, inconsistent, lab
 use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
 use crate::frontend::xgboost::Link;
-use crate::frontend::xgboost::lower::{Way, softmax, with_missing};
+use crate::frontend::xgboost::lower::{Way, softmax};
 use crate::frontend::xgboost::model::Booster;
-use crate::frontend::xgboost::read_state;
+use crate::frontend::xgboost::{read_state, with_missing};
 use crate::graph::{Graph, TensorId};
 
 /// xgboost's classes.
@@ -65,8 +65,8 @@ impl Xgboost {
             None => f32::NAN,
         };
         let labels = class.ends_with("Classifier").then(|| decode_labels(item, &booster)).transpose()?;
-        let rounds = booster.best_iteration.map(|best| best.saturating_add(1));
-        Ok(Xgboost { booster, way: Way { rounds, in_place: true }, missing, labels })
+        let to = booster.best_iteration.map(|best| best.saturating_add(1));
+        Ok(Xgboost { booster, way: Way { from: 0, to, in_place: true }, missing, labels })
     }
 }
 

@@ -22,8 +22,10 @@ use crate::graph::{Graph, TensorId};
 /// How many rounds count, and which of xgboost's predictors is followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Way {
-    /// The rounds from the first one on that count; all of them when absent.
-    pub(crate) rounds: Option<usize>,
+    /// The first round that counts.
+    pub(crate) from: usize,
+    /// The round before which counting ends; the end of them when absent.
+    pub(crate) to: Option<usize>,
     /// As `Booster.inplace_predict` does, which scikit-learn's wrapper uses: `dart`'s products are rounded differently.
     pub(crate) in_place: bool,
 }
@@ -53,7 +55,7 @@ impl Booster {
         way: Way,
     ) -> Result<TensorId, FrontendError> {
         let mut forest = Forest::new(self.outputs as u32);
-        let counts = |tree: &Tree| way.rounds.is_none_or(|rounds| tree.round < rounds);
+        let counts = |tree: &Tree| tree.round >= way.from && way.to.is_none_or(|to| tree.round < to);
         for (index, tree) in trees.iter().enumerate().filter(|(_, tree)| counts(tree)) {
             self.add_tree(&mut forest, &format!("{path}/trees[{index}]"), tree, way)?;
         }
@@ -123,7 +125,8 @@ impl Booster {
         ((base + value) - base) * weight
     }
 
-    /// `bias + base score`, then the products of features and weights added in order, in float32; a missing value adds nothing.
+    /// `bias + base score`, then the products of features and weights added in order, in float32; a missing value adds nothing. The base
+    /// score is the first output's for all of them, as xgboost 3 has it where they differ.
     fn linear_sums(
         &self,
         graph: &mut Graph,
@@ -141,8 +144,8 @@ impl Booster {
         let one = graph.add_constant(&name("one"), DType::F32, &[], &[1.0_f32])?;
         let x = graph.add(&name("with_one"), Pad { mode: PadMode::Constant }, &[x, around, one])?;
         let mut rows = Vec::with_capacity(weights.len());
-        for (output, base) in self.base.iter().enumerate() {
-            rows.push(weights[features * outputs + output] + base);
+        for output in 0..outputs {
+            rows.push(weights[features * outputs + output] + self.base[0]);
             rows.extend((0..features).map(|feature| weights[feature * outputs + output]));
         }
         let rows = graph.add_constant(&name("weights"), DType::F32, &[outputs, features + 1], &rows)?;
@@ -177,18 +180,14 @@ impl Booster {
     }
 
     /// `values` as `[N]` where there is one per row.
-    pub(crate) fn squeezed(
-        &self,
-        graph: &mut Graph,
-        path: &str,
-        values: TensorId,
-    ) -> Result<TensorId, FrontendError> {
+    pub(crate) fn squeezed(&self, graph: &mut Graph, path: &str, values: TensorId) -> Result<TensorId, FrontendError> {
         let spec = graph.spec(values);
         if self.outputs != 1 {
             return Ok(values);
         }
         let rows = spec.shape.factor(0).unwrap_or(1);
-        let shape = Shape::new(&[rows], spec.shape.batch_axis()).map_err(|error| FrontendError::malformed(path, error))?;
+        let shape =
+            Shape::new(&[rows], spec.shape.batch_axis()).map_err(|error| FrontendError::malformed(path, error))?;
         Ok(graph.add_declared(&format!("{path}/squeeze"), Reshape, &[values], TensorSpec { shape, ..spec })?)
     }
 
@@ -227,7 +226,8 @@ pub(crate) fn with_missing(
     missing: f32,
 ) -> Result<TensorId, FrontendError> {
     let name = |part: &str| format!("{path}/{part}");
-    let x = if graph.spec(x).dtype == DType::F32 { x } else { graph.add(&name("f32"), Cast { to: DType::F32 }, &[x])? };
+    let x =
+        if graph.spec(x).dtype == DType::F32 { x } else { graph.add(&name("f32"), Cast { to: DType::F32 }, &[x])? };
     if missing.is_nan() {
         return Ok(x);
     }

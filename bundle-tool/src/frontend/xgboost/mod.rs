@@ -1,8 +1,8 @@
 //! xgboost's models: JSON and UBJSON files, and the binary files of releases before 2.2, with the arithmetic of its CPU predictor.
 //!
-//! A model takes one matrix of float32, NaN where a value is missing. Its methods are those of `xgboost.Booster`: `predict`, with the
-//! objective's link, and `predict_margin`, which is `predict(…, output_margin=True)`. Every tree counts, as in `Booster.predict`; only
-//! scikit-learn's wrapper looks at the best iteration.
+//! A model takes one matrix of float32, NaN where a value is missing. Its methods are those of `xgboost.Booster`: `predict` and
+//! `inplace_predict`, with the objective's link, and either with `_margin` for the sums before it. A range of rounds may follow, as in
+//! `predict[0:10]`. Without one every tree counts, as in `Booster.predict`; only scikit-learn's wrapper looks at the best iteration.
 //!
 //! Splits compare in float32; the sum starts from the base score, to which trees are added in order, in float32. Links are computed operation by
 //! operation as xgboost has them; only `exp` and the logarithm can differ, by a unit in the last place.
@@ -18,13 +18,19 @@ use ekiben_runtime::{DType, Shape, TensorSpec};
 
 use super::{FrontendError, Model, ModelInput, NamedTensor};
 use crate::graph::{Graph, TensorId};
-use lower::{Way, with_missing};
+use lower::Way;
 use model::Booster;
 
+pub(crate) use lower::with_missing;
 pub(crate) use objective::Link;
 
-/// The methods of a booster.
-const METHODS: &[&str] = &["predict", "predict_margin"];
+/// The methods of a booster, and whether each gives margins, as `inplace_predict` makes them.
+const METHODS: &[(&str, bool, bool)] = &[
+    ("predict", false, false),
+    ("predict_margin", true, false),
+    ("inplace_predict", false, true),
+    ("inplace_predict_margin", true, true),
+];
 
 /// Opens a JSON file.
 ///
@@ -62,9 +68,9 @@ pub(crate) fn read_state(bytes: &[u8]) -> Result<Booster, FrontendError> {
         [b'{', ..] => document::from_ubjson(bytes),
         _ if bytes.starts_with(HEADER) => {
             let rest = &bytes[HEADER.len()..];
-            let parts = rest.split_first_chunk::<8>().and_then(|(length, rest)| {
-                rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)
-            });
+            let parts = rest
+                .split_first_chunk::<8>()
+                .and_then(|(length, rest)| rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?));
             let Some((model, config)) = parts else {
                 return Err(FrontendError::malformed("handle", "the configuration is not where it should be"));
             };
@@ -98,12 +104,15 @@ impl Model for XgboostModel {
     }
 
     fn methods(&self) -> &[&'static str] {
-        METHODS
+        &["predict", "predict_margin", "inplace_predict", "inplace_predict_margin"]
     }
 
     fn call(&self, graph: &mut Graph, method: &str, inputs: &[TensorId]) -> Result<Vec<NamedTensor>, FrontendError> {
-        let Some(&method) = METHODS.iter().find(|known| **known == method) else {
-            let reason = format!("a booster has no such method; it has {}", METHODS.join(", "));
+        let (plain, range) = method.split_once('[').map_or((method, None), |(plain, range)| (plain, Some(range)));
+        let rounds = range.map_or(Some((0, None)), rounds);
+        let known = METHODS.iter().find(|(known, ..)| *known == plain);
+        let (Some(&(name, is_margin, in_place)), Some((from, to))) = (known, rounds) else {
+            let reason = format!("a booster has no such method; it has {}", self.methods().join(", "));
             return Err(FrontendError::unsupported("model", method, reason));
         };
         let &[x] = inputs else {
@@ -116,11 +125,18 @@ impl Model for XgboostModel {
             return Err(FrontendError::malformed("model", reason));
         }
         let x = with_missing(graph, "model", x, f32::NAN)?;
-        let margins = self.booster.margins(graph, "model", x, Way::default())?;
-        let tensor = match method {
-            "predict" => self.booster.predictions(graph, "model", margins)?,
-            _ => self.booster.squeezed(graph, "model", margins)?,
+        let margins = self.booster.margins(graph, "model", x, Way { from, to, in_place })?;
+        let tensor = match is_margin {
+            true => self.booster.squeezed(graph, "model", margins)?,
+            false => self.booster.predictions(graph, "model", margins)?,
         };
-        Ok(vec![NamedTensor { name: method.to_owned(), tensor }])
+        Ok(vec![NamedTensor { name: name.to_owned(), tensor }])
     }
+}
+
+/// The rounds that `0:10]` names; no number after the colon stands for the last one.
+fn rounds(range: &str) -> Option<(usize, Option<usize>)> {
+    let (from, to) = range.strip_suffix(']')?.split_once(':')?;
+    let to = if to.is_empty() { None } else { Some(to.parse().ok()?) };
+    Some((from.parse().ok()?, to))
 }

@@ -85,14 +85,6 @@ impl Tree {
 }
 
 impl Booster {
-    /// Boosting rounds.
-    pub(crate) fn rounds(&self) -> usize {
-        match &self.parts {
-            Parts::Trees(trees) => trees.iter().map(|tree| tree.round + 1).max().unwrap_or(0),
-            Parts::Linear(_) => 0,
-        }
-    }
-
     /// Says how many trees of each output are in a round, for files that do not.
     pub(crate) fn set_parallel_trees(&mut self, parallel: usize) {
         if let Parts::Trees(trees) = &mut self.parts {

@@ -273,7 +273,10 @@ mod tests {
     fn every_type_and_form_of_container() {
         let cases: [(&[u8], Value); 9] = [
             (b"Z", json!(null)),
-            (b"[TFi\xffU\xffI\x01\x00l\x00\x01\x00\x00L\0\0\0\0\0\0\0\x05]", json!([true, false, -1, 255, 256, 65536, 5])),
+            (
+                b"[TFi\xffU\xffI\x01\x00l\x00\x01\x00\x00L\0\0\0\0\0\0\0\x05]",
+                json!([true, false, -1, 255, 256, 65536, 5]),
+            ),
             (b"[d\x3f\x80\0\0D\x3f\xf0\0\0\0\0\0\0]", json!([1.0, 1.0])),
             (b"[CaSi\x02bcHi\x011]", json!(["a", "bc", "1"])),
             (b"[$l#L\0\0\0\0\0\0\0\x02\0\0\0\x01\xff\xff\xff\xff", json!([1, -1])),

@@ -35,6 +35,8 @@ pub(in crate::service) enum Value<'a> {
     Rows(LoopId, Rc<Value<'a>>),
     /// A pandas frame.
     Frame(Rc<Frame>),
+    /// An `xgboost.DMatrix`: float32, NaN where a value is missing.
+    Matrix(Array),
     /// `self`.
     Service,
     /// `self.artifacts`.
@@ -68,6 +70,7 @@ pub(in crate::service) enum Kind {
     Dict,
     Array,
     Frame,
+    Matrix,
     Service,
     Artifacts,
     Reference,
@@ -90,6 +93,7 @@ impl Value<'_> {
             Value::Array(_) => Kind::Array,
             Value::Range(..) | Value::Zip(_) | Value::Enumerate(..) => Kind::Iterator,
             Value::Frame(_) => Kind::Frame,
+            Value::Matrix(_) => Kind::Matrix,
             Value::Service => Kind::Service,
             Value::Artifacts => Kind::Artifacts,
             Value::Reference(_) => Kind::Reference,
@@ -239,6 +243,7 @@ impl Kind {
             Kind::Dict => "a dict",
             Kind::Array => "an array",
             Kind::Frame => "a data frame",
+            Kind::Matrix => "a `DMatrix`",
             Kind::Service => "the service",
             Kind::Artifacts => "the service's artifacts",
             Kind::Reference => "a reference to a model",

@@ -9,14 +9,20 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("bentoml.sklearn.get", reference),
     ("bentoml.onnx.get", reference),
     ("bentoml.picklable_model.get", reference),
+    ("bentoml.xgboost.get", reference),
     ("bentoml.sklearn.load_model", load_estimator),
     ("bentoml.picklable_model.load_model", load_estimator),
+    ("bentoml.xgboost.load_model", load_estimator),
     ("bentoml.onnx.load_model", load_session),
 ];
 
 /// Artifact classes of BentoML 0.13, and whether each gives an ONNX Runtime session.
-const ARTIFACTS: &[(&str, bool)] =
-    &[("SklearnModelArtifact", false), ("PickleArtifact", false), ("OnnxModelArtifact", true)];
+const ARTIFACTS: &[(&str, bool)] = &[
+    ("SklearnModelArtifact", false),
+    ("PickleArtifact", false),
+    ("XgboostModelArtifact", false),
+    ("OnnxModelArtifact", true),
+];
 
 /// `self.artifacts.name`.
 pub(in crate::service) fn artifact<'a>(evaluator: &mut Evaluator<'_, 'a>, name: &str, place: Place) -> Evaluated<'a> {

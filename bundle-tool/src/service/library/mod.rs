@@ -9,6 +9,7 @@ mod model;
 mod numpy;
 mod onnxruntime;
 mod pandas;
+mod xgboost;
 
 use super::evaluate::{Call, Evaluated, Evaluator, Kind, Place, Value};
 
@@ -24,7 +25,7 @@ pub(super) type Method = for<'e, 'a, 'c> fn(&mut Evaluator<'e, 'a>, &'c Value<'a
 pub(super) type Property = for<'e, 'a, 'c> fn(&mut Evaluator<'e, 'a>, &'c Value<'a>, Place) -> Evaluated<'a>;
 
 const FUNCTIONS: &[&[(&str, Function)]] =
-    &[builtins::FUNCTIONS, numpy::FUNCTIONS, pandas::FUNCTIONS, bentoml::FUNCTIONS];
+    &[builtins::FUNCTIONS, numpy::FUNCTIONS, pandas::FUNCTIONS, bentoml::FUNCTIONS, xgboost::FUNCTIONS];
 
 const METHODS: &[&[(Kind, &str, Method)]] = &[builtins::METHODS, numpy::METHODS, pandas::METHODS, onnxruntime::METHODS];
 

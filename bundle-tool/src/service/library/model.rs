@@ -1,5 +1,7 @@
 //! Methods of models with a method for each thing that they compute, as scikit-learn's estimators have.
 
+use super::xgboost;
+use crate::frontend::NamedTensor;
 use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Value};
 
 /// `model.method(x)`.
@@ -12,10 +14,17 @@ pub(in crate::service) fn model_method<'a>(
     let Value::Estimator(name) = receiver else {
         return evaluator.fail(call.place, format!("the method `{method}` of {} is not compiled", receiver.describe()));
     };
+    if evaluator.models.get(&**name).is_some_and(|model| xgboost::is_asked(model.as_ref())) {
+        let (array, method) = xgboost::arguments(evaluator, method, call)?;
+        let outputs = evaluator.call_model(name, &method, &[(array, call.at(0))], true, call.place)?;
+        return Ok(value(&outputs));
+    }
     let [features] = call.bind(evaluator, ["X"])?;
     let place = call.at(0);
     let array = match features {
         Some(Value::Array(array)) => array,
+        // What a pickled booster is asked with.
+        Some(Value::Matrix(array)) => array,
         Some(Value::Frame(frame)) => evaluator.frame_array(&frame, place)?,
         Some(other) => {
             return evaluator
@@ -24,8 +33,13 @@ pub(in crate::service) fn model_method<'a>(
         None => return evaluator.fail(call.place, "the model is called with nothing"),
     };
     let outputs = evaluator.call_model(name, method, &[(array, place)], true, call.place)?;
-    match &outputs[..] {
-        [output] => Ok(Value::Array(Array::whole(output.tensor))),
-        _ => Ok(Value::List(outputs.iter().map(|output| Value::Array(Array::whole(output.tensor))).collect())),
+    Ok(value(&outputs))
+}
+
+/// One output as an array, several as a list of them.
+fn value<'a>(outputs: &[NamedTensor]) -> Value<'a> {
+    match outputs {
+        [output] => Value::Array(Array::whole(output.tensor)),
+        _ => Value::List(outputs.iter().map(|output| Value::Array(Array::whole(output.tensor))).collect()),
     }
 }

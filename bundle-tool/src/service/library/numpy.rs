@@ -12,6 +12,12 @@ use ekiben_runtime::ops::arg_reduce::ArgReduce;
 pub(super) const CONSTANTS: &[(&str, f64)] = &[
     ("numpy.pi", std::f64::consts::PI),
     ("numpy.e", std::f64::consts::E),
+    ("numpy.nan", f64::NAN),
+    ("numpy.NaN", f64::NAN),
+    ("numpy.NAN", f64::NAN),
+    ("numpy.inf", f64::INFINITY),
+    ("math.nan", f64::NAN),
+    ("math.inf", f64::INFINITY),
     ("math.pi", std::f64::consts::PI),
     ("math.e", std::f64::consts::E),
 ];
