@@ -103,7 +103,7 @@ fn check_group(name: &str) -> usize {
 
 #[test]
 fn bentos_answer_as_their_own_server() {
-    assert!(check_group("bentos") >= 21);
+    assert!(check_group("bentos") >= 25);
 }
 
 #[test]
@@ -170,6 +170,9 @@ fn sample_bentos_answer_as_expected() {
         ("v0.13.1/xgboost_titanic", "bundle"),
         ("v1.4.39/xgboost_wine", "bundle"),
         ("v1.4.39/xgboost_wine", "xgb_service.bento"),
+        ("v0.13.1/lightgbm_diabetes", "bundle"),
+        ("v1.4.39/lightgbm_cancer", "bundle"),
+        ("v1.4.39/lightgbm_cancer", "lgb_service.bento"),
     ];
     for (case, bento) in cases {
         let folder = samples.join(case);

@@ -2,6 +2,7 @@
 
 pub mod forest;
 pub mod lengths;
+pub mod lightgbm;
 pub mod onnx;
 pub mod pickle;
 mod rows;
@@ -83,7 +84,7 @@ fn frontend(format: ModelFormat) -> (&'static str, Option<Open>) {
         ModelFormat::XgboostBinary => ("xgboost", Some(|bytes, _| xgboost::open_binary(bytes))),
         ModelFormat::Ubjson => ("xgboost", Some(|bytes, _| xgboost::open_ubjson(bytes))),
         ModelFormat::Json => ("xgboost", Some(|bytes, _| xgboost::open_json(bytes))),
-        ModelFormat::LightgbmText => ("lightgbm", None),
+        ModelFormat::LightgbmText => ("lightgbm", Some(|bytes, _| lightgbm::open(bytes))),
         ModelFormat::Hdf5 => ("keras", None),
         ModelFormat::Zip => ("zip", None),
         ModelFormat::Unknown => ("unknown", None),

@@ -299,6 +299,8 @@ operators! {
     tree_ensemble::TreeEnsemble = 80;
     /// Position of elements among sorted keys.
     lookup::Lookup = 81;
+    /// Sums of leaves that are linear functions.
+    linear_leaves::LinearLeaves = 106;
     /// A recurrent layer: RNN, GRU or LSTM.
     recurrent::Recurrent = 110;
     /// Each query's weighted mean of values.

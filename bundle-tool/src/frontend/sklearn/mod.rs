@@ -17,6 +17,7 @@
 mod features;
 mod forest;
 mod labels;
+mod lightgbm;
 mod logistic;
 mod pipeline;
 mod scaler;
@@ -32,6 +33,7 @@ use ekiben_runtime::ops::cast::Cast;
 use ekiben_runtime::ops::reshape::Reshape;
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
+use super::lightgbm::LightgbmModel;
 use super::pickle::{self, AllowList, Item, Limits, PickleError, Printable, Refused};
 use super::{Blocker, FrontendError, Model};
 use crate::graph::{Graph, TensorId};
@@ -39,6 +41,7 @@ use crate::graph::{Graph, TensorId};
 pub use features::{Column, Features, Need, Needs};
 pub use forest::Forest;
 pub use labels::Labels;
+pub use lightgbm::LightgbmWrapper;
 pub use logistic::{Link, LogisticRegression};
 pub use pipeline::{Pipeline, Step};
 pub use scaler::{MinMaxScaler, StandardScaler};
@@ -59,6 +62,8 @@ pub enum Method {
     Transform,
     /// `score_samples`: `[N]`.
     ScoreSamples,
+    /// `predict(raw_score=True)`: scores before the link, `[N]` or `[N, scores]`.
+    PredictRaw,
 }
 
 impl Method {
@@ -71,6 +76,7 @@ impl Method {
             Method::DecisionFunction => "decision_function",
             Method::Transform => "transform",
             Method::ScoreSamples => "score_samples",
+            Method::PredictRaw => "predict_raw",
         }
     }
 }
@@ -82,6 +88,11 @@ pub trait Estimator: fmt::Debug {
 
     /// What it can be asked, the usual question first.
     fn methods(&self) -> &'static [Method];
+
+    /// Names of the columns, where the estimator keeps them in a way of its own; empty elsewhere.
+    fn names(&self) -> &[String] {
+        &[]
+    }
 
     /// Columns of what `transform` gives; `None` for an estimator that does not transform.
     fn transformed(&self) -> Option<usize> {
@@ -153,6 +164,7 @@ const FAMILIES: &[Family] = &[
     scaler::MIN_MAX,
     pipeline::FAMILY,
     xgboost::FAMILY,
+    lightgbm::FAMILY,
 ];
 
 /// The globals that files of scikit-learn estimators may name.
@@ -165,21 +177,20 @@ pub fn allow_list() -> AllowList {
 /// # Errors
 /// A file that is not readable as data within `limits`, or estimators that are not supported: all of them, with their paths.
 pub fn read(bytes: &[u8], limits: &Limits) -> Result<Box<dyn Estimator>, FrontendError> {
-    read_named(bytes, limits).map(|(estimator, _)| estimator)
+    decode_root(bytes, limits, decode)
 }
 
-/// [`read`], and the names of the columns that the estimator was fitted on; none where it was fitted on an array.
-fn read_named(bytes: &[u8], limits: &Limits) -> Result<(Box<dyn Estimator>, Vec<String>), FrontendError> {
+/// What `decode` makes of the root of the file `bytes`. Globals off the list come first: a file that names one is refused.
+fn decode_root<T>(
+    bytes: &[u8],
+    limits: &Limits,
+    decode: impl FnOnce(&Item<'_>) -> Result<T, FrontendError>,
+) -> Result<T, FrontendError> {
     let document = match pickle::survey(bytes, &allow_list(), limits) {
         Err(PickleError::GlobalsNotAllowed(refused)) => return Err(refuse(Vec::new(), &refused)),
         result => result?,
     };
-    let root = document.root();
-    let decoded = decode(&root).and_then(|estimator| {
-        let names = table::column_names(&root)?.filter(|names| names.len() == estimator.features());
-        Ok((estimator, names.unwrap_or_default()))
-    });
-    match (decoded, document.refused()) {
+    match (decode(&document.root()), document.refused()) {
         (decoded, []) => decoded,
         (Err(FrontendError::Unsupported(blockers)), refused) => Err(refuse(blockers, refused)),
         (_, refused) => Err(refuse(Vec::new(), refused)),
@@ -197,13 +208,23 @@ fn refuse(mut blockers: Vec<Blocker>, refused: &[Refused]) -> FrontendError {
     FrontendError::Unsupported(blockers)
 }
 
-/// Opens the estimator in the pickle or joblib file `bytes`.
+/// Opens the estimator in the pickle or joblib file `bytes`, or the booster that is there by itself.
 ///
 /// # Errors
 /// Those of [`read`], with the default limits.
 pub fn open(bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
-    let (estimator, names) = read_named(bytes, &Limits::default())?;
-    Ok(Box::new(table::SklearnModel::new(estimator, names)?))
+    decode_root(bytes, &Limits::default(), |root| -> Result<Box<dyn Model>, FrontendError> {
+        if root.class() == Ok(lightgbm::BOOSTER) {
+            return Ok(Box::new(LightgbmModel::new(lightgbm::booster(root)?)?));
+        }
+        let estimator = decode(root)?;
+        let names = match table::column_names(root)? {
+            Some(names) => names,
+            None => estimator.names().to_vec(),
+        };
+        let names = if names.len() == estimator.features() { names } else { Vec::new() };
+        Ok(Box::new(table::SklearnModel::new(estimator, names)?))
+    })
 }
 
 /// Decodes `item`, an estimator of any family.

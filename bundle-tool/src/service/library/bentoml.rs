@@ -10,9 +10,11 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("bentoml.onnx.get", reference),
     ("bentoml.picklable_model.get", reference),
     ("bentoml.xgboost.get", reference),
+    ("bentoml.lightgbm.get", reference),
     ("bentoml.sklearn.load_model", load_estimator),
     ("bentoml.picklable_model.load_model", load_estimator),
     ("bentoml.xgboost.load_model", load_estimator),
+    ("bentoml.lightgbm.load_model", load_estimator),
     ("bentoml.onnx.load_model", load_session),
 ];
 
@@ -21,6 +23,7 @@ const ARTIFACTS: &[(&str, bool)] = &[
     ("SklearnModelArtifact", false),
     ("PickleArtifact", false),
     ("XgboostModelArtifact", false),
+    ("LightGBMModelArtifact", false),
     ("OnnxModelArtifact", true),
 ];
 

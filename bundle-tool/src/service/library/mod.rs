@@ -5,6 +5,7 @@
 
 mod bentoml;
 mod builtins;
+mod lightgbm;
 mod model;
 mod numpy;
 mod onnxruntime;

@@ -1,6 +1,6 @@
 //! Methods of models with a method for each thing that they compute, as scikit-learn's estimators have.
 
-use super::xgboost;
+use super::{lightgbm, xgboost};
 use crate::frontend::NamedTensor;
 use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Value};
 
@@ -19,9 +19,16 @@ pub(in crate::service) fn model_method<'a>(
         let outputs = evaluator.call_model(name, &method, &[(array, call.at(0))], true, call.place)?;
         return Ok(value(&outputs));
     }
-    let [features] = call.bind(evaluator, ["X"])?;
+    let is_lightgbm = evaluator.models.get(&**name).is_some_and(|model| lightgbm::is_asked(model.as_ref()));
+    let (features, method) = if is_lightgbm {
+        lightgbm::arguments(evaluator, method, call)?
+    } else {
+        let [features] = call.bind(evaluator, ["X"])?;
+        (features, method.to_owned())
+    };
     let place = call.at(0);
     let array = match features {
+        Some(Value::Array(array)) if is_lightgbm => lightgbm::numbers(evaluator, &array, place)?,
         Some(Value::Array(array)) => array,
         // What a pickled booster is asked with.
         Some(Value::Matrix(array)) => array,
@@ -32,7 +39,7 @@ pub(in crate::service) fn model_method<'a>(
         }
         None => return evaluator.fail(call.place, "the model is called with nothing"),
     };
-    let outputs = evaluator.call_model(name, method, &[(array, place)], true, call.place)?;
+    let outputs = evaluator.call_model(name, &method, &[(array, place)], true, call.place)?;
     Ok(value(&outputs))
 }
 

@@ -36,6 +36,7 @@ pub mod integer_pool2d;
 pub mod inverse_sqrt;
 pub mod linear;
 pub mod linear_attention;
+pub mod linear_leaves;
 pub mod local_response;
 pub mod lookup;
 pub mod loss;
