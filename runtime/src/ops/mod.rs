@@ -303,6 +303,18 @@ operators! {
     linear_leaves::LinearLeaves = 106;
     /// A recurrent layer: RNN, GRU or LSTM.
     recurrent::Recurrent = 110;
+    /// Values of B-splines.
+    spline_basis::SplineBasis = 112;
+    /// Columns that are products of columns.
+    products::Products = 113;
+    /// Bins of numbers between edges.
+    digitize::Digitize = 114;
+    /// Piecewise linear functions of columns.
+    interpolate::Interpolate = 115;
+    /// Families of power functions of columns.
+    power_transform::PowerTransform = 116;
+    /// Least squares without negative coefficients.
+    coordinate_descent::CoordinateDescent = 117;
     /// Each query's weighted mean of values.
     attention::Attention = 130;
     /// Turns pairs of elements by an angle that depends on the row.

@@ -97,6 +97,16 @@ functions! {
     atanh(): libm::atanhf, libm::atanh;
     /// The value to the power of y.
     pow(y): libm::powf, libm::pow;
+    /// Logarithm to base 2.
+    log2(): libm::log2f, libm::log2;
+    /// Logarithm to base 10.
+    log10(): libm::log10f, libm::log10;
+    /// 2 to the power of the value.
+    exp2(): libm::exp2f, libm::exp2;
+    /// Cube root.
+    cbrt(): libm::cbrtf, libm::cbrt;
+    /// Nearest integer towards zero.
+    trunc(): libm::truncf, libm::trunc;
     /// Remainder of the division by y, with the sign of the value.
     rem(y): libm::fmodf, libm::fmod;
 }

@@ -1,6 +1,7 @@
 //! Functions of one element.
 
 use super::float::Float;
+use super::normal;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $code:literal;)*) => {
@@ -115,6 +116,20 @@ kinds! {
     Atanh = 41;
     /// alpha * tanh(beta * x).
     ScaledTanh = 110;
+    /// Value below which a share x of the standard normal distribution lies: minus and plus infinity for 0 and 1, NaN outside.
+    NormalQuantile = 112;
+    /// Share of the standard normal distribution that lies below x.
+    NormalShare = 113;
+    /// Logarithm to base 2.
+    Log2 = 114;
+    /// Logarithm to base 10.
+    Log10 = 115;
+    /// 2 to the power of x.
+    Exp2 = 116;
+    /// Cube root.
+    Cbrt = 117;
+    /// Nearest integer towards zero.
+    Trunc = 118;
     /// x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))).
     GeluTanh = 130;
     /// x * Sigmoid(alpha * x).
@@ -197,6 +212,13 @@ pub fn unary<F: Float>(kind: UnaryKind, alpha: F, beta: F, x: &mut [F]) {
         UnaryKind::Affine => map(x, |x| alpha * x + beta),
         UnaryKind::Rsqrt => map(x, |x| one / x.sqrt()),
         UnaryKind::ScaledTanh => map(x, |x| alpha * (beta * x).tanh()),
+        UnaryKind::NormalQuantile => map(x, |x| F::from_f64(normal::quantile(x.to_f64()))),
+        UnaryKind::NormalShare => map(x, |x| F::from_f64(normal::share(x.to_f64()))),
+        UnaryKind::Log2 => map(x, F::log2),
+        UnaryKind::Log10 => map(x, F::log10),
+        UnaryKind::Exp2 => map(x, F::exp2),
+        UnaryKind::Cbrt => map(x, F::cbrt),
+        UnaryKind::Trunc => map(x, F::trunc),
         UnaryKind::Tan => map(x, F::tan),
         UnaryKind::Asin => map(x, F::asin),
         UnaryKind::Acos => map(x, F::acos),
