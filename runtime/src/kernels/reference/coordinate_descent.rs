@@ -24,3 +24,20 @@ pub fn coordinate_descent(gram: &[f64], targets: &[f64], (tolerance, rounds): (f
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coefficients_are_not_negative_and_time_is_bounded() {
+        let mut w = [7.0; 2];
+        coordinate_descent(&[2.0, 1.0, 1.0, 2.0], &[3.0, 3.0], (0.0, 500), &mut w);
+        assert!((w[0] - 1.0).abs() < 1e-12 && (w[1] - 1.0).abs() < 1e-12, "{w:?}");
+        coordinate_descent(&[2.0, 0.0, 0.0, 2.0], &[-3.0, 4.0], (1e-4, 500), &mut w);
+        assert_eq!(w, [0.0, 2.0]);
+        coordinate_descent(&[f64::NAN; 4], &[f64::INFINITY; 2], (1e-4, 500), &mut w);
+        coordinate_descent(&[0.0; 4], &[0.0; 2], (1e-4, u32::MAX), &mut w);
+        assert_eq!(w, [0.0; 2]);
+    }
+}

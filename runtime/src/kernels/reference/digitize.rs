@@ -19,3 +19,17 @@ pub fn digitize<F: Float>(edges: &[f64], starts: &[i32], x: &[F], out: &mut [F])
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_is_in_the_bin_above_it() {
+        let (edges, starts) = ([0.0, 1.0, 2.0, -1.0], [0, 3, 3, 4]);
+        let mut out = [9.0; 6];
+        digitize(&edges, &starts, &[1.0, 5.0, -0.5, f64::NAN, f64::NAN, -1.5], &mut out);
+        assert_eq!(out, [2.0, 0.0, 1.0, 3.0, 0.0, 0.0]);
+        digitize(&edges, &[3, -1, 70], &[-0.0f64, 1.0], &mut out[..2]);
+    }
+}

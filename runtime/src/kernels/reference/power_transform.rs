@@ -93,3 +93,30 @@ impl PowerKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inverses_undo() {
+        let pairs = [
+            (PowerKind::BoxCox, PowerKind::InverseBoxCox),
+            (PowerKind::BoxCox, PowerKind::InverseBoxCoxByPower),
+            (PowerKind::YeoJohnson, PowerKind::InverseYeoJohnson),
+            (PowerKind::YeoJohnsonByPower, PowerKind::InverseYeoJohnson),
+        ];
+        for (kind, inverse) in pairs {
+            for l in [-1.5, 0.0, 0.3, 1.0, 2.0, 2.5] {
+                for x in [-3.0, -0.25, 0.0, 0.5, 7.0] {
+                    if kind == PowerKind::BoxCox && x <= 0.0 {
+                        continue;
+                    }
+                    let back = inverse.at(kind.at(x, l), l);
+                    assert!((back - x).abs() < 1e-10, "{kind:?} {l} at {x}: {back}");
+                }
+                assert!(kind.at(f64::NAN, l).is_nan() && inverse.at(f64::NAN, l).is_nan());
+            }
+        }
+    }
+}

@@ -24,3 +24,20 @@ pub fn products<F: Float>(features: usize, terms: &[[i32; 2]], x: &[F], out: &mu
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_are_made_of_earlier_ones() {
+        // 1, a, b, a², ba, b².
+        let terms = [[-1, -1], [-1, 0], [-1, 1], [1, 0], [2, 0], [2, 1]];
+        let mut out = [0.0; 12];
+        products(2, &terms, &[2.0, 3.0, f64::INFINITY, 0.0], &mut out);
+        assert_eq!(out[..6], [1.0, 2.0, 3.0, 4.0, 6.0, 9.0]);
+        assert!(out[10].is_nan() && out[9] == f64::INFINITY && out[11] == 0.0);
+        // Whatever the table says, nothing is read or written elsewhere.
+        products(2, &[[5, 9], [i32::MAX, i32::MIN]], &[1.0, 2.0], &mut out[..2]);
+    }
+}
