@@ -14,16 +14,24 @@
 //! writes from 1.3 on: where NaN went in training or, if there was none, with the larger part of the samples. In trees of older
 //! releases, which refuse NaN, it goes right, as `x <= threshold` does not hold.
 
+mod discretizer;
 mod features;
 mod forest;
+mod function;
 mod labels;
 mod lightgbm;
 mod logistic;
+mod normalizer;
 mod pipeline;
+mod polynomial;
+mod power;
+mod quantile;
 mod scaler;
+mod spline;
 mod table;
 #[cfg(test)]
 mod tests;
+mod transformer;
 mod tree;
 mod xgboost;
 
@@ -38,13 +46,20 @@ use super::pickle::{self, AllowList, Item, Limits, PickleError, Printable, Refus
 use super::{Blocker, FrontendError, Model};
 use crate::graph::{Graph, TensorId};
 
+pub use discretizer::Discretizer;
 pub use features::{Column, Features, Need, Needs};
 pub use forest::Forest;
+pub use function::{Function, FunctionTransformer};
 pub use labels::Labels;
 pub use lightgbm::LightgbmWrapper;
 pub use logistic::{Link, LogisticRegression};
+pub use normalizer::{Binarizer, Norm, Normalizer};
 pub use pipeline::{Pipeline, Step};
-pub use scaler::{MinMaxScaler, StandardScaler};
+pub use polynomial::Polynomial;
+pub use power::Power;
+pub use quantile::Quantiles;
+pub use scaler::{MaxAbsScaler, MinMaxScaler, StandardScaler};
+pub use spline::{Extrapolation, SplineColumns};
 pub use tree::{DecisionTree, Leaves, Split, Tree};
 
 /// What can be asked of an estimator.
@@ -83,7 +98,7 @@ impl Method {
 
 /// A fitted estimator as plain data.
 pub trait Estimator: fmt::Debug {
-    /// Columns of the input.
+    /// Columns of the input. 0 for a transformer that takes any number of them, does not know it, and gives as many.
     fn features(&self) -> usize;
 
     /// What it can be asked, the usual question first.
@@ -94,7 +109,7 @@ pub trait Estimator: fmt::Debug {
         &[]
     }
 
-    /// Columns of what `transform` gives; `None` for an estimator that does not transform.
+    /// Columns of what `transform` gives, 0 where [`Estimator::features`] is; `None` for an estimator that does not transform.
     fn transformed(&self) -> Option<usize> {
         None
     }
@@ -162,6 +177,16 @@ const FAMILIES: &[Family] = &[
     logistic::FAMILY,
     scaler::STANDARD,
     scaler::MIN_MAX,
+    scaler::MAX_ABS,
+    scaler::ROBUST,
+    normalizer::NORMALIZER,
+    normalizer::BINARIZER,
+    discretizer::FAMILY,
+    polynomial::FAMILY,
+    spline::FAMILY,
+    power::FAMILY,
+    quantile::FAMILY,
+    function::FAMILY,
     pipeline::FAMILY,
     xgboost::FAMILY,
     lightgbm::FAMILY,

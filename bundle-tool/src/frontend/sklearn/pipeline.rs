@@ -37,16 +37,26 @@ impl Pipeline {
             return Err(unsupported(item, "a pipeline that does nothing"));
         }
         for pair in steps.windows(2) {
+            let [Step { name, estimator, .. }, _] = pair else {
+                continue;
+            };
+            if estimator.transformed().is_none() {
+                return Err(unsupported(item, format!("step {name:?} is not the last and does not transform")));
+            }
+        }
+        // Steps that take any number of columns do not change it.
+        let counted: Vec<&Step> = steps.iter().filter(|step| step.estimator.features() != 0).collect();
+        for pair in counted.windows(2) {
             let [Step { name, estimator, .. }, next] = pair else {
                 continue;
             };
-            let Some(columns) = estimator.transformed() else {
-                return Err(unsupported(item, format!("step {name:?} is not the last and does not transform")));
-            };
             let (next, needed) = (&next.name, next.estimator.features());
-            if columns != needed {
-                let reason = format!("{name:?} gives {columns} columns, {next:?} takes {needed}");
-                return Err(inconsistent(&item.get("steps")?, reason));
+            match estimator.transformed() {
+                Some(columns) if columns != needed => {
+                    let reason = format!("{name:?} gives {columns} columns, {next:?} takes {needed}");
+                    return Err(inconsistent(&item.get("steps")?, reason));
+                }
+                _ => {}
             }
         }
         Ok(Pipeline { steps })
@@ -87,7 +97,8 @@ impl Step {
 
 impl Estimator for Pipeline {
     fn features(&self) -> usize {
-        self.steps.first().map_or(0, |step| step.estimator.features())
+        let counts = self.steps.iter().map(|step| step.estimator.features());
+        counts.into_iter().find(|&count| count != 0).unwrap_or(0)
     }
 
     fn methods(&self) -> &'static [Method] {
@@ -95,7 +106,9 @@ impl Estimator for Pipeline {
     }
 
     fn transformed(&self) -> Option<usize> {
-        self.steps.last().and_then(|step| step.estimator.transformed())
+        let last = self.steps.last()?.estimator.transformed()?;
+        let counts = self.steps.iter().rev().filter_map(|step| step.estimator.transformed());
+        Some(counts.into_iter().find(|&count| count != 0).unwrap_or(last))
     }
 
     fn lower(

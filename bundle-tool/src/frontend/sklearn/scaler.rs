@@ -1,12 +1,11 @@
-//! Scalers: columns shifted and scaled, one operation rounded after the other.
-//!
-//! Integers become float64 first. Float32 stays float32: numpy computes each operation in float64 and rounds, as it does in place.
+//! Scalers: columns shifted and scaled, one operation rounded after the other. NaN stays.
 
 use ekiben_runtime::DType;
-use ekiben_runtime::ops::binary::{Binary, BinaryKind};
+use ekiben_runtime::ops::binary::BinaryKind;
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 
-use super::{Estimator, Family, Features, Method, cast, version};
+use super::transformer::{Transformer, column_values, columnwise, floats, width};
+use super::{Family, version};
 use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
 use crate::graph::{Graph, TensorId};
@@ -23,6 +22,20 @@ pub(super) const MIN_MAX: Family = Family {
     classes: &["sklearn.preprocessing._data.MinMaxScaler"],
     carried: &[],
     decode: |item| Ok(Box::new(MinMaxScaler::decode(item)?)),
+};
+
+/// `MaxAbsScaler`.
+pub(super) const MAX_ABS: Family = Family {
+    classes: &["sklearn.preprocessing._data.MaxAbsScaler"],
+    carried: &[],
+    decode: |item| Ok(Box::new(MaxAbsScaler::decode(item)?)),
+};
+
+/// `RobustScaler`, which is a standard scaler of other numbers.
+pub(super) const ROBUST: Family = Family {
+    classes: &["sklearn.preprocessing._data.RobustScaler"],
+    carried: &[],
+    decode: |item| Ok(Box::new(StandardScaler::decode_robust(item)?)),
 };
 
 /// `(x - mean) / scale`.
@@ -51,36 +64,56 @@ pub struct MinMaxScaler {
     pub clip: Option<(f64, f64)>,
 }
 
-/// A one-dimensional array of `features` numbers.
-fn column_values(item: &Item<'_>, features: usize) -> Result<Vec<f64>, FrontendError> {
-    let array = item.array()?;
-    if array.shape() != [features] {
-        return Err(item.wrong(&format!("an array of {features} numbers")).into());
+/// `x / scale`, then clipped to -1..=1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MaxAbsScaler {
+    /// Each column is divided by it.
+    pub scale: Vec<f64>,
+    /// Whether results are clipped: `clip=True`, which scikit-learn has from 1.8 on.
+    pub clip: bool,
+}
+
+/// The values of `attribute` where `flag` is set.
+fn optional(
+    item: &Item<'_>,
+    features: usize,
+    (flag, attribute): (&str, &str),
+) -> Result<Option<Vec<f64>>, FrontendError> {
+    if !item.get(flag)?.as_bool()? {
+        return Ok(None);
     }
-    Ok(array.f64s()?)
+    column_values(&item.get(attribute)?, features).map(Some)
 }
 
 impl StandardScaler {
-    fn decode(item: &Item<'_>) -> Result<StandardScaler, FrontendError> {
-        let features = item.get("n_features_in_")?.as_usize()?;
-        let optional = |flag: &str, name: &str| {
-            if !item.get(flag)?.as_bool()? {
-                return Ok(None);
-            }
-            column_values(&item.get(name)?, features).map(Some)
-        };
+    pub(super) fn decode(item: &Item<'_>) -> Result<StandardScaler, FrontendError> {
+        let (with_mean, with_std) = (("with_mean", "mean_"), ("with_std", "scale_"));
+        let known = if item.get(with_mean.0)?.as_bool()? { with_mean.1 } else { with_std.1 };
+        let features = width(item, known)?;
         Ok(StandardScaler {
             features,
-            mean: optional("with_mean", "mean_")?,
-            scale: optional("with_std", "scale_")?,
+            mean: optional(item, features, with_mean)?,
+            scale: optional(item, features, with_std)?,
             narrows: version(item)? >= (1, 8),
+        })
+    }
+
+    fn decode_robust(item: &Item<'_>) -> Result<StandardScaler, FrontendError> {
+        let (with_centering, with_scaling) = (("with_centering", "center_"), ("with_scaling", "scale_"));
+        let known = if item.get(with_centering.0)?.as_bool()? { with_centering.1 } else { with_scaling.1 };
+        let features = width(item, known)?;
+        Ok(StandardScaler {
+            features,
+            mean: optional(item, features, with_centering)?,
+            scale: optional(item, features, with_scaling)?,
+            narrows: false,
         })
     }
 }
 
 impl MinMaxScaler {
     fn decode(item: &Item<'_>) -> Result<MinMaxScaler, FrontendError> {
-        let features = item.get("n_features_in_")?.as_usize()?;
+        let features = width(item, "scale_")?;
         let clip = match item.find("clip")? {
             Some(clip) if clip.as_bool()? => {
                 let range = item.get("feature_range")?;
@@ -97,83 +130,81 @@ impl MinMaxScaler {
     }
 }
 
-/// `x kind values`, column by column.
-fn columnwise(
-    graph: &mut Graph,
-    path: &str,
-    (kind, attribute): (BinaryKind, &str),
-    x: TensorId,
-    values: &[f64],
-) -> Result<TensorId, FrontendError> {
-    let rounded = if graph.spec(x).dtype == DType::F32 { DType::F32 } else { DType::F64 };
-    let x = cast(graph, path, x, DType::F64)?;
-    let name = format!("{path}/{attribute}");
-    let values = graph.add_constant(&name, DType::F64, &[values.len()], values)?;
-    let result = graph.add(&name, Binary { kind }, &[x, values])?;
-    cast(graph, path, result, rounded)
+impl MaxAbsScaler {
+    fn decode(item: &Item<'_>) -> Result<MaxAbsScaler, FrontendError> {
+        let clip = item.find("clip")?.map_or(Ok(false), |clip| clip.as_bool())?;
+        Ok(MaxAbsScaler { scale: column_values(&item.get("scale_")?, width(item, "scale_")?)?, clip })
+    }
 }
 
-impl Estimator for StandardScaler {
-    fn features(&self) -> usize {
+/// `x` within `alpha..=beta`.
+fn clip(graph: &mut Graph, path: &str, x: TensorId, (alpha, beta): (f64, f64)) -> Result<TensorId, FrontendError> {
+    Ok(graph.add(&format!("{path}/clip"), Unary { kind: UnaryKind::Clip, alpha, beta }, &[x])?)
+}
+
+impl Transformer for StandardScaler {
+    fn width(&self) -> usize {
         self.features
     }
 
-    fn methods(&self) -> &'static [Method] {
-        &[Method::Transform]
-    }
-
-    fn transformed(&self) -> Option<usize> {
-        Some(self.features)
-    }
-
-    fn lower(
-        &self,
-        graph: &mut Graph,
-        path: &str,
-        _method: Method,
-        x: &Features,
-    ) -> Result<Vec<TensorId>, FrontendError> {
-        let x = x.matrix(graph, path)?;
-        let is_narrow = graph.spec(x).dtype == DType::F32;
+    fn apply(&self, graph: &mut Graph, path: &str, x: TensorId) -> Result<TensorId, FrontendError> {
+        let narrows = self.narrows && graph.spec(x).dtype == DType::F32;
         let parameter = |values: &[f64]| -> Vec<f64> {
-            let narrows = self.narrows && is_narrow;
             values.iter().map(|&value| if narrows { f64::from(value as f32) } else { value }).collect()
         };
-        let mut x = if is_narrow { x } else { cast(graph, path, x, DType::F64)? };
+        let mut x = floats(graph, path, x)?;
         if let Some(mean) = &self.mean {
             x = columnwise(graph, path, (BinaryKind::Sub, "mean_"), x, &parameter(mean))?;
         }
         if let Some(scale) = &self.scale {
             x = columnwise(graph, path, (BinaryKind::Div, "scale_"), x, &parameter(scale))?;
         }
-        Ok(vec![x])
+        Ok(x)
+    }
+
+    fn invert(&self, graph: &mut Graph, path: &str, x: TensorId) -> Result<TensorId, FrontendError> {
+        let mut x = x;
+        if let Some(scale) = &self.scale {
+            x = columnwise(graph, path, (BinaryKind::Mul, "scale_"), x, scale)?;
+        }
+        if let Some(mean) = &self.mean {
+            x = columnwise(graph, path, (BinaryKind::Add, "mean_"), x, mean)?;
+        }
+        Ok(x)
     }
 }
 
-impl Estimator for MinMaxScaler {
-    fn features(&self) -> usize {
+impl Transformer for MinMaxScaler {
+    fn width(&self) -> usize {
         self.features
     }
 
-    fn methods(&self) -> &'static [Method] {
-        &[Method::Transform]
-    }
-
-    fn transformed(&self) -> Option<usize> {
-        Some(self.features)
-    }
-
-    fn lower(
-        &self,
-        graph: &mut Graph,
-        path: &str,
-        _method: Method,
-        x: &Features,
-    ) -> Result<Vec<TensorId>, FrontendError> {
-        let x = x.matrix(graph, path)?;
+    fn apply(&self, graph: &mut Graph, path: &str, x: TensorId) -> Result<TensorId, FrontendError> {
         let scaled = columnwise(graph, path, (BinaryKind::Mul, "scale_"), x, &self.scale)?;
         let shifted = columnwise(graph, path, (BinaryKind::Add, "min_"), scaled, &self.min)?;
-        let Some((alpha, beta)) = self.clip else { return Ok(vec![shifted]) };
-        Ok(vec![graph.add(&format!("{path}/clip"), Unary { kind: UnaryKind::Clip, alpha, beta }, &[shifted])?])
+        match self.clip {
+            Some(range) => clip(graph, path, shifted, range),
+            None => Ok(shifted),
+        }
+    }
+
+    fn invert(&self, graph: &mut Graph, path: &str, x: TensorId) -> Result<TensorId, FrontendError> {
+        let shifted = columnwise(graph, path, (BinaryKind::Sub, "min_"), x, &self.min)?;
+        columnwise(graph, path, (BinaryKind::Div, "scale_"), shifted, &self.scale)
+    }
+}
+
+impl Transformer for MaxAbsScaler {
+    fn width(&self) -> usize {
+        self.scale.len()
+    }
+
+    fn apply(&self, graph: &mut Graph, path: &str, x: TensorId) -> Result<TensorId, FrontendError> {
+        let scaled = columnwise(graph, path, (BinaryKind::Div, "scale_"), x, &self.scale)?;
+        if self.clip { clip(graph, path, scaled, (-1.0, 1.0)) } else { Ok(scaled) }
+    }
+
+    fn invert(&self, graph: &mut Graph, path: &str, x: TensorId) -> Result<TensorId, FrontendError> {
+        columnwise(graph, path, (BinaryKind::Mul, "scale_"), x, &self.scale)
     }
 }
