@@ -70,7 +70,7 @@ fn compile_tells_what_it_made_and_makes_the_same_bytes_again() {
     let place = Place::new();
     let (one, two) = (place.path("one.ekb"), place.path("two.ekb"));
     let told = place.ok(&[&"compile", &model(), &"-o", &one]);
-    for part in ["API predict", "float64 [N, 4]", "int64 [N]", "arena", "TreeEnsemble", "golden vectors reference"] {
+    for part in ["API predict", "float64 [N, 4]", "int64 [N]", "arena", "Forest", "golden vectors reference"] {
         assert!(told.contains(part), "{part:?} is not in:\n{told}");
     }
     place.ok(&[&"compile", &model(), &"-o", &two]);

@@ -295,10 +295,10 @@ operators! {
     wide_fully_connected::WideFullyConnected = 78;
     /// Reduces windows of int16 images to their largest element or their average.
     wide_pool2d::WidePool2d = 79;
-    /// Decision trees.
-    tree_ensemble::TreeEnsemble = 80;
     /// Position of elements among sorted keys.
     lookup::Lookup = 81;
+    /// Decision trees.
+    forest::Forest = 82;
     /// Sums of leaves that are linear functions.
     linear_leaves::LinearLeaves = 106;
     /// A recurrent layer: RNN, GRU or LSTM.

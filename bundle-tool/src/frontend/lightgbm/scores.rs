@@ -4,13 +4,12 @@ use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::cast::Cast;
 use ekiben_runtime::ops::linear_leaves::LinearLeaves;
 use ekiben_runtime::ops::reshape::Reshape;
-use ekiben_runtime::ops::tree_ensemble::Aggregate;
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
 use super::text::Booster;
 use super::tree::Tree;
 use crate::frontend::FrontendError;
-use crate::frontend::forest::{Combination, Forest};
+use crate::frontend::forest::{Aggregate, Combination, Forest};
 use crate::graph::{Graph, TensorId};
 
 /// What is asked of a booster.

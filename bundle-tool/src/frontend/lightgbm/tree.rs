@@ -1,10 +1,8 @@
 //! One tree: splits on numbers and on categories, leaves that are constants or linear functions.
 
-use ekiben_runtime::ops::tree_ensemble::Comparison;
-
 use super::text::Block;
 use crate::frontend::FrontendError;
-use crate::frontend::forest::{Split, Test, TreeNode};
+use crate::frontend::forest::{Comparison, Split, Test, TreeNode};
 
 /// LightGBM's `kZeroThreshold`, a float32: numbers up to this size are zero.
 pub(super) const ZERO: f64 = 1e-35_f32 as f64;

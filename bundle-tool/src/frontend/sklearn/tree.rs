@@ -7,12 +7,12 @@ use ekiben_runtime::DType;
 use ekiben_runtime::ops::arg_reduce::ArgReduce;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::slice::Slice;
-use ekiben_runtime::ops::tree_ensemble::{Aggregate, Comparison};
+
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 
 use super::{Estimator, Family, Features, Labels, Method, cast, inconsistent, labels, version, with_columns};
 use crate::frontend::FrontendError;
-use crate::frontend::forest::{self, Combination, Test, TreeNode};
+use crate::frontend::forest::{self, Aggregate, Combination, Comparison, Test, TreeNode};
 use crate::frontend::pickle::Item;
 use crate::graph::{Graph, TensorId};
 

@@ -9,14 +9,13 @@ use ekiben_runtime::ops::pad::{Pad, PadMode};
 use ekiben_runtime::ops::reduce::{Reduce, ReduceKind};
 use ekiben_runtime::ops::reshape::Reshape;
 use ekiben_runtime::ops::select::Select;
-use ekiben_runtime::ops::tree_ensemble::{Aggregate, Comparison};
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
 use super::model::{Booster, Parts, Tree};
 use super::objective::Link;
 use crate::frontend::FrontendError;
-use crate::frontend::forest::{Combination, Forest, Split, Test, TreeNode};
+use crate::frontend::forest::{Aggregate, Combination, Comparison, Forest, Split, Test, TreeNode};
 use crate::graph::{Graph, TensorId};
 
 /// How many rounds count, and which of xgboost's predictors is followed.

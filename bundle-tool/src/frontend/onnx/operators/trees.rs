@@ -6,7 +6,6 @@ use ekiben_runtime::DType;
 use ekiben_runtime::ops::arg_reduce::ArgReduce;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::cast::Cast;
-use ekiben_runtime::ops::tree_ensemble::{Aggregate, Comparison};
 
 use super::super::call::{Call, Lowered, Refusal, Value, one};
 use super::super::tensor;
@@ -14,7 +13,7 @@ use super::indexing::{Part, take};
 use super::labels::{Labels, classes};
 use super::linear::rows;
 use super::post_transform::{PostTransform, SecondClass, is_above};
-use crate::frontend::forest::{Combination, Forest, Split, Test, TreeNode};
+use crate::frontend::forest::{Aggregate, Combination, Comparison, Forest, Split, Test, TreeNode};
 use crate::graph::TensorId;
 
 /// Numbers in an attribute, or in its twin that holds a tensor of f64.

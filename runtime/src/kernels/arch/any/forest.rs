@@ -1,0 +1,348 @@
+//! Forests by blocks of rows, and several walks at a time.
+//!
+//! *Blocks*: 256 rows are turned into columns together, column by column. A tree of narrow nodes is then not walked but scanned: each row
+//! has the number of the leaf that it would reach if it went left from here on, 0 to begin with. Splits are taken in their order. A split
+//! is on a row's path exactly if its own first leaf is the row's; where the row goes right there, its leaf is the first on the right. That
+//! is a handful of instructions on vectors of bytes for each split, without a branch.
+//!
+//! *Walks*: a step down a tree waits for memory, so eight walks take their steps in turn: one row's in eight trees, or in wide forests
+//! eight rows' in one.
+
+use crate::kernels::reference::forest::{
+    Aggregate, Columns, Combination, Feature, Forest, GroupKind, GroupWord, Leaves, Node, Rank, Trees, Value,
+};
+
+/// Rows of a block.
+pub(in crate::kernels) const ROWS: usize = 256;
+
+/// With fewer rows than this, a walk for each takes less time than a block.
+const LEAST_ROWS: usize = 24;
+
+/// Walks at a time.
+const LANES: usize = 8;
+
+/// Ranks of wide forests that are kept for several rows.
+const WIDE_RANKS: usize = 1 << 14;
+
+/// A block's ranks in one column, less 128: vectors of bytes compare with a sign.
+type Column = [i8; ROWS];
+
+/// Up to [`ROWS`] rows and where their values go.
+pub(in crate::kernels) struct Block<'a, F: Feature, V> {
+    columns: &'a Columns<'a, F>,
+    trees: Trees<'a, u32>,
+    combination: &'a Combination<'a, V>,
+    features: usize,
+    x: &'a [F],
+    /// Room for the columns.
+    ranks: &'a mut [Column],
+    out: &'a mut [V],
+}
+
+/// A kernel for blocks.
+pub(in crate::kernels) type BlockKernel<F, V> = fn(Block<'_, F, V>);
+
+/// The kernel for blocks as the processor's basic instructions allow.
+pub(in crate::kernels) fn block<F: Feature, V: Value>(block: Block<'_, F, V>) {
+    block_of(block);
+}
+
+/// [`Forest::run`] with `kernel` for blocks.
+pub(in crate::kernels) fn run<F: Feature, N: Node, V: Value>(
+    forest: &Forest<'_, F, N, V>,
+    kernel: BlockKernel<F, V>,
+    features: usize,
+    x: &[F],
+    columns: &mut [N::Rank],
+    seen: &mut [u8],
+    out: &mut [V],
+) {
+    let (features, targets) = (features.max(1), forest.combination.targets.max(1));
+    let ordered = matches!(forest.combination.aggregate, Aggregate::Sum | Aggregate::Each);
+    let rows = out.len() / targets;
+    let mut done = 0;
+    if ordered && rows >= LEAST_ROWS {
+        done = match N::narrow(forest.trees.nodes) {
+            Some(nodes) => {
+                let trees = Trees { starts: forest.trees.starts, nodes };
+                if forest.columns.count <= 32 {
+                    run_blocks::<32, F, V>(&forest.columns, trees, &forest.combination, kernel, features, x, out)
+                } else {
+                    run_blocks::<256, F, V>(&forest.columns, trees, &forest.combination, kernel, features, x, out)
+                }
+            }
+            None => run_wide(forest, features, x, out),
+        };
+    }
+    let rest = x.chunks_exact(features).zip(out.chunks_exact_mut(targets)).skip(done);
+    for (row, out) in rest {
+        forest.columns.fill(row, columns);
+        forest.combination.begin(out);
+        seen.fill(0);
+        for first in (0..forest.trees.len()).step_by(LANES) {
+            let lanes = core::array::from_fn(|lane| Lane::new(&forest.trees, first + lane, 0));
+            let leaves = walk(forest.trees.nodes, columns, lanes);
+            for (tree, &leaf) in (first..forest.trees.len()).zip(&leaves) {
+                forest.combination.add(tree, forest.trees.first_leaf(tree) + leaf as usize, seen, out);
+            }
+        }
+    }
+}
+
+/// Runs whole blocks, and a last one if enough rows are left for it; returns the number of rows.
+fn run_blocks<const COLUMNS: usize, F: Feature, V: Value>(
+    columns: &Columns<'_, F>,
+    trees: Trees<'_, u32>,
+    combination: &Combination<'_, V>,
+    kernel: BlockKernel<F, V>,
+    features: usize,
+    x: &[F],
+    out: &mut [V],
+) -> usize {
+    let mut ranks = [[0; ROWS]; COLUMNS];
+    let targets = combination.targets.max(1);
+    let mut done = 0;
+    for (x, out) in x.chunks(features.saturating_mul(ROWS)).zip(out.chunks_mut(targets.saturating_mul(ROWS))) {
+        let rows = out.len() / targets;
+        if rows < LEAST_ROWS {
+            break;
+        }
+        kernel(Block { columns, trees, combination, features, x, ranks: &mut ranks, out });
+        done += rows;
+    }
+    done
+}
+
+/// The body of every kernel for blocks.
+#[inline(always)]
+pub(in crate::kernels) fn block_of<F: Feature, V: Value>(block: Block<'_, F, V>) {
+    let Block { columns, trees, combination, features, x, ranks, out } = block;
+    fill(columns, features, x, ranks);
+    let targets = combination.targets.max(1);
+    for out in out.chunks_exact_mut(targets) {
+        combination.begin(out);
+    }
+    let mut leaves = [0; ROWS];
+    for tree in 0..trees.len() {
+        let splits = trees.splits(tree);
+        scan(splits, ranks, &mut leaves);
+        let first = trees.first_leaf(tree);
+        match combination.leaves {
+            Leaves::Single { values, targets: of_tree } if combination.aggregate == Aggregate::Sum => {
+                let mut table = [V::default(); 256];
+                let values = values.get(first..first + splits.len() + 1).unwrap_or_default();
+                for (to, &value) in table.iter_mut().zip(values) {
+                    *to = value;
+                }
+                let target = of_tree.and_then(|of_tree| of_tree.get(tree)).map_or(0, |&target| target as usize);
+                if targets == 1 {
+                    for (out, &leaf) in out.iter_mut().zip(&leaves) {
+                        *out = out.plus(table[usize::from(leaf)]);
+                    }
+                } else {
+                    for (out, &leaf) in out.chunks_exact_mut(targets).zip(&leaves) {
+                        if let Some(out) = out.get_mut(target) {
+                            *out = out.plus(table[usize::from(leaf)]);
+                        }
+                    }
+                }
+            }
+            _ => {
+                for (out, &leaf) in out.chunks_exact_mut(targets).zip(&leaves) {
+                    combination.add(tree, first + usize::from(leaf), &mut [], out);
+                }
+            }
+        }
+    }
+}
+
+/// The leaf of a tree that each row reaches.
+#[inline(always)]
+fn scan(splits: &[u32], ranks: &[Column], leaves: &mut [u8; ROWS]) {
+    let mut reached = [0u8; ROWS];
+    for &split in splits {
+        let [column, rank, first, right] = split.to_le_bytes();
+        let Some(column) = ranks.get(usize::from(column)) else { continue };
+        let rank = (rank ^ 0x80) as i8;
+        for (reached, &x) in reached.iter_mut().zip(column) {
+            // 255 is no leaf, so where a row stays left nothing is equal.
+            let before = if rank > x { 255 } else { first };
+            *reached = if *reached == before { right } else { *reached };
+        }
+    }
+    *leaves = reached;
+}
+
+/// The columns of a block, of as many rows as `x` has.
+#[inline(always)]
+fn fill<F: Feature>(columns: &Columns<'_, F>, features: usize, x: &[F], mut ranks: &mut [Column]) {
+    for group in columns.groups {
+        let Some((out, rest)) = core::mem::take(&mut ranks).split_at_mut_checked(group[3] as usize) else { return };
+        ranks = rest;
+        let Some(word) = GroupWord::unpack(group[0]) else { continue };
+        let feature = word.feature as usize;
+        let values = x.get(feature..).unwrap_or_default().iter().step_by(features).take(ROWS);
+        match word.kind {
+            GroupKind::Ranks => {
+                let (mut keys, mut missing, mut any_missing) = ([F::LEAST; ROWS], [false; ROWS], false);
+                for ((to, missing), &value) in keys.iter_mut().zip(&mut missing).zip(values) {
+                    let key = Columns::present_key(word, value);
+                    *missing = key.is_none();
+                    any_missing |= *missing;
+                    *to = key.unwrap_or(F::LEAST);
+                }
+                for (thresholds, out) in columns.keys_of(group).chunks(<u8 as Rank>::MAX as usize).zip(out) {
+                    rank_all::<F>(thresholds, &keys, out);
+                    if any_missing && word.nan_is_right {
+                        for (out, _) in out.iter_mut().zip(&missing).filter(|(_, missing)| **missing) {
+                            *out = below_zero(thresholds.len());
+                        }
+                    }
+                }
+            }
+            GroupKind::Sets => {
+                for (row, &value) in values.enumerate() {
+                    let bits = columns.set_bits(word, group, value);
+                    for (column, out) in out.iter_mut().enumerate() {
+                        let byte = bits.get(column / 8).copied().unwrap_or(0);
+                        if let Some(out) = out.get_mut(row) {
+                            *out = below_zero((byte >> (column % 8) & 1).into());
+                        }
+                    }
+                }
+            }
+            GroupKind::Equal => {
+                out.as_flattened_mut().fill(below_zero(0));
+                let keys = columns.keys_of(group);
+                for (row, &value) in values.enumerate() {
+                    match Columns::present_key(word, value) {
+                        Some(key) => {
+                            let found = keys.binary_search(&key).ok().and_then(|at| out.get_mut(at)?.get_mut(row));
+                            if let Some(out) = found {
+                                *out = below_zero(1);
+                            }
+                        }
+                        None if word.nan_is_right => {
+                            for out in out.iter_mut().filter_map(|column| column.get_mut(row)) {
+                                *out = below_zero(1);
+                            }
+                        }
+                        None => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A rank as a block has it.
+#[inline(always)]
+fn below_zero(rank: usize) -> i8 {
+    (rank as u8 ^ 0x80) as i8
+}
+
+/// How many of up to 255 thresholds are below each key.
+#[inline(always)]
+fn rank_all<F: Feature>(thresholds: &[F::Key], keys: &[F::Key; ROWS], out: &mut Column) {
+    let mut table = [F::MOST; 256];
+    for (to, &threshold) in table.iter_mut().zip(thresholds) {
+        *to = threshold;
+    }
+    let first = (thresholds.len() + 1).next_power_of_two() / 2;
+    let mut ranks = [0u32; ROWS];
+    let mut step = first as u32;
+    while step > 0 {
+        for (rank, &key) in ranks.iter_mut().zip(keys) {
+            let below = table[((*rank + step - 1) & 255) as usize] < key;
+            *rank += if below { step } else { 0 };
+        }
+        step /= 2;
+    }
+    for (out, &rank) in out.iter_mut().zip(&ranks) {
+        *out = below_zero(rank as usize);
+    }
+}
+
+/// Tree by tree for some rows at a time, where ranks of several fit; returns the number of rows.
+fn run_wide<F: Feature, N: Node, V: Value>(
+    forest: &Forest<'_, F, N, V>,
+    features: usize,
+    x: &[F],
+    out: &mut [V],
+) -> usize {
+    let (width, targets) = (forest.columns.count.max(1), forest.combination.targets.max(1));
+    let together = (WIDE_RANKS / width).min(ROWS) / LANES * LANES;
+    if together == 0 {
+        return 0;
+    }
+    let mut ranks = [N::Rank::default(); WIDE_RANKS];
+    let mut done = 0;
+    for (x, out) in x.chunks(features * together).zip(out.chunks_mut(targets * together)) {
+        for ((row, out), ranks) in
+            x.chunks_exact(features).zip(out.chunks_exact_mut(targets)).zip(ranks.chunks_exact_mut(width))
+        {
+            forest.columns.fill(row, ranks);
+            forest.combination.begin(out);
+        }
+        let rows = out.len() / targets;
+        for tree in 0..forest.trees.len() {
+            let first_leaf = forest.trees.first_leaf(tree);
+            for first in (0..rows).step_by(LANES) {
+                let lanes = core::array::from_fn(|lane| Lane::new(&forest.trees, tree, (first + lane) * width));
+                let leaves = walk(forest.trees.nodes, &ranks, lanes);
+                for (out, &leaf) in out.chunks_exact_mut(targets).skip(first).zip(&leaves) {
+                    forest.combination.add(tree, first_leaf + leaf as usize, &mut [], out);
+                }
+            }
+        }
+        done += rows;
+    }
+    done
+}
+
+/// A walk down a tree.
+#[derive(Clone, Copy)]
+struct Lane {
+    /// Split where it is, among those of all trees.
+    at: u32,
+    /// Leaves of the tree to the left of it.
+    leaf: u32,
+    /// Leaves below it; 1 at the end of the walk.
+    leaves: u32,
+    /// Where the row's ranks are.
+    row: u32,
+}
+
+impl Lane {
+    fn new<N>(trees: &Trees<'_, N>, tree: usize, row: usize) -> Self {
+        let (start, leaves) = (trees.start(tree), trees.splits(tree).len() + 1);
+        Self { at: start as u32, leaf: 0, leaves: leaves as u32, row: row as u32 }
+    }
+}
+
+/// The leaves that the lanes reach, numbered within their trees.
+#[inline(always)]
+fn walk<N: Node>(nodes: &[N], ranks: &[N::Rank], mut lanes: [Lane; LANES]) -> [u32; LANES] {
+    let Some(last) = nodes.len().checked_sub(1) else { return [0; LANES] };
+    // Every step of a walk leads forward, so there are no more than splits, whatever the tables hold.
+    for _ in 0..=last {
+        let mut open = false;
+        for lane in &mut lanes {
+            let node = nodes[(lane.at as usize).min(last)];
+            let x = ranks.get(lane.row as usize + node.column()).copied().unwrap_or_default();
+            let under_way = lane.leaves > 1;
+            let left = node.left_leaves();
+            let right = x >= node.rank();
+            let step = if right { left } else { 1 };
+            lane.at += if under_way { step } else { 0 };
+            lane.leaf += if under_way & right { left } else { 0 };
+            let below = if right { lane.leaves.wrapping_sub(left) } else { left };
+            lane.leaves = if under_way { below } else { lane.leaves };
+            open |= lane.leaves > 1;
+        }
+        if !open {
+            break;
+        }
+    }
+    lanes.map(|lane| lane.leaf)
+}

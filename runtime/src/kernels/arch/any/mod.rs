@@ -1,0 +1,3 @@
+//! Kernels that compilers vectorise, for processors with an operating system.
+
+pub(in crate::kernels) mod forest;
