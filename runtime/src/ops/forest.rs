@@ -241,9 +241,9 @@ impl Forest {
         };
         let features = operands.input(0)?;
         let width = features.dims.at(features.dims.len().saturating_sub(1));
-        let scratch = operands.scratch()?;
         let bytes = self.columns as usize * size_of::<N::Rank>();
-        let (columns, rest) = scratch.bytes.split_at_mut_checked(bytes).unwrap_or_default();
+        let scratch = if bytes > 0 || self.counts_seen() { operands.scratch()?.bytes } else { &mut [] };
+        let (columns, rest) = scratch.split_at_mut_checked(bytes).unwrap_or_default();
         let seen = if self.counts_seen() { rest } else { &mut [] };
         let columns = bytemuck::try_cast_slice_mut(columns).unwrap_or_default();
         let mut output = operands.output(0)?;
