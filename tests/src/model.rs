@@ -54,6 +54,8 @@ impl Compiled {
         for (position, input) in inputs.iter().enumerate() {
             let view = executor.input_view(position).expect("an input");
             let bytes = match &input.elements {
+                // A number is none of a column's categories.
+                Elements::Bytes(_) if view.spec.table.is_some() => DType::UNKNOWN_CATEGORY.to_le_bytes().repeat(rows),
                 Elements::Bytes(bytes) => {
                     let (spec, dims) = (view.spec, &view.dims[..]);
                     assert_eq!((spec.dtype, dims), (input.dtype, &input.shape[..]), "{method}: input {position}");

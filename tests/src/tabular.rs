@@ -119,7 +119,7 @@ fn read_tensor(json: &Value, rest: &mut &[u8]) -> Tensor {
     Tensor { name, dtype, shape, elements: Elements::Bytes(taken.to_vec()) }
 }
 
-/// The inputs in the order and form in which a model takes them: `names` are those of its inputs. Columns of numbers become one matrix where the model has
+/// The inputs in the order and form in which a model takes them: `names` are those of its inputs, and by position where they name none. Columns of numbers become one matrix where the model has
 /// one input for all of them.
 ///
 /// # Errors
@@ -132,9 +132,12 @@ pub fn arrange(inputs: &[Tensor], names: &[String]) -> Result<Vec<Tensor>, Strin
     }
     let find = |name: &String| inputs.iter().find(|input| input.name == *name).cloned();
     let found: Option<Vec<Tensor>> = names.iter().map(find).collect();
+    let is_text = |input: &Tensor| matches!(input.elements, Elements::Texts(_));
     match (found, names) {
         (Some(found), _) => Ok(found),
+        (None, [_]) if inputs.len() == 1 && inputs.iter().all(is_text) => Ok(inputs.to_vec()),
         (None, [name]) => Ok(vec![joined(inputs, name)?]),
+        (None, names) if names.len() == inputs.len() => Ok(inputs.to_vec()),
         (None, _) => Err(format!("the model takes the columns {names:?}")),
     }
 }

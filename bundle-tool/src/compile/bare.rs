@@ -1,6 +1,6 @@
-//! The API of a model file without a service: `predict`, with one parameter per input.
+//! The API of a model file without a service: `predict`, with one parameter per input, or one table.
 
-use ekiben_runtime::artifact::manifest::{Api, InputAdapter, Parameter, ParameterKind, Returns};
+use ekiben_runtime::artifact::manifest::{Api, Frame, InputAdapter, Parameter, ParameterKind, Returns};
 
 use crate::frontend::{FrontendError, Model, ModelInput};
 use crate::graph::Graph;
@@ -29,7 +29,10 @@ pub(crate) fn lower(model: &dyn Model) -> Result<LoweredApi, FrontendError> {
             Returns::Object(members.map(|(output, index)| (output.name.clone(), Returns::output(index))).collect())
         }
     };
-    let parameters = inputs.iter().zip(0..).map(|(input, index)| parameter(input, index)).collect();
+    let parameters = match model.takes_columns() {
+        true => vec![table(&inputs)],
+        false => inputs.iter().zip(0..).map(|(input, index)| parameter(input, index)).collect(),
+    };
     let manifest = Api {
         name: NAME.to_owned(),
         route: NAME.to_owned(),
@@ -41,6 +44,19 @@ pub(crate) fn lower(model: &dyn Model) -> Result<LoweredApi, FrontendError> {
         max_latency_ms: None,
     };
     Ok(LoweredApi { manifest, graph })
+}
+
+/// Name of the parameter of a model that takes the columns of a table.
+const TABLE: &str = "table";
+
+/// A table with a column for each input.
+fn table(inputs: &[ModelInput]) -> Parameter {
+    let columns = inputs.iter().map(|input| input.name.clone()).collect();
+    let inputs = (0..).take(inputs.len()).collect();
+    Parameter {
+        name: TABLE.to_owned(),
+        kind: ParameterKind::Dataframe(Frame { orient: None, columns, input: 0, inputs }),
+    }
 }
 
 fn parameter(input: &ModelInput, index: u32) -> Parameter {

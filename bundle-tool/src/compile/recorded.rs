@@ -152,7 +152,7 @@ impl Recorded {
         fit(&scorer, head, &batch, &outputs, budget)
     }
 
-    fn inputs(&self, scorer: &Scorer<'_>) -> Result<Batch, RecordedError> {
+    fn inputs<'a>(&self, scorer: &Scorer<'a>) -> Result<Batch<'a>, RecordedError> {
         let failed = |error| RecordedError::Data { path: self.data.clone(), error };
         let bytes = read(&self.data)?;
         let mut batch = Batch::new(scorer.artifact, &scorer.record);
@@ -310,7 +310,7 @@ fn marks(output: usize, view: &View<'_>) -> AlignedBytes {
 fn fit(
     scorer: &Scorer<'_>,
     head: VectorHead,
-    batch: &Batch,
+    batch: &Batch<'_>,
     outputs: &[Vec<u8>],
     budget: usize,
 ) -> Result<GoldenVector, RecordedError> {

@@ -1,7 +1,7 @@
 //! The inputs of an API: what its parameters declare, and the adapter that fills them.
 
 use ekiben_runtime::artifact::manifest::{Frame, InputAdapter, Orient, Parameter, ParameterKind};
-use ekiben_runtime::{DType, Shape};
+use ekiben_runtime::{DType, Shape, TensorSpec};
 use ruff_text_size::Ranged;
 
 use super::class::{AdapterDecl, ApiMethod, ServiceClass};
@@ -38,10 +38,19 @@ pub(super) struct ApiInput {
     pub(super) columns: Option<Vec<String>>,
     /// Whether the columns are declared, and not only told by their use.
     pub(super) columns_declared: bool,
+    /// Types and shapes of the columns, where each is an input of the graph: told by a model that takes columns.
+    pub(super) table: Option<Vec<TensorSpec>>,
     /// Where columns are taken by name.
     pub(super) named_use: Option<Place>,
     /// Where all columns are used, whatever their names.
     pub(super) whole_use: Option<Place>,
+}
+
+impl ApiInput {
+    /// Inputs of the graph that it fills.
+    pub(super) fn width(&self) -> usize {
+        self.table.as_ref().map_or(1, Vec::len)
+    }
 }
 
 /// The inputs of an API.
@@ -127,6 +136,10 @@ impl Reader<'_, '_> {
         let fail = |problem: String| self.fail(&self.method.function.name, problem);
         let mut common = None;
         for (column, name) in dtypes {
+            // What a column of texts becomes, a model that takes it tells.
+            if matches!(name.as_str(), "object" | "str" | "string" | "category") {
+                continue;
+            }
             let name = match name.as_str() {
                 "float" => "float64",
                 "int" => "int64",
@@ -166,6 +179,7 @@ impl Reader<'_, '_> {
             settled: columns.is_some(),
             columns_declared: columns.is_some(),
             columns,
+            table: None,
             named_use: None,
             whole_use: None,
         })
@@ -220,6 +234,7 @@ impl Reader<'_, '_> {
                     settled,
                     columns: None,
                     columns_declared: false,
+                    table: None,
                     named_use: None,
                     whole_use: None,
                 })
@@ -228,13 +243,15 @@ impl Reader<'_, '_> {
                 let dtype = match innermost(item) {
                     ValueSchema::Number => DType::F64,
                     ValueSchema::Integer => DType::I64,
-                    _ => return Err(fail("only lists of numbers are compiled".to_owned())),
+                    // A model that takes texts tells how long they may be.
+                    ValueSchema::Text if !matches!(**item, ValueSchema::List(_)) => DType::Text,
+                    _ => return Err(fail("only lists of numbers and lists of texts are compiled".to_owned())),
                 };
                 let mut input = self.frame(name, index, None, None)?;
                 input.form = Form::List;
                 input.dtype = dtype;
                 input.assumed = false;
-                if !matches!(**item, ValueSchema::List(_)) {
+                if !matches!(**item, ValueSchema::List(_)) && dtype != DType::Text {
                     input.shape = Shape::new(&[1], Some(0)).map_err(|error| fail(error.to_string()))?;
                     input.settled = true;
                 }
@@ -276,18 +293,21 @@ fn declared_shape(shape: Option<&[i64]>) -> Result<(Shape, bool), String> {
 
 /// The adapter that fills the inputs.
 pub(super) fn adapter(inputs: &[ApiInput], declared: &ApiDecl) -> InputAdapter {
+    // The first input of the graph of each of the API's.
+    let place = |index: usize| inputs.iter().take(index).map(ApiInput::width).sum::<usize>() as u32;
     let frame = |input: &ApiInput, index: usize, orient: Option<Orient>| Frame {
         orient,
         columns: input.columns.clone().unwrap_or_default(),
-        input: index as u32,
+        input: place(index),
+        inputs: input.table.as_ref().map(|table| (place(index)..).take(table.len()).collect()).unwrap_or_default(),
     };
     let parameter = |(index, input): (usize, &ApiInput)| {
         let kind = match &input.form {
             Form::Frame { orient } => ParameterKind::Dataframe(frame(input, index, *orient)),
             Form::Array { shape, dtype } => {
-                ParameterKind::Array { shape: shape.clone(), dtype: dtype.clone(), input: index as u32 }
+                ParameterKind::Array { shape: shape.clone(), dtype: dtype.clone(), input: place(index) }
             }
-            Form::List => ParameterKind::Array { shape: None, dtype: None, input: index as u32 },
+            Form::List => ParameterKind::Array { shape: None, dtype: None, input: place(index) },
         };
         Parameter { name: input.name.clone(), kind }
     };

@@ -1,6 +1,6 @@
 //! Writes artifacts: the counterpart of the parsers beside it, for the compiler and for tests.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -11,6 +11,7 @@ use super::plans::{ABSENT, API_BYTES, ApiRecord, COUNTS_BYTES, STEP_BYTES, StepR
 use super::tensors::{RECORD_BYTES, TensorRecord};
 use super::{Extent, LoadError};
 use crate::bytes::{BytesError, Writer};
+use crate::kernels::reference::perfect_hash::build;
 use crate::ops::{MAX_ATTRIBUTE_BYTES, Op};
 
 /// Why an artifact cannot be written.
@@ -77,6 +78,28 @@ impl StringTable {
         self.lists.push((first, items.len() as u32));
         self.list_index.insert(items.to_vec(), index);
         index
+    }
+
+    /// The perfect hashes of the lists that `wanted` names, where there are such; see [`super::lookups`].
+    fn emit_lookups(&self, wanted: &BTreeSet<u32>) -> Vec<u8> {
+        let (mut records, mut words): (Vec<[u32; 6]>, Vec<u32>) = (Vec::new(), Vec::new());
+        for &list in wanted {
+            let Some(&(first, count)) = self.lists.get(list as usize) else { continue };
+            let items = self.strings.iter().skip(first as usize).take(count as usize);
+            let Some(hash) = build(&items.map(|item| item.as_bytes()).collect::<Vec<_>>()) else { continue };
+            let displacement = words.len() as u32;
+            words.extend(&hash.displacements);
+            let slot = words.len() as u32;
+            words.extend(&hash.slots);
+            let (displacements, slots) = (hash.displacements.len() as u32, hash.slots.len() as u32);
+            records.push([list, hash.seed, displacement, displacements, slot, slots]);
+        }
+        if records.is_empty() {
+            return Vec::new();
+        }
+        let count = [records.len() as u32];
+        let all = count.iter().chain(records.iter().flatten()).chain(&words);
+        all.flat_map(|word| word.to_le_bytes()).collect()
     }
 
     fn emit(&self) -> Vec<u8> {
@@ -193,7 +216,11 @@ pub fn emit(parts: &ArtifactParts) -> Result<Vec<u8>, EmitError> {
     let plans = emit_plans(&parts.apis)?;
     let strings = parts.strings.emit();
     let golden = emit_golden(&parts.golden)?;
-    let sections: [(SectionKind, &[u8]); 7] = [
+    // What an API reads as categories is looked up while data is read.
+    let inputs = parts.apis.iter().flat_map(|api| &api.inputs);
+    let tables = inputs.filter_map(|&input| parts.tensors.get(input as usize)?.spec.table).collect();
+    let lookups = parts.strings.emit_lookups(&tables);
+    let sections: [(SectionKind, &[u8]); 8] = [
         (SectionKind::Manifest, &parts.manifest),
         (SectionKind::Tensors, &tensors),
         (SectionKind::Plans, &plans),
@@ -201,6 +228,7 @@ pub fn emit(parts: &ArtifactParts) -> Result<Vec<u8>, EmitError> {
         (SectionKind::Tables, &parts.tables),
         (SectionKind::Strings, &strings),
         (SectionKind::Golden, &golden),
+        (SectionKind::Lookups, &lookups),
     ];
     assemble(&sections)
 }

@@ -24,7 +24,7 @@ pub const MAGIC: [u8; 8] = *b"EKIBEN\r\n";
 pub const FORMAT_VERSION: u32 = 1;
 
 /// The most sections.
-pub const MAX_SECTIONS: usize = 8;
+pub const MAX_SECTIONS: usize = 9;
 
 /// Bytes before the section table.
 pub const FIXED_BYTES: usize = 96;
@@ -53,6 +53,8 @@ pub enum SectionKind {
     Golden = 7,
     /// Signature over both digests.
     Signature = 8,
+    /// Perfect hashes of lists of strings.
+    Lookups = 9,
 }
 
 impl SectionKind {
@@ -66,6 +68,7 @@ impl SectionKind {
         Self::Strings,
         Self::Golden,
         Self::Signature,
+        Self::Lookups,
     ];
 
     /// Code in the section table.
@@ -88,6 +91,7 @@ impl SectionKind {
             Self::Strings => "strings",
             Self::Golden => "golden",
             Self::Signature => "signature",
+            Self::Lookups => "lookups",
         }
     }
 

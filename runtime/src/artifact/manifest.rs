@@ -117,7 +117,7 @@ pub enum InputAdapter {
     Value(Parameter),
 }
 
-/// A table whose columns become one tensor of shape `[N, columns]`.
+/// A table whose columns become one tensor of shape `[N, columns]`, or one tensor each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Frame {
     /// Declared orientation; where there is none, the body's form tells it.
@@ -126,8 +126,12 @@ pub struct Frame {
     /// Declared names of the columns, in the tensor's order; then a table is matched by name. Empty: by position.
     #[serde(default)]
     pub columns: Vec<String>,
-    /// Index of the API's input.
+    /// Index of the API's input that holds all columns; of the first column's where they have one each.
     pub input: u32,
+    /// Index of the API's input of each column: `[N]` of numbers or categories, or `[N, bytes]` of text. Empty where one input holds all. A
+    /// column of categories whose table is empty is not read, and may be lacking.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<u32>,
 }
 
 /// How JSON spells a table (the names are pandas's).

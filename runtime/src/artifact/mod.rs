@@ -13,6 +13,7 @@
 //! | strings | [`strings`] | structure | names and category tables |
 //! | golden | [`golden`] | numbers | inputs with expected outputs |
 //! | signature | | neither | Ed25519 signature over both digests |
+//! | lookups | [`lookups`] | structure | perfect hashes of category tables |
 //!
 //! Two BLAKE3 digests stand in the header. The *structure* digest covers the header before the digests, the section table
 //! and every section marked so; it is checked by every [`Artifact::parse`]. The *numbers* digest covers the rest and is checked by
@@ -27,6 +28,7 @@ mod emit;
 mod error;
 pub mod golden;
 pub mod header;
+pub mod lookups;
 #[cfg(feature = "std")]
 pub mod manifest;
 pub mod plans;
@@ -142,7 +144,7 @@ impl<'a> Artifact<'a> {
 
     /// The strings.
     pub fn strings(&self) -> Strings<'a> {
-        Strings::new(self.section(SectionKind::Strings))
+        Strings::new(self.section(SectionKind::Strings), self.section(SectionKind::Lookups))
     }
 
     /// Number of APIs.

@@ -9,6 +9,7 @@
 
 use super::LoadError;
 use super::header::SectionKind;
+use super::lookups::Lookups;
 use crate::bytes::u32_at;
 
 const COUNTS_BYTES: usize = 8;
@@ -18,11 +19,12 @@ const ENTRY_BYTES: usize = 8;
 #[derive(Clone, Copy, Debug)]
 pub struct Strings<'a> {
     bytes: &'a [u8],
+    lookups: Lookups<'a>,
 }
 
 impl<'a> Strings<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes }
+    pub(super) fn new(bytes: &'a [u8], lookups: &'a [u8]) -> Self {
+        Self { bytes, lookups: Lookups::new(lookups) }
     }
 
     /// Number of strings.
@@ -72,11 +74,26 @@ impl<'a> Strings<'a> {
         self.get(u32::try_from(first).ok()?.checked_add(index)?)
     }
 
+    /// Position of `text` in the list at `list`, of equal strings the first. Takes one look at the list where it has a perfect hash
+    /// (as lists of categories that an API reads have), and compares with each string where it has none.
+    pub fn find(&self, list: u32, text: &str) -> Option<u32> {
+        if self.lookups.has(list) {
+            let position = self.lookups.candidate(list, text.as_bytes())?;
+            return (self.list_item(list, position)? == text).then_some(position);
+        }
+        (0..self.list_len(list)?).find(|&position| self.list_item(list, position) == Some(text))
+    }
+
+    /// The perfect hashes of lists.
+    pub fn lookups(&self) -> Lookups<'a> {
+        self.lookups
+    }
+
     /// Checks every entry.
     pub(super) fn check(&self) -> Result<(), LoadError> {
         let error = |index, problem| LoadError::Record { kind: SectionKind::Strings, index, problem };
         if self.bytes.is_empty() {
-            return Ok(());
+            return self.lookups.check(self);
         }
         if self.bytes.len() < COUNTS_BYTES || self.text().is_none() {
             return Err(error(0, "the counts exceed the section"));
@@ -93,6 +110,6 @@ impl<'a> Strings<'a> {
                 return Err(error(index, "the list names strings that are not there"));
             }
         }
-        Ok(())
+        self.lookups.check(self)
     }
 }

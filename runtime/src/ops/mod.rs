@@ -299,6 +299,16 @@ operators! {
     lookup::Lookup = 81;
     /// Decision trees.
     forest::Forest = 82;
+    /// A value for each category.
+    map_categories::MapCategories = 90;
+    /// Refuses data that the model does not know.
+    require_known::RequireKnown = 91;
+    /// Counts the terms of texts.
+    term_counts::TermCounts = 92;
+    /// Weighs counted terms.
+    term_weights::TermWeights = 93;
+    /// Fills missing numbers from neighbours.
+    knn_impute::KnnImpute = 94;
     /// Sums of leaves that are linear functions.
     linear_leaves::LinearLeaves = 106;
     /// A recurrent layer: RNN, GRU or LSTM.

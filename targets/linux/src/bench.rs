@@ -101,14 +101,14 @@ pub fn bench<E: From<Error>>(
 }
 
 /// Inputs whose floats are in [-1, 1) and whose 8-bit integers take any value, others 0 and 1: a hash of the element's position.
-fn inputs(scorer: &Scorer<'_>, rows: usize) -> Batch {
+fn inputs<'a>(scorer: &Scorer<'a>, rows: usize) -> Batch<'a> {
     let mut batch = Batch::new(scorer.artifact, &scorer.record);
     batch.rows = rows;
     for input in &mut batch.inputs {
         let rows = if input.spec.shape.is_batched() { rows } else { 1 };
         let width = (input.spec.dtype.bits() / 8).max(1) as usize;
-        let elements = input.elements().saturating_mul(rows);
-        let bytes = input.spec.dtype.bytes(elements as u64).unwrap_or(0) as usize;
+        let elements = input.spec.shape.elements().unwrap_or(0).saturating_mul(rows as u64);
+        let bytes = input.spec.dtype.bytes(elements).unwrap_or(0) as usize;
         input.bytes.resize(bytes, 0);
         for (position, element) in input.bytes.chunks_exact_mut(width).enumerate() {
             let hash = hash(position as u32);

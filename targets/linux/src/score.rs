@@ -29,6 +29,14 @@ pub enum ScoreError {
     /// The artifact cannot run.
     #[error("the artifact cannot run: {0}")]
     Run(#[from] Error),
+    /// The model refuses a row.
+    #[error("row {row}: {error}")]
+    Row {
+        /// Number of the row, from 1.
+        row: u64,
+        /// Why.
+        error: Error,
+    },
     /// A row's answer has other columns than the first row's.
     #[error("row {row}: {found} output columns, the first row has {expected}; write JSON lines instead")]
     Ragged {
@@ -113,7 +121,7 @@ impl<'a> Scorer<'a> {
         let mut arena = ekiben_runtime::session::ArenaBuffer::default();
         let arena = arena.get(self.arena_bytes(batch.rows)?);
         let mut executor = Executor::new(self.artifact, self.index, batch.rows, arena)?;
-        batch.run(&mut executor)?;
+        self.run(&batch, &mut executor, 0)?;
         match format {
             Some(format) => {
                 let mut writer = RowWriter::new(&mut out, format);
@@ -158,10 +166,24 @@ impl<'a> Scorer<'a> {
             if batch.rows == 0 {
                 break;
             }
-            batch.run(&mut executor)?;
+            self.run(&batch, &mut executor, writer.rows)?;
             writer.write(self, &executor)?;
         }
         writer.finish()
+    }
+
+    /// Runs the API on the rows of `batch`, of which `done` came before. Where that fails, the rows run one by one, so that the error can
+    /// say which one the model refuses.
+    fn run(&self, batch: &Batch<'_>, executor: &mut Executor<'_, '_>, done: u64) -> Result<(), ScoreError> {
+        let Err(error) = batch.run(executor) else { return Ok(()) };
+        if self.record.fixed_rows == 0 {
+            for index in 0..batch.rows {
+                if let Err(error) = batch.row(index).run(executor) {
+                    return Err(ScoreError::Row { row: done + index as u64 + 1, error });
+                }
+            }
+        }
+        Err(error.into())
     }
 }
 

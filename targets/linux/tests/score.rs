@@ -95,7 +95,7 @@ impl Fixture {
 }
 
 fn frame(orient: Option<Orient>, columns: &[&str]) -> Frame {
-    Frame { orient, columns: columns.iter().map(|&name| name.to_owned()).collect(), input: 0 }
+    Frame { orient, columns: columns.iter().map(|&name| name.to_owned()).collect(), input: 0, inputs: Vec::new() }
 }
 
 fn array(shape: Option<&[i64]>) -> InputAdapter {

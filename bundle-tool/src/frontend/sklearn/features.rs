@@ -248,7 +248,7 @@ impl Features {
     }
 
     /// A table of nothing but numbers becomes a matrix; another one stays as it is.
-    fn gathered(self, graph: &mut Graph, path: &str) -> Result<Features, FrontendError> {
+    pub(super) fn gathered(self, graph: &mut Graph, path: &str) -> Result<Features, FrontendError> {
         let Features::Columns(columns) = &self else { return Ok(self) };
         let is_text = |column: &Column| matches!(graph.spec(column.tensor).dtype, DType::Category | DType::Text);
         if columns.is_empty() || columns.iter().any(is_text) {

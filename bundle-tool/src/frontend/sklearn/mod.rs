@@ -14,10 +14,16 @@
 //! writes from 1.3 on: where NaN went in training or, if there was none, with the larger part of the samples. In trees of older
 //! releases, which refuse NaN, it goes right, as `x <= threshold` does not hold.
 
+mod categories;
+mod dict_vectorizer;
 mod discretizer;
+mod encoders;
 mod features;
 mod forest;
 mod function;
+mod imputers;
+mod knn_imputer;
+mod label_encoders;
 mod labels;
 mod lightgbm;
 mod logistic;
@@ -31,8 +37,10 @@ mod spline;
 mod table;
 #[cfg(test)]
 mod tests;
+mod text;
 mod transformer;
 mod tree;
+mod union;
 mod xgboost;
 
 use std::fmt;
@@ -46,10 +54,16 @@ use super::pickle::{self, AllowList, Item, Limits, PickleError, Printable, Refus
 use super::{Blocker, FrontendError, Model};
 use crate::graph::{Graph, TensorId};
 
+pub use categories::Categories;
+pub use dict_vectorizer::{DictKey, DictVectorizer};
 pub use discretizer::Discretizer;
+pub use encoders::{OneHotColumn, OneHotEncoder, OrdinalColumn, OrdinalEncoder, TargetEncoder};
 pub use features::{Column, Features, Need, Needs};
 pub use forest::Forest;
 pub use function::{Function, FunctionTransformer};
+pub use imputers::{Fill, Missing, MissingIndicator, SimpleImputer};
+pub use knn_imputer::KnnImputer;
+pub use label_encoders::{LabelBinarizer, LabelEncoder};
 pub use labels::Labels;
 pub use lightgbm::LightgbmWrapper;
 pub use logistic::{Link, LogisticRegression};
@@ -60,7 +74,9 @@ pub use power::Power;
 pub use quantile::Quantiles;
 pub use scaler::{MaxAbsScaler, MinMaxScaler, StandardScaler};
 pub use spline::{Extrapolation, SplineColumns};
+pub use text::{Terms, TfidfTransformer, Vectorizer};
 pub use tree::{DecisionTree, Leaves, Split, Tree};
+pub use union::{Block, Union};
 
 /// What can be asked of an estimator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -190,6 +206,20 @@ const FAMILIES: &[Family] = &[
     pipeline::FAMILY,
     xgboost::FAMILY,
     lightgbm::FAMILY,
+    encoders::ONE_HOT,
+    encoders::ORDINAL,
+    encoders::TARGET,
+    label_encoders::ENCODER,
+    label_encoders::BINARIZER,
+    imputers::SIMPLE,
+    imputers::INDICATOR,
+    knn_imputer::FAMILY,
+    text::VECTORIZERS,
+    text::TFIDF,
+    text::HASHER,
+    dict_vectorizer::FAMILY,
+    union::FEATURE_UNION,
+    union::COLUMN_TRANSFORMER,
 ];
 
 /// The globals that files of scikit-learn estimators may name.

@@ -21,8 +21,12 @@ const FIRST_OF: [&str; 3] = ["steps", "transformer_list", "estimators_"];
 
 /// Names of the columns that the estimator `item` was fitted on, or its first part where it does not say itself.
 pub(super) fn column_names(item: &Item<'_>) -> Result<Option<Vec<String>>, FrontendError> {
-    if item.class().is_err() {
-        return Ok(None);
+    match item.class() {
+        Err(_) => return Ok(None),
+        Ok(class) if super::dict_vectorizer::FAMILY.classes.contains(&class) => {
+            return super::dict_vectorizer::keys(item).map(Some);
+        }
+        Ok(_) => {}
     }
     for attribute in ["feature_names_in_", "_feature_names_in"] {
         if let Some(names) = item.find(attribute)?
@@ -30,6 +34,11 @@ pub(super) fn column_names(item: &Item<'_>) -> Result<Option<Vec<String>>, Front
         {
             return Ok(names.array()?.strings().ok());
         }
+    }
+    if let Some(index) = item.find("_df_columns")? {
+        // A pandas Index is made from a dict that holds its labels.
+        let labels = index.argument(1).and_then(|made_from| made_from.get("data"));
+        return Ok(labels.and_then(|labels| labels.array()?.strings()).ok());
     }
     for attribute in FITTED_ON_THE_SAME {
         if let Some(part) = item.find(attribute)?
@@ -68,7 +77,14 @@ impl SklearnModel {
         if features == 0 {
             return Err(FrontendError::malformed("model", "an estimator of no features"));
         }
-        let needs = estimator.needs("model", &Needs::Numbers)?;
+        let mut needs = estimator.needs("model", &Needs::Numbers)?;
+        if let Needs::Columns(columns) = &needs
+            && names.is_empty()
+            && columns.iter().all(|need| matches!(need, Need::Nothing | Need::Number))
+        {
+            // What it was fitted on was one array of numbers, some of which are not read.
+            needs = Needs::Numbers;
+        }
         let shape =
             |dims: &[usize]| Shape::new(dims, Some(0)).map_err(|error| FrontendError::malformed("model", error));
         let inputs = match &needs {

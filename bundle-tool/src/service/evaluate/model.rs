@@ -8,7 +8,7 @@ use ekiben_runtime::{DType, Shape};
 
 use super::super::error::ServiceError;
 use super::super::input::{ApiInput, Form};
-use super::{Array, Evaluator, Frame, MAX_MODEL_CALLS, Place, Stop, Value};
+use super::{Array, Evaluator, Frame, Index, MAX_MODEL_CALLS, Place, Stop, Value};
 use crate::frontend::{FrontendError, ModelInput, NamedTensor, format_name};
 use crate::graph::{Graph, GraphError, TensorId};
 
@@ -18,6 +18,11 @@ impl<'a> Evaluator<'_, 'a> {
         let Some(input) = self.inputs.get(index) else {
             return Value::None;
         };
+        if let (Some(specs), Some(names)) = (&input.table, &input.columns) {
+            let named = names.iter().zip(specs);
+            let columns = named.map(|(name, &spec)| (name.clone(), Array::whole(self.graph.add_input(name, spec))));
+            return Value::Frame(Rc::new(Frame::Columns(columns.collect())));
+        }
         let tensor = self.graph.add_input(&input.name, ekiben_runtime::TensorSpec::new(input.dtype, input.shape));
         let python = input.form == Form::List;
         let array = Array { tensor, indices: Vec::new(), python, assumed: input.assumed };
@@ -70,6 +75,120 @@ impl<'a> Evaluator<'_, 'a> {
             }
             Err(error) => self.model_error(error, place, name),
         }
+    }
+
+    /// Whether a model takes the columns of a table.
+    pub(in crate::service) fn takes_columns(&self, model: &str) -> bool {
+        self.models.get(model).is_some_and(|model| model.takes_columns())
+    }
+
+    /// What `method` of a model that takes the columns of a table computes of `given`, a frame or a column.
+    pub(in crate::service) fn call_table_model(
+        &mut self,
+        name: &str,
+        method: &str,
+        given: &Value<'a>,
+        place: Place,
+    ) -> Result<Vec<NamedTensor>, Stop> {
+        let Some(model) = self.models.get(name) else {
+            return self.missing_model(name, place);
+        };
+        let wanted = model.inputs();
+        let arrays = match given {
+            Value::Frame(frame) => match &**frame {
+                Frame::Columns(columns) => self.columns_for(name, &wanted, columns, place)?,
+                Frame::Table { array, .. } => return self.settle_table(array.tensor, &wanted, None, place),
+            },
+            Value::Array(array) if wanted.len() == 1 => {
+                let column = match array.indices.get(1) {
+                    Some(Index::At(column)) => Some(*column as usize),
+                    _ => None,
+                };
+                let is_table = self.graph.shape(array.tensor).rank() == 2
+                    && !matches!(array.dtype(&self.graph), DType::Text | DType::Category);
+                if is_table {
+                    return self.settle_table(array.tensor, &wanted, column, place);
+                }
+                vec![array.clone()]
+            }
+            other => {
+                let problem = format!(
+                    "the model `{name}` takes a table with texts; call it with the frame, not with {}",
+                    other.describe()
+                );
+                return self.fail(place, problem);
+            }
+        };
+        let given: Vec<(Array, Place)> = arrays.into_iter().map(|array| (array, place)).collect();
+        self.call_model(name, method, &given, true, place)
+    }
+
+    /// The columns that a model takes, by their names, or all in order where there are as many without those names.
+    fn columns_for(
+        &self,
+        model: &str,
+        wanted: &[ModelInput],
+        columns: &[(String, Array)],
+        place: Place,
+    ) -> Result<Vec<Array>, Stop> {
+        let find =
+            |input: &ModelInput| columns.iter().find(|(name, _)| *name == input.name).map(|(_, array)| array.clone());
+        if let Some(found) = wanted.iter().map(find).collect() {
+            return Ok(found);
+        }
+        if wanted.len() == columns.len() {
+            return Ok(columns.iter().map(|(_, array)| array.clone()).collect());
+        }
+        let names: Vec<&str> = wanted.iter().map(|input| input.name.as_str()).collect();
+        self.fail(place, format!("the model `{model}` takes the columns {}", names.join(", ")))
+    }
+
+    /// A model takes the columns of the table that `tensor` is computed of: each becomes an input of the graph. With `column`, the model
+    /// takes that one alone.
+    fn settle_table<T>(
+        &mut self,
+        tensor: TensorId,
+        wanted: &[ModelInput],
+        column: Option<usize>,
+        place: Place,
+    ) -> Result<T, Stop> {
+        let mut inputs = self.inputs.clone();
+        let sources = self.sources(tensor);
+        let open = match sources[..] {
+            [index] => {
+                inputs.get_mut(index).filter(|input| matches!(input.form, Form::Frame { .. }) && input.table.is_none())
+            }
+            _ => None,
+        };
+        let Some(open) = open else {
+            return self.fail(place, "the model takes a table with texts; call it with the frame that the API takes");
+        };
+        let known = open.columns.clone().unwrap_or_default();
+        let mut names = known.clone();
+        if !open.columns_declared && column.is_none() {
+            let missing = wanted.iter().filter(|input| !known.contains(&input.name)).map(|input| input.name.clone());
+            names = missing.chain(known.iter().cloned()).collect();
+            let place = |name: &String| wanted.iter().position(|input| input.name == *name).unwrap_or(usize::MAX);
+            names.sort_by_key(place);
+        }
+        let number = Shape::new(&[1], Some(0)).map(|shape| ekiben_runtime::TensorSpec::new(DType::F64, shape));
+        let Ok(number) = number else {
+            return self.fail(place, "this table has no shape that can be compiled");
+        };
+        let by_position = wanted.len() == names.len() && wanted.iter().all(|input| !names.contains(&input.name));
+        let spec = |(position, name): (usize, &String)| {
+            let named = wanted.iter().find(|input| input.name == *name);
+            let input = match column {
+                Some(column) => wanted.first().filter(|_| column == position),
+                None if by_position => wanted.get(position),
+                None => named,
+            };
+            input.map_or(number, |input| input.spec)
+        };
+        open.table = Some(names.iter().enumerate().map(spec).collect());
+        open.columns = Some(names);
+        open.settled = true;
+        Err(Stop::Settled(inputs))
     }
 
     /// The end at a use of a model that no front-end has read.
@@ -138,8 +257,12 @@ impl<'a> Evaluator<'_, 'a> {
                 needed.extend(node.inputs.iter().flatten().copied());
             }
         }
-        let inputs = self.graph.inputs().iter().enumerate();
-        inputs.filter(|(_, input)| needed.contains(input)).map(|(index, _)| index).collect()
+        let owners =
+            self.inputs.iter().enumerate().flat_map(|(index, input)| std::iter::repeat_n(index, input.width()));
+        let owners = self.graph.inputs().iter().zip(owners).filter(|(input, _)| needed.contains(input));
+        let mut sources: Vec<usize> = owners.map(|(_, index)| index).collect();
+        sources.dedup();
+        sources
     }
 
     /// The one input that a tensor is computed of, while its shape is only assumed.

@@ -27,6 +27,10 @@ pub(in crate::service) fn model_method<'a>(
         (features, method.to_owned())
     };
     let place = call.at(0);
+    if let Some(features) = features.as_ref().filter(|_| evaluator.takes_columns(name)) {
+        let outputs = evaluator.call_table_model(name, &method, features, place)?;
+        return Ok(value(&outputs));
+    }
     let array = match features {
         Some(Value::Array(array)) if is_lightgbm => lightgbm::numbers(evaluator, &array, place)?,
         Some(Value::Array(array)) => array,

@@ -1,77 +1,119 @@
 //! The inputs of one run while they are collected.
 
-use std::collections::HashMap;
-
 use ekiben_runtime::artifact::plans::ApiRecord;
 use ekiben_runtime::artifact::strings::Strings;
 use ekiben_runtime::artifact::tensors::TensorRecord;
 use ekiben_runtime::{Artifact, DType, Executor, TensorSpec};
 use serde_json::Value;
 
-use super::number::Number;
+use super::number::{Number, is_missing};
 
 /// Elements of one input of the API.
 #[derive(Clone, Debug)]
-pub struct InputBuffer {
+pub struct InputBuffer<'a> {
     /// Name.
     pub name: String,
     /// Type and shape.
     pub spec: TensorSpec,
     /// Elements of all rows so far, in C order.
     pub bytes: Vec<u8>,
-    /// For a category: the number of each string.
-    categories: HashMap<String, u32>,
+    /// The artifact's strings, which number categories.
+    strings: Strings<'a>,
 }
 
-/// The numbers of a table's strings; the first of equal ones counts.
-fn categories(strings: &Strings<'_>, table: u32) -> HashMap<String, u32> {
-    let mut numbers = HashMap::new();
-    for number in 0..strings.list_len(table).unwrap_or(0) {
-        if let Some(string) = strings.list_item(table, number) {
-            numbers.entry(string.to_owned()).or_insert(number);
-        }
-    }
-    numbers
-}
-
-impl InputBuffer {
+impl<'a> InputBuffer<'a> {
     /// An empty buffer for a tensor of an artifact.
-    pub fn new(artifact: &Artifact<'_>, record: &TensorRecord) -> Self {
+    pub fn new(artifact: &Artifact<'a>, record: &TensorRecord) -> Self {
         let strings = artifact.strings();
         Self {
             name: record.name.and_then(|name| strings.get(name)).unwrap_or_default().to_owned(),
             spec: record.spec,
             bytes: Vec::new(),
-            categories: record.spec.table.map(|table| categories(&strings, table)).unwrap_or_default(),
+            strings,
         }
     }
 
     /// True when the elements are written as numbers.
     pub(super) fn is_numeric(&self) -> bool {
-        self.spec.dtype != DType::Category
+        !matches!(self.spec.dtype, DType::Category | DType::Text)
     }
 
-    fn push_category(&mut self, text: &str) {
-        let number = self.categories.get(text).copied().unwrap_or(DType::UNKNOWN_CATEGORY);
-        self.bytes.extend(number.to_le_bytes());
+    /// True for categories of an empty table: whatever stands there is not read.
+    pub(super) fn is_ignored(&self) -> bool {
+        let length = self.spec.table.and_then(|table| self.strings.list_len(table));
+        self.spec.dtype == DType::Category && length == Some(0)
     }
 
-    /// Appends a field of a text table.
-    pub(super) fn push_text(&mut self, field: &str) -> Result<(), String> {
-        if self.spec.dtype == DType::Category {
-            self.push_category(field);
-            return Ok(());
+    /// The number of a category.
+    fn category(&self, text: &str) -> Option<u32> {
+        self.strings.find(self.spec.table?, text)
+    }
+
+    fn push_category(&mut self, number: Option<u32>) {
+        self.bytes.extend(number.unwrap_or(DType::UNKNOWN_CATEGORY).to_le_bytes());
+    }
+
+    /// Appends a text, whose bytes are followed by zeros.
+    fn push_free_text(&mut self, text: &str) -> Result<(), String> {
+        let most = self.elements_of_text();
+        if text.len() > most {
+            return Err(format!(
+                "a text of {} bytes, the model takes {most} at most; compile it for longer ones",
+                text.len()
+            ));
         }
-        let number = Number::from_text(field).ok_or_else(|| format!("{field:?} is no number"))?;
-        number.push(self.spec.dtype, false, &mut self.bytes)
+        if text.contains('\0') {
+            return Err("a text with a NUL character".to_owned());
+        }
+        let end = self.bytes.len() + most;
+        self.bytes.extend(text.as_bytes());
+        self.bytes.resize(end, 0);
+        Ok(())
     }
 
-    /// Appends a cell of a JSON table: numbers, texts that pandas reads as such, and null for a missing value.
+    /// Bytes of one text.
+    fn elements_of_text(&self) -> usize {
+        self.spec.shape.factors().last().map_or(0, |&bytes| bytes as usize)
+    }
+
+    /// Appends a field of a text table. A category that the model does not know, but pandas takes for a missing value, is one.
+    pub(super) fn push_text(&mut self, field: &str) -> Result<(), String> {
+        match self.spec.dtype {
+            DType::Category => {
+                let missing = || if is_missing(field) { self.category("") } else { None };
+                let number = self.category(field).or_else(missing);
+                self.push_category(number);
+                Ok(())
+            }
+            DType::Text => self.push_free_text(field),
+            dtype => {
+                let number = Number::from_text(field).ok_or_else(|| format!("{field:?} is no number"))?;
+                number.push(dtype, false, &mut self.bytes)
+            }
+        }
+    }
+
+    /// Appends a cell of a JSON table: numbers, texts that pandas reads as such, and null for a missing value. A number in a column of
+    /// categories is a category that the model does not know.
     pub(super) fn push_cell(&mut self, value: &Value) -> Result<(), String> {
         match (value, self.spec.dtype) {
+            (Value::String(text), DType::Category) => {
+                let number = self.category(text);
+                self.push_category(number);
+                Ok(())
+            }
             (Value::String(text), _) => self.push_text(text),
-            (Value::Null, DType::Category) => self.push_text(""),
+            (Value::Null, DType::Category) => {
+                let number = self.category("");
+                self.push_category(number);
+                Ok(())
+            }
+            (Value::Null, DType::Text) => Err("a missing value is no text".to_owned()),
             (Value::Null, _) => self.push_float(f64::NAN),
+            (Value::Number(_) | Value::Bool(_), DType::Category) => {
+                self.push_category(None);
+                Ok(())
+            }
             (value, _) => self.push_element(value, false),
         }
     }
@@ -84,17 +126,20 @@ impl InputBuffer {
         Number::Float(value).push(self.spec.dtype, false, &mut self.bytes)
     }
 
-    /// Appends an element of a JSON array: a number, or a text for a category. With `truncate`, floats lose their fraction in an integer tensor as in numpy.
+    /// Appends an element of a JSON array: a number, or a text for a category or a text. With `truncate`, floats lose their fraction in an integer tensor as
+    /// in numpy.
     ///
     /// # Errors
     /// What is wrong with the value, and what the type needs.
     pub fn push_element(&mut self, value: &Value, truncate: bool) -> Result<(), String> {
         match (self.spec.dtype, value) {
             (DType::Category, Value::String(text)) => {
-                self.push_category(text);
+                let number = self.category(text);
+                self.push_category(number);
                 Ok(())
             }
-            (DType::Category, _) => Err(format!("{value} is no text")),
+            (DType::Text, Value::String(text)) => self.push_free_text(text),
+            (DType::Category | DType::Text, _) => Err(format!("{value} is no text")),
             (dtype, value) => {
                 let number = Number::from_json(value).ok_or_else(|| format!("{value} is no number"))?;
                 number.push(dtype, truncate, &mut self.bytes)
@@ -102,24 +147,31 @@ impl InputBuffer {
         }
     }
 
-    /// Elements of one row.
+    /// Values of one row; a text is one.
     pub fn elements(&self) -> usize {
+        let factors = self.spec.shape.factors();
+        if let (DType::Text, Some((_, before))) = (self.spec.dtype, factors.split_last()) {
+            return before
+                .iter()
+                .try_fold(1usize, |product, &dim| product.checked_mul(dim as usize))
+                .unwrap_or(usize::MAX);
+        }
         self.spec.shape.elements().and_then(|elements| usize::try_from(elements).ok()).unwrap_or(usize::MAX)
     }
 }
 
 /// The inputs of a run of some rows. The buffers keep their memory from batch to batch.
 #[derive(Clone, Debug)]
-pub struct Batch {
+pub struct Batch<'a> {
     /// One buffer per input of the API.
-    pub inputs: Vec<InputBuffer>,
+    pub inputs: Vec<InputBuffer<'a>>,
     /// Rows collected.
     pub rows: usize,
 }
 
-impl Batch {
+impl<'a> Batch<'a> {
     /// An empty batch for an API of an artifact.
-    pub fn new(artifact: &Artifact<'_>, api: &ApiRecord) -> Self {
+    pub fn new(artifact: &Artifact<'a>, api: &ApiRecord) -> Self {
         let records = (0..api.inputs.into()).filter_map(|index| artifact.api_input(api, index));
         let inputs = records.map(|record| InputBuffer::new(artifact, &record));
         Self { inputs: inputs.collect(), rows: 0 }
@@ -131,6 +183,18 @@ impl Batch {
         for input in &mut self.inputs {
             input.bytes.clear();
         }
+    }
+
+    /// The row at `index` as a batch of its own; inputs that the rows share stay whole.
+    pub fn row(&self, index: usize) -> Self {
+        let row = |input: &InputBuffer<'a>| {
+            let shared = !input.spec.shape.is_batched();
+            let each = input.bytes.len() / self.rows.max(1);
+            let bytes =
+                if shared { &input.bytes[..] } else { input.bytes.chunks_exact(each.max(1)).nth(index).unwrap_or(&[]) };
+            InputBuffer { bytes: bytes.to_vec(), name: input.name.clone(), ..*input }
+        };
+        Self { inputs: self.inputs.iter().map(row).collect(), rows: 1 }
     }
 
     /// Runs the API on the rows.

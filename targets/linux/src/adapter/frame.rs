@@ -3,20 +3,24 @@
 use ekiben_runtime::artifact::manifest::{Frame, Orient};
 use serde_json::{Map, Value};
 
-use super::{DataError, InputBuffer};
+use super::{Batch, DataError, InputBuffer};
 
-/// Appends the table's rows to the frame's input and returns their number. `list_columns` admits columns given as lists, which
+/// Appends the table's rows to the frame's inputs and returns their number. `list_columns` admits columns given as lists, which
 /// BentoML 1.x takes and 0.13 does not.
 pub(super) fn read_frame(
     frame: &Frame,
     place: &str,
     value: &Value,
     list_columns: bool,
-    input: &mut InputBuffer,
+    batch: &mut Batch<'_>,
 ) -> Result<usize, DataError> {
     let orient = frame.orient.or_else(|| guess(value));
     let refused = |needs: &str| DataError::body(place, format!("the table must be {needs}"));
-    let mut table = Table { frame, place, input, rows: 0 };
+    let inputs = if frame.inputs.is_empty() { std::slice::from_ref(&frame.input) } else { &frame.inputs };
+    if inputs.iter().any(|&input| input as usize >= batch.inputs.len()) {
+        return Err(DataError::body("manifest", "it names an input that is not there"));
+    }
+    let mut table = Table { frame, place, inputs: &mut batch.inputs, rows: 0 };
     match (orient, value) {
         (Some(Orient::Records), Value::Array(rows)) => table.records(rows)?,
         (Some(Orient::Values), Value::Array(rows)) => table.values(rows)?,
@@ -48,29 +52,46 @@ fn guess(value: &Value) -> Option<Orient> {
     }
 }
 
-struct Table<'a> {
+struct Table<'a, 'b> {
     frame: &'a Frame,
     place: &'a str,
-    input: &'a mut InputBuffer,
+    /// The API's inputs, all that the frame names among them.
+    inputs: &'a mut [InputBuffer<'b>],
     rows: usize,
 }
 
-impl Table<'_> {
+impl Table<'_, '_> {
+    /// Index of the input of the column at `position`.
+    fn input(&self, position: usize) -> usize {
+        self.frame.inputs.get(position).copied().unwrap_or(self.frame.input) as usize
+    }
+
+    /// Number of columns.
+    fn width(&self) -> usize {
+        match self.frame.inputs.len() {
+            0 => self.inputs[self.input(0)].elements(),
+            columns => columns,
+        }
+    }
+
     fn error(&self, column: Option<&str>, reason: impl Into<String>) -> DataError {
         let column = column.map(|column| format!(", column {column}")).unwrap_or_default();
         DataError::body(format!("{}: row {}{column}", self.place, self.rows), reason)
     }
 
-    /// The names of the columns to take, in the tensor's order: the declared ones, or the table's own.
-    fn header<'h>(&self, names: Vec<&'h str>) -> Result<Vec<&'h str>, DataError> {
-        let wanted = self.input.elements();
-        let chosen: Vec<&'h str> = if self.frame.columns.is_empty() {
-            names
+    /// The names of the columns to take, in the tensor's order: the declared ones, or the table's own. `None` for one that the table lacks and
+    /// nothing reads.
+    fn header<'h>(&self, names: Vec<&'h str>) -> Result<Vec<Option<&'h str>>, DataError> {
+        let wanted = self.width();
+        let chosen: Vec<Option<&'h str>> = if self.frame.columns.is_empty() {
+            names.into_iter().map(Some).collect()
         } else {
-            let find = |declared: &String| names.iter().copied().find(|name| name == declared);
-            let missing = |declared: &String| self.error(Some(declared), "the table lacks this column");
-            let columns = self.frame.columns.iter();
-            columns.map(|declared| find(declared).ok_or_else(|| missing(declared))).collect::<Result<_, _>>()?
+            let find = |(position, declared): (usize, &String)| match names.iter().find(|name| *name == declared) {
+                Some(name) => Ok(Some(*name)),
+                None if self.inputs[self.input(position)].is_ignored() => Ok(None),
+                None => Err(self.error(Some(declared), "the table lacks this column")),
+            };
+            self.frame.columns.iter().enumerate().map(find).collect::<Result<_, _>>()?
         };
         if chosen.len() != wanted {
             return Err(self.error(None, format!("{} columns, the API takes {wanted}", chosen.len())));
@@ -78,22 +99,28 @@ impl Table<'_> {
         Ok(chosen)
     }
 
-    fn push(&mut self, column: &str, cell: Option<&Value>) -> Result<(), DataError> {
-        let cell = cell.ok_or_else(|| self.error(Some(column), "the row lacks this column"))?;
-        let pushed = self.input.push_cell(cell);
-        pushed.map_err(|reason| self.error(Some(column), reason))
+    /// Appends a cell of the column at `position`; `name` is `None` for a column that nothing reads.
+    fn push(&mut self, position: usize, name: Option<&str>, cell: Option<&Value>) -> Result<(), DataError> {
+        let input = self.input(position);
+        let cell = match name {
+            Some(name) => cell.ok_or_else(|| self.error(Some(name), "the row lacks this column"))?,
+            None => &Value::Null,
+        };
+        let pushed = self.inputs[input].push_cell(cell);
+        pushed.map_err(|reason| self.error(name, reason))
     }
 
     fn records<'v>(&mut self, rows: impl IntoIterator<Item = &'v Value>) -> Result<(), DataError> {
-        let mut header: Option<Vec<String>> = None;
+        let mut header: Option<Vec<Option<String>>> = None;
         for row in rows {
             let Value::Object(row) = row else { return Err(self.error(None, "this row is no object")) };
             if header.is_none() {
                 let names = self.header(row.keys().map(String::as_str).collect())?;
-                header = Some(names.into_iter().map(str::to_owned).collect());
+                header = Some(names.into_iter().map(|name| name.map(str::to_owned)).collect());
             }
-            for column in header.iter().flatten() {
-                self.push(column, row.get(column))?;
+            for (position, name) in header.iter().flatten().enumerate() {
+                let name = name.as_deref();
+                self.push(position, name, name.and_then(|name| row.get(name)))?;
             }
             self.rows += 1;
         }
@@ -101,14 +128,14 @@ impl Table<'_> {
     }
 
     fn values(&mut self, rows: &[Value]) -> Result<(), DataError> {
-        let width = self.input.elements();
+        let width = self.width();
         for row in rows {
             let Value::Array(row) = row else { return Err(self.error(None, "this row is no list")) };
             if row.len() != width {
                 return Err(self.error(None, format!("{} columns, the API takes {width}", row.len())));
             }
             for (position, cell) in row.iter().enumerate() {
-                self.push(&position.to_string(), Some(cell))?;
+                self.push(position, Some(&position.to_string()), Some(cell))?;
             }
             self.rows += 1;
         }
@@ -121,15 +148,16 @@ impl Table<'_> {
         };
         let names: Vec<String> = columns.iter().map(spelled).collect();
         let chosen = self.header(names.iter().map(String::as_str).collect())?;
-        let position = |name: &&str| names.iter().position(|other| other == name).unwrap_or_default();
-        let order: Vec<usize> = chosen.iter().map(position).collect();
+        let place = |name: &str| names.iter().position(|other| other == name);
+        let order: Vec<Option<usize>> = chosen.iter().map(|name| name.and_then(place)).collect();
         for row in rows {
             let Value::Array(row) = row else { return Err(self.error(None, "this row is no list")) };
             if row.len() != names.len() {
                 return Err(self.error(None, format!("{} cells under {} columns", row.len(), names.len())));
             }
-            for &position in &order {
-                self.push(&names[position], row.get(position))?;
+            for (position, &place) in order.iter().enumerate() {
+                let name = place.map(|place| names[place].as_str());
+                self.push(position, name, place.and_then(|place| row.get(place)))?;
             }
             self.rows += 1;
         }
@@ -138,7 +166,7 @@ impl Table<'_> {
 
     fn columns(&mut self, columns: &Map<String, Value>, list_columns: bool) -> Result<(), DataError> {
         let chosen = self.header(columns.keys().map(String::as_str).collect())?;
-        let first = chosen.first().and_then(|name| columns.get(*name));
+        let first = chosen.iter().flatten().next().and_then(|name| columns.get(*name));
         let length = first.map_or(0, |column| match column {
             Value::Array(cells) => cells.len(),
             Value::Object(cells) => cells.len(),
@@ -149,13 +177,14 @@ impl Table<'_> {
             _ => (0..length).map(|row| row.to_string()).collect(),
         };
         for (row, key) in keys.iter().enumerate() {
-            for name in &chosen {
-                let cell = match columns.get(*name) {
+            for (position, &name) in chosen.iter().enumerate() {
+                let cell = match name.and_then(|name| columns.get(name)) {
+                    None if name.is_none() => None,
                     Some(Value::Object(cells)) if cells.len() == length => cells.get(key),
                     Some(Value::Array(cells)) if list_columns && cells.len() == length => cells.get(row),
-                    _ => return Err(self.error(Some(name), "this column does not have the form of the first one")),
+                    _ => return Err(self.error(name, "this column does not have the form of the first one")),
                 };
-                self.push(name, cell)?;
+                self.push(position, name, cell)?;
             }
             self.rows += 1;
         }

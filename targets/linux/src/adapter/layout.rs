@@ -2,15 +2,13 @@
 
 use ekiben_runtime::artifact::manifest::{Api, Frame, InputAdapter, ParameterKind};
 
-use super::{Batch, DataError};
+use super::{Batch, DataError, InputBuffer};
 
 /// One parameter's share of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Part {
     /// The parameter's name; `None` where the record is the only value.
     pub(super) name: Option<String>,
-    /// Index of the API's input.
-    pub(super) input: usize,
     /// Elements in the record.
     pub(super) elements: usize,
     /// True for a data frame's row, whose cells may be missing.
@@ -24,6 +22,8 @@ pub struct Column {
     pub name: Option<String>,
     /// Index of the API's input that it belongs to.
     pub input: usize,
+    /// True where nothing reads it, so that it may be lacking.
+    pub ignored: bool,
 }
 
 /// The fields of a record, in the order of the API's parameters.
@@ -31,6 +31,8 @@ pub struct Column {
 pub struct Layout {
     pub(super) parts: Vec<Part>,
     columns: Vec<Column>,
+    /// Further fields are passed over: those of tables whose columns have an input each.
+    pub(super) passes_others: bool,
 }
 
 /// The most fields that a record may have.
@@ -41,9 +43,9 @@ impl Layout {
     ///
     /// # Errors
     /// [`DataError::Api`] when an input's rows do not lie one after the other, or an input is not filled by exactly one parameter.
-    pub fn new(api: &Api, batch: &Batch) -> Result<Self, DataError> {
+    pub fn new(api: &Api, batch: &Batch<'_>) -> Result<Self, DataError> {
         let refused = |reason: String| DataError::Api { api: api.name.clone(), reason };
-        let mut layout = Self { parts: Vec::new(), columns: Vec::new() };
+        let mut layout = Self { parts: Vec::new(), columns: Vec::new(), passes_others: false };
         match &api.input {
             InputAdapter::Dataframe(frame) => layout.add_frame(None, frame, batch),
             InputAdapter::Value(parameter) => layout.add(None, &parameter.kind, batch),
@@ -52,48 +54,64 @@ impl Layout {
             }
         }
         .map_err(refused)?;
-        let filled = |input| layout.parts.iter().filter(|part| part.input == input).count() == 1;
-        if !(0..batch.inputs.len()).all(filled) {
+        let mut fields = vec![0usize; batch.inputs.len()];
+        for column in &layout.columns {
+            fields[column.input] += 1;
+        }
+        let filled = |(input, fields): (&InputBuffer<'_>, &usize)| input.elements() == *fields;
+        if !batch.inputs.iter().zip(&fields).all(filled) {
             return Err(refused("its inputs and its parameters do not match".to_owned()));
         }
         Ok(layout)
     }
 
-    fn add(&mut self, name: Option<&str>, kind: &ParameterKind, batch: &Batch) -> Result<(), String> {
+    fn add(&mut self, name: Option<&str>, kind: &ParameterKind, batch: &Batch<'_>) -> Result<(), String> {
         match kind {
             ParameterKind::Dataframe(frame) => self.add_frame(name, frame, batch),
             ParameterKind::Array { input, .. } => {
-                let part = self.part(name, *input, batch)?;
+                let part = self.part(name, &[*input], batch)?;
                 let only = (part.elements == 1).then(|| name.map(str::to_owned)).flatten();
-                self.columns.extend((0..part.elements).map(|_| Column { name: only.clone(), input: part.input }));
+                let column = Column { name: only, input: *input as usize, ignored: false };
+                self.columns.extend(std::iter::repeat_n(column, part.elements));
                 self.parts.push(part);
                 Ok(())
             }
         }
     }
 
-    fn add_frame(&mut self, name: Option<&str>, frame: &Frame, batch: &Batch) -> Result<(), String> {
-        let part = Part { is_frame: true, ..self.part(name, frame.input, batch)? };
+    fn add_frame(&mut self, name: Option<&str>, frame: &Frame, batch: &Batch<'_>) -> Result<(), String> {
+        let inputs = if frame.inputs.is_empty() { std::slice::from_ref(&frame.input) } else { &frame.inputs };
+        let part = Part { is_frame: true, ..self.part(name, inputs, batch)? };
         if !frame.columns.is_empty() && frame.columns.len() != part.elements {
             return Err(format!("its frame names {} columns, its model takes {}", frame.columns.len(), part.elements));
         }
-        let named = |index| Column { name: frame.columns.get(index).cloned(), input: part.input };
-        self.columns.extend((0..part.elements).map(named));
+        let column = |index: usize| {
+            let input = frame.inputs.get(index).copied().unwrap_or(frame.input) as usize;
+            Column { name: frame.columns.get(index).cloned(), input, ignored: batch.inputs[input].is_ignored() }
+        };
+        self.columns.extend((0..part.elements).map(column));
         self.parts.push(part);
+        self.passes_others |= !frame.inputs.is_empty();
         Ok(())
     }
 
-    fn part(&self, name: Option<&str>, input: u32, batch: &Batch) -> Result<Part, String> {
-        let input = input as usize;
-        let buffer = batch.inputs.get(input).ok_or("its parameters name an input that it does not have")?;
-        let elements = buffer.elements();
-        if buffer.spec.shape.batch_axis().is_some_and(|axis| axis != 0) {
-            return Err(format!("input {:?} has its rows on another axis than the first; give a request", buffer.name));
+    fn part(&self, name: Option<&str>, inputs: &[u32], batch: &Batch<'_>) -> Result<Part, String> {
+        let mut elements = 0usize;
+        for &input in inputs {
+            let buffer = batch.inputs.get(input as usize);
+            let buffer = buffer.ok_or("its parameters name an input that it does not have")?;
+            if buffer.spec.shape.batch_axis().is_some_and(|axis| axis != 0) {
+                return Err(format!(
+                    "input {:?} has its rows on another axis than the first; give a request",
+                    buffer.name
+                ));
+            }
+            elements = elements.saturating_add(buffer.elements());
         }
         if elements.saturating_add(self.columns.len()) > MAX_COLUMNS {
             return Err(format!("a record would have more than {MAX_COLUMNS} fields"));
         }
-        Ok(Part { name: name.map(str::to_owned), input, elements, is_frame: false })
+        Ok(Part { name: name.map(str::to_owned), elements, is_frame: false })
     }
 
     /// The fields, in order.

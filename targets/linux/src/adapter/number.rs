@@ -19,6 +19,12 @@ const MISSING: [&str; 17] = [
     "NULL", "NaN", "n/a", "nan",
 ];
 
+/// True for a field that pandas takes for a missing value.
+pub(super) fn is_missing(field: &str) -> bool {
+    let field = field.trim();
+    MISSING.contains(&field) || matches!(field, "null" | "None")
+}
+
 impl Number {
     /// A field of a text table, read as pandas reads it.
     pub(super) fn from_text(text: &str) -> Option<Self> {

@@ -1,5 +1,6 @@
 //! Request bodies as the bento's own server takes them.
 
+use ekiben_runtime::DType;
 use ekiben_runtime::artifact::manifest::{Api, InputAdapter, Parameter, ParameterKind};
 use serde_json::{Map, Value};
 
@@ -13,7 +14,7 @@ const MAX_RANK: usize = 32;
 ///
 /// # Errors
 /// [`DataError`] names the parameter or the row and column, and what is needed.
-pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch) -> Result<(), DataError> {
+pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch<'_>) -> Result<(), DataError> {
     batch.clear();
     if let (InputAdapter::Dataframe(_), false) = (&api.input, matches!(body.trim_ascii_start(), [b'[' | b'{', ..])) {
         let layout = Layout::new(api, batch)?;
@@ -26,8 +27,7 @@ pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch) -> Result<(), Dat
     let mut rows = RowCount(None);
     match &api.input {
         InputAdapter::Dataframe(frame) => {
-            let input = input(batch, frame.input)?;
-            rows.agree("body", read_frame(frame, "body", &body, false, input)?)?;
+            rows.agree("body", read_frame(frame, "body", &body, false, batch)?)?;
         }
         InputAdapter::Value(parameter) => read_parameter(parameter, &body, batch, &mut rows)?,
         InputAdapter::Parameters(parameters) => {
@@ -59,7 +59,7 @@ fn missing(members: &Map<String, Value>) -> String {
     format!("this parameter is missing; the body has {}", others.join(", "))
 }
 
-fn input(batch: &mut Batch, index: u32) -> Result<&mut InputBuffer, DataError> {
+fn input<'a, 'b>(batch: &'a mut Batch<'b>, index: u32) -> Result<&'a mut InputBuffer<'b>, DataError> {
     batch
         .inputs
         .get_mut(index as usize)
@@ -83,13 +83,13 @@ impl RowCount {
 fn read_parameter(
     parameter: &Parameter,
     value: &Value,
-    batch: &mut Batch,
+    batch: &mut Batch<'_>,
     rows: &mut RowCount,
 ) -> Result<(), DataError> {
     let name = parameter.name.as_str();
     match &parameter.kind {
         ParameterKind::Dataframe(frame) => {
-            let found = read_frame(frame, name, value, true, input(batch, frame.input)?)?;
+            let found = read_frame(frame, name, value, true, batch)?;
             rows.agree(name, found)
         }
         ParameterKind::Array { shape, input: index, .. } => {
@@ -109,7 +109,7 @@ fn read_parameter(
 }
 
 /// Appends nested lists in C order; `dims` receives their lengths, on which all lists of a depth must agree.
-fn read_array(value: &Value, depth: usize, dims: &mut Vec<usize>, input: &mut InputBuffer) -> Result<(), String> {
+fn read_array(value: &Value, depth: usize, dims: &mut Vec<usize>, input: &mut InputBuffer<'_>) -> Result<(), String> {
     let Value::Array(items) = value else {
         if depth < dims.len() {
             return Err("the nested lists are ragged".to_owned());
@@ -153,10 +153,12 @@ fn reshape(dims: &[usize], shape: &[i64]) -> Result<Vec<usize>, String> {
 }
 
 /// The number of rows of an array in the input's shape; `None` when the shape does not depend on it.
-fn fit(dims: &[usize], input: &InputBuffer) -> Result<Option<usize>, String> {
+fn fit(dims: &[usize], input: &InputBuffer<'_>) -> Result<Option<usize>, String> {
     let shape = &input.spec.shape;
+    // The bytes of a text are no axis of its array.
+    let texts = usize::from(input.spec.dtype == DType::Text);
     let refused = || format!("an array of shape {dims:?}, the API takes {shape}");
-    if dims.len() != shape.rank() {
+    if dims.len() + texts != shape.rank() {
         return Err(refused());
     }
     let mut rows = None;

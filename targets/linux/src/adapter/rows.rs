@@ -5,7 +5,7 @@ use std::io::{BufRead, Read};
 use csv::{ByteRecord, ReaderBuilder};
 use serde_json::Value;
 
-use super::layout::{Layout, Part};
+use super::layout::{Column, Layout, Part};
 use super::number::Number;
 use super::{Batch, DataError};
 
@@ -18,7 +18,7 @@ pub trait RowSource {
     ///
     /// # Errors
     /// [`DataError`] names line and column. The batch is then not to be used.
-    fn read(&mut self, batch: &mut Batch) -> Result<bool, DataError>;
+    fn read(&mut self, batch: &mut Batch<'_>) -> Result<bool, DataError>;
 }
 
 /// The kind of a table file.
@@ -36,8 +36,10 @@ pub struct CsvRows<'l, R> {
     reader: csv::Reader<R>,
     layout: &'l Layout,
     record: ByteRecord,
-    /// For each column of the layout, the field that holds it.
+    /// For each column of the layout, the field that holds it; one past the last for a column that is lacking.
     order: Option<Vec<usize>>,
+    /// Fields of a record.
+    width: usize,
     always_headed: bool,
 }
 
@@ -45,7 +47,7 @@ impl<'l, R: Read> CsvRows<'l, R> {
     /// Reads records of `layout` from `source`.
     pub fn new(source: R, layout: &'l Layout) -> Self {
         let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(source);
-        Self { reader, layout, record: ByteRecord::new(), order: None, always_headed: false }
+        Self { reader, layout, record: ByteRecord::new(), order: None, width: 0, always_headed: false }
     }
 
     /// Takes the first row for the header, whatever it holds, as pandas does.
@@ -62,7 +64,7 @@ impl<'l, R: Read> CsvRows<'l, R> {
     }
 
     /// The order of the columns, from the first row; true when that row is a header.
-    fn set_order(&mut self, batch: &Batch) -> Result<bool, DataError> {
+    fn set_order(&mut self, batch: &Batch<'_>) -> Result<bool, DataError> {
         let columns = self.layout.columns();
         let in_order = (0..columns.len()).collect();
         let is_word = |field: &[u8]| text(field).and_then(Number::from_text).is_none();
@@ -71,8 +73,11 @@ impl<'l, R: Read> CsvRows<'l, R> {
         let names = self.layout.names();
         let all_named = || {
             names.as_ref().is_some_and(|names| {
-                self.record.len() == names.len()
-                    && self.record.iter().all(|field| text(field).is_some_and(|field| names.contains(&field.trim())))
+                let fields: Vec<&str> =
+                    self.record.iter().map(|field| text(field).unwrap_or_default().trim()).collect();
+                let others = self.layout.passes_others;
+                (others || fields.len() == names.len() && fields.iter().all(|field| names.contains(field)))
+                    && names.iter().zip(columns).all(|(name, column)| column.ignored || fields.contains(name))
             })
         };
         let is_header = self.always_headed || numeric.any(|(field, _)| is_word(field)) || all_named();
@@ -80,6 +85,7 @@ impl<'l, R: Read> CsvRows<'l, R> {
             Some(names) if is_header => self.order_by_name(&names)?,
             _ => in_order,
         };
+        self.width = if is_header && self.layout.passes_others { self.record.len() } else { columns.len() };
         self.order = Some(order);
         Ok(is_header)
     }
@@ -91,15 +97,17 @@ impl<'l, R: Read> CsvRows<'l, R> {
             column: Some(column.to_owned()),
             reason,
         };
-        if let Some(extra) = fields.iter().find(|field| !names.contains(field)) {
+        if let Some(extra) = fields.iter().find(|field| !self.layout.passes_others && !names.contains(field)) {
             return Err(error(extra, format!("this column is not one of the API's: {}", names.join(", "))));
         }
-        let place = |name: &&str| match fields.iter().filter(|field| *field == name).count() {
+        let columns = self.layout.columns();
+        let place = |(name, column): (&&str, &Column)| match fields.iter().filter(|field| *field == name).count() {
+            0 if column.ignored => Ok(fields.len()),
             0 => Err(error(name, "the header has no such column".to_owned())),
             1 => Ok(fields.iter().position(|field| field == name).unwrap_or_default()),
             _ => Err(error(name, "the header has this column more than once".to_owned())),
         };
-        names.iter().map(place).collect()
+        names.iter().zip(columns).map(place).collect()
     }
 }
 
@@ -108,13 +116,13 @@ fn text(field: &[u8]) -> Option<&str> {
 }
 
 impl<R: Read> RowSource for CsvRows<'_, R> {
-    fn read(&mut self, batch: &mut Batch) -> Result<bool, DataError> {
+    fn read(&mut self, batch: &mut Batch<'_>) -> Result<bool, DataError> {
         if !self.next()? || (self.order.is_none() && self.set_order(batch)? && !self.next()?) {
             return Ok(false);
         }
         let columns = self.layout.columns();
-        if self.record.len() != columns.len() {
-            let reason = format!("{} fields, the API takes {}", self.record.len(), columns.len());
+        if self.record.len() != self.width {
+            let reason = format!("{} fields, the API takes {}", self.record.len(), self.width);
             return Err(DataError::Row { line: self.line(), column: None, reason });
         }
         for (index, (column, &field)) in columns.iter().zip(self.order.iter().flatten()).enumerate() {
@@ -168,7 +176,7 @@ impl<'l, R: BufRead> JsonLines<'l, R> {
 }
 
 impl<R: BufRead> RowSource for JsonLines<'_, R> {
-    fn read(&mut self, batch: &mut Batch) -> Result<bool, DataError> {
+    fn read(&mut self, batch: &mut Batch<'_>) -> Result<bool, DataError> {
         if !self.next()? {
             return Ok(false);
         }
@@ -184,12 +192,12 @@ impl<R: BufRead> RowSource for JsonLines<'_, R> {
 /// The column and the reason of a refusal.
 type Refusal = (Option<String>, String);
 
-struct Record<'a> {
+struct Record<'a, 'b> {
     layout: &'a Layout,
-    batch: &'a mut Batch,
+    batch: &'a mut Batch<'b>,
 }
 
-impl Record<'_> {
+impl Record<'_, '_> {
     fn fill(mut self, value: &Value) -> Result<(), Refusal> {
         let parts = &self.layout.parts;
         let member = |part: &Part| value.as_object()?.get(part.name.as_deref()?);
@@ -218,6 +226,15 @@ impl Record<'_> {
         match value {
             Value::Object(object) if part.is_frame => {
                 let names = self.layout.names();
+                if self.layout.passes_others {
+                    for (index, column) in self.layout.columns().iter().enumerate().skip(first).take(part.elements) {
+                        let cell = column.name.as_ref().and_then(|name| object.get(name));
+                        let cell = if column.ignored { cell.or(Some(&Value::Null)) } else { cell };
+                        let cell = cell.ok_or_else(|| (column.name.clone(), "the row lacks this column".to_owned()))?;
+                        self.push(part, index, cell).map_err(|reason| (column.name.clone(), reason))?;
+                    }
+                    return Ok(());
+                }
                 if object.len() != part.elements {
                     return Err((None, format!("{} members, the API takes {}", object.len(), part.elements)));
                 }
@@ -226,7 +243,7 @@ impl Record<'_> {
                     let cell = by_name.map_or(Some((key.as_str(), cell)), |name| Some((*name, object.get(*name)?)));
                     let missing = || (by_name.map(|name| (*name).to_owned()), "the row lacks this column".to_owned());
                     let (name, cell) = cell.ok_or_else(missing)?;
-                    self.push(part, cell).map_err(|reason| (Some(name.to_owned()), reason))?;
+                    self.push(part, first + position, cell).map_err(|reason| (Some(name.to_owned()), reason))?;
                     filled += 1;
                 }
             }
@@ -242,13 +259,16 @@ impl Record<'_> {
         if let Value::Array(items) = value {
             return items.iter().try_for_each(|item| self.flatten(part, first, item, filled));
         }
-        self.push(part, value).map_err(|reason| (Some(self.layout.label(first + *filled)), reason))?;
+        let index = first + *filled;
+        self.push(part, index, value).map_err(|reason| (Some(self.layout.label(index)), reason))?;
         *filled += 1;
         Ok(())
     }
 
-    fn push(&mut self, part: &Part, value: &Value) -> Result<(), String> {
-        let input = &mut self.batch.inputs[part.input];
+    /// Appends a value to the input of the field at `index`.
+    fn push(&mut self, part: &Part, index: usize, value: &Value) -> Result<(), String> {
+        let field = self.layout.columns().get(index).ok_or("there are more values than the API takes")?;
+        let input = &mut self.batch.inputs[field.input];
         if part.is_frame { input.push_cell(value) } else { input.push_element(value, false) }
     }
 }
