@@ -35,7 +35,8 @@ pub(crate) fn open_model(
     lengths: &InputLengths,
 ) -> Result<Box<dyn Model>, FrontendError> {
     let beside = |path: &str| file.read_beside(path).map_err(|error| error.to_string());
-    frontend::open(file.format, bytes, &OpenOptions { lengths: lengths.clone(), beside: Some(&beside) })
+    let class = file.options.get("model_class").and_then(|class| class.as_str());
+    frontend::open(file.format, bytes, &OpenOptions { lengths: lengths.clone(), beside: Some(&beside), class })
 }
 
 /// Names of all models that lengths can be given for.

@@ -67,6 +67,8 @@ pub struct OpenOptions<'a> {
     pub lengths: InputLengths,
     /// Reads a file of the model's folder; absent where there is no folder.
     pub beside: Option<&'a ReadBeside<'a>>,
+    /// The class that the bento loads the file as, where several can: `XGBClassifier`, `Booster`.
+    pub class: Option<&'a str>,
 }
 
 /// Reads a file by its path relative to the model's folder, which it must not leave.
@@ -81,9 +83,9 @@ fn frontend(format: ModelFormat) -> (&'static str, Option<Open>) {
         ModelFormat::Onnx => ("onnx", Some(onnx::open_with)),
         ModelFormat::Tflite => ("tflite", Some(|bytes, _| tflite::open(bytes))),
         ModelFormat::Pickle | ModelFormat::Compressed => ("sklearn", Some(|bytes, _| sklearn::open(bytes))),
-        ModelFormat::XgboostBinary => ("xgboost", Some(|bytes, _| xgboost::open_binary(bytes))),
-        ModelFormat::Ubjson => ("xgboost", Some(|bytes, _| xgboost::open_ubjson(bytes))),
-        ModelFormat::Json => ("xgboost", Some(|bytes, _| xgboost::open_json(bytes))),
+        ModelFormat::XgboostBinary => ("xgboost", Some(xgboost::open_binary)),
+        ModelFormat::Ubjson => ("xgboost", Some(xgboost::open_ubjson)),
+        ModelFormat::Json => ("xgboost", Some(xgboost::open_json)),
         ModelFormat::LightgbmText => ("lightgbm", Some(|bytes, _| lightgbm::open(bytes))),
         ModelFormat::Hdf5 => ("keras", None),
         ModelFormat::Zip => ("zip", None),

@@ -201,7 +201,7 @@ fn free_lengths_beyond_the_batch_are_named() {
 fn read_with(bytes: &[u8], dims: &[&str], shapes: &[&str]) -> Result<OnnxModel, FrontendError> {
     let dims = dims.iter().map(|dim| dim.parse().unwrap());
     let lengths = InputLengths::new(dims, shapes.iter().map(|shape| shape.parse().unwrap())).unwrap();
-    OnnxModel::read_with(bytes, &OpenOptions { lengths, beside: None })
+    OnnxModel::read_with(bytes, &OpenOptions { lengths, ..OpenOptions::default() })
 }
 
 #[test]

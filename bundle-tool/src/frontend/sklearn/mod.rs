@@ -282,6 +282,15 @@ pub fn open(bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
     })
 }
 
+/// An estimator of xgboost's of the class `class` (`XGBClassifier`) that was saved as its booster.
+///
+/// # Errors
+/// A class that is not read; a booster that cannot be the estimator's.
+pub(super) fn of_booster(class: &str, booster: super::xgboost::Booster) -> Result<Box<dyn Model>, FrontendError> {
+    let names = booster.names.clone();
+    Ok(Box::new(table::SklearnModel::new(xgboost::of_booster(class, booster)?, names)?))
+}
+
 /// Decodes `item`, an estimator of any family.
 fn decode(item: &Item<'_>) -> Result<Box<dyn Estimator>, FrontendError> {
     let Ok(class) = item.class() else {

@@ -9,6 +9,8 @@ use ekiben_runtime::ops::compare::{Compare, CompareKind};
 use ekiben_runtime::ops::concat::Concat;
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 
+use serde::Deserialize;
+
 use super::{Estimator, Family, Features, Labels, Method, cast, inconsistent, labels, unsupported, with_columns};
 use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
@@ -68,6 +70,54 @@ impl Xgboost {
         let to = booster.best_iteration.map(|best| best.saturating_add(1));
         Ok(Xgboost { booster, way: Way { from: 0, to, in_place: true }, missing, labels })
     }
+}
+
+/// What the attribute `scikit_learn` of a saved estimator says, as far as predictions depend on it.
+#[derive(Default, Deserialize)]
+struct Saved {
+    n_classes_: Option<usize>,
+    #[serde(rename = "_le")]
+    encoder: Option<SavedEncoder>,
+}
+
+/// The encoder of a classifier's labels, until 1.7.
+#[derive(Deserialize)]
+struct SavedEncoder {
+    classes_: SavedLabels,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SavedLabels {
+    Int(Vec<i64>),
+    Float(Vec<f64>),
+    Text(Vec<String>),
+}
+
+/// The estimator of the class `class` that `save_model` wrote as its booster, as `load_model` gives it back.
+///
+/// # Errors
+/// A class that is not read; labels that do not fit the booster.
+pub(super) fn of_booster(class: &str, booster: Booster) -> Result<Box<dyn Estimator>, FrontendError> {
+    if !FAMILY.classes.iter().any(|known| known.rsplit('.').next() == Some(class)) {
+        return Err(FrontendError::unsupported("model", format!("xgboost.{}", class.escape_debug()), super::NOT_READ));
+    }
+    let saved = booster.wrapper.as_deref().map_or(Ok(Saved::default()), serde_json::from_str);
+    let saved: Saved = saved.map_err(|error| FrontendError::malformed("attributes.scikit_learn", error))?;
+    let count = saved.n_classes_.unwrap_or(booster.outputs.max(2));
+    let labels = match saved.encoder.map(|encoder| encoder.classes_) {
+        Some(SavedLabels::Int(labels)) => Labels::Int(labels),
+        Some(SavedLabels::Float(labels)) => Labels::Float(labels),
+        Some(SavedLabels::Text(labels)) => Labels::Text(labels),
+        None => Labels::Int((0..booster.outputs.max(2) as i64).take(count).collect()),
+    };
+    if count < 2 || count > booster.outputs.max(2) || labels.count() < count {
+        let reason = format!("{count} classes with {} labels, and {} outputs", labels.count(), booster.outputs);
+        return Err(FrontendError::malformed("attributes.scikit_learn", reason));
+    }
+    let way = Way { from: 0, to: booster.best_iteration.map(|best| best.saturating_add(1)), in_place: true };
+    let labels = class.ends_with("Classifier").then_some(labels);
+    Ok(Box::new(Xgboost { booster, way, missing: f32::NAN, labels }))
 }
 
 /// Reads what a pickled `Booster` keeps of the library's object.

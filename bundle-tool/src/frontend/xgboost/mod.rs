@@ -16,12 +16,12 @@ mod ubjson;
 
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
-use super::{FrontendError, Model, ModelInput, NamedTensor};
+use super::{FrontendError, Model, ModelInput, NamedTensor, OpenOptions, sklearn};
 use crate::graph::{Graph, TensorId};
 use lower::Way;
-use model::Booster;
 
 pub(crate) use lower::with_missing;
+pub(crate) use model::Booster;
 pub(crate) use objective::Link;
 
 /// The methods of a booster, and whether each gives margins, as `inplace_predict` makes them.
@@ -36,24 +36,24 @@ const METHODS: &[(&str, bool, bool)] = &[
 ///
 /// # Errors
 /// A file that is damaged or no model of xgboost's, and objectives that are not known.
-pub fn open_json(bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
-    document::from_json(bytes).and_then(XgboostModel::open)
+pub fn open_json(bytes: &[u8], options: &OpenOptions<'_>) -> Result<Box<dyn Model>, FrontendError> {
+    document::from_json(bytes).and_then(|booster| XgboostModel::open(booster, options))
 }
 
 /// Opens a UBJSON file.
 ///
 /// # Errors
 /// As [`open_json`].
-pub fn open_ubjson(bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
-    document::from_ubjson(bytes).and_then(XgboostModel::open)
+pub fn open_ubjson(bytes: &[u8], options: &OpenOptions<'_>) -> Result<Box<dyn Model>, FrontendError> {
+    document::from_ubjson(bytes).and_then(|booster| XgboostModel::open(booster, options))
 }
 
 /// Opens a binary file (`.model`).
 ///
 /// # Errors
 /// As [`open_json`].
-pub fn open_binary(bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
-    binary::read(bytes).and_then(XgboostModel::open)
+pub fn open_binary(bytes: &[u8], options: &OpenOptions<'_>) -> Result<Box<dyn Model>, FrontendError> {
+    binary::read(bytes).and_then(|booster| XgboostModel::open(booster, options))
 }
 
 /// Reads the bytes that a pickled `Booster` holds: a document with model and configuration, or, up to 1.6, both after one another behind
@@ -91,7 +91,11 @@ struct XgboostModel {
 }
 
 impl XgboostModel {
-    fn open(booster: Booster) -> Result<Box<dyn Model>, FrontendError> {
+    /// The model of a file, or the estimator that the file is loaded as.
+    fn open(booster: Booster, options: &OpenOptions<'_>) -> Result<Box<dyn Model>, FrontendError> {
+        if let Some(class) = options.class.filter(|class| class.starts_with("XGB")) {
+            return sklearn::of_booster(class, booster);
+        }
         let shape = Shape::new(&[1, booster.features], Some(0));
         let shape = shape.map_err(|error| FrontendError::malformed("learner_model_param.num_feature", error))?;
         Ok(Box::new(XgboostModel { booster, input: TensorSpec::new(DType::F32, shape) }))
