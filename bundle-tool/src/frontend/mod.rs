@@ -1,5 +1,6 @@
 //! Front-ends: each reads one model format and lowers it to the [graph](crate::graph).
 
+pub mod categories;
 pub mod forest;
 pub mod lengths;
 pub mod lightgbm;

@@ -17,7 +17,8 @@ mod tests;
 mod text;
 mod tree;
 
-pub use categories::{Column, matrix};
+pub use super::categories::Column;
+pub use categories::matrix;
 pub use model::LightgbmModel;
 pub use objective::Objective;
 pub use scores::{Answer, Iterations};

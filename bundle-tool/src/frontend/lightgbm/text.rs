@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::categories::{self, Column};
 use super::objective::Objective;
 use super::tree::Tree;
+use super::{Column, categories};
 use crate::frontend::FrontendError;
 
 /// The most values per row that are read: a model of one class per tree has more.

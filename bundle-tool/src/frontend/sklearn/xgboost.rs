@@ -11,7 +11,9 @@ use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 
 use serde::Deserialize;
 
-use super::{Estimator, Family, Features, Labels, Method, cast, inconsistent, labels, unsupported, with_columns};
+use super::{
+    Estimator, Family, Features, Labels, Method, Needs, cast, inconsistent, labels, unsupported, with_columns,
+};
 use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
 use crate::frontend::xgboost::Link;
@@ -170,6 +172,10 @@ impl Estimator for Xgboost {
         }
     }
 
+    fn needs(&self, _path: &str, _after: &Needs) -> Result<Needs, FrontendError> {
+        Ok(self.booster.needs().map_or(Needs::Numbers, Needs::columns))
+    }
+
     fn lower(
         &self,
         graph: &mut Graph,
@@ -177,7 +183,13 @@ impl Estimator for Xgboost {
         method: Method,
         x: &Features,
     ) -> Result<Vec<TensorId>, FrontendError> {
-        let x = x.matrix(graph, path)?;
+        let x = if self.booster.columns.is_some() {
+            let columns = (0..self.booster.features).map(|index| x.column(graph, path, index));
+            let columns: Vec<TensorId> = columns.collect::<Result<_, _>>()?;
+            self.booster.matrix(graph, path, &columns)?
+        } else {
+            x.matrix(graph, path)?
+        };
         let x = with_missing(graph, path, x, self.missing)?;
         let margins = self.booster.margins(graph, path, x, self.way)?;
         if method == Method::PredictProba && self.booster.objective.link == Link::Class {

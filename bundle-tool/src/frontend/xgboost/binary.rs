@@ -132,6 +132,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Booster, FrontendError> {
         objective,
         features: word(parameters, 1) as usize,
         names: Vec::new(),
+        columns: None,
         outputs,
         base: vec![base; outputs],
         dart: name == "dart",

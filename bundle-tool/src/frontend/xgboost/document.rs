@@ -11,6 +11,7 @@ use super::model::{Booster, MAX_OUTPUTS, Parts, Tree};
 use super::objective::Objective;
 use super::ubjson;
 use crate::frontend::FrontendError;
+use crate::frontend::categories::Column;
 
 /// A model file, or the state of a pickled booster, which has the model file at `Model`.
 #[derive(Deserialize)]
@@ -93,6 +94,21 @@ struct ModelPart {
     iteration_indptr: Option<Ints<u64>>,
     trees: Option<Vec<TreePart>>,
     weights: Option<Floats>,
+    cats: Option<Categories>,
+}
+
+/// The categories of a frame's columns.
+#[derive(Deserialize)]
+struct Categories {
+    /// One for each feature; without values for one of numbers.
+    enc: Vec<Encoding>,
+}
+
+/// Texts, as bytes one after another and where each starts; or numbers.
+#[derive(Deserialize)]
+struct Encoding {
+    offsets: Option<Ints<u64>>,
+    values: Doubles,
 }
 
 #[derive(Deserialize)]
@@ -125,7 +141,7 @@ struct TreeParam {
 #[derive(Clone, Copy, Debug)]
 enum Number {
     Integer(i64),
-    Float(f32),
+    Float(f64),
 }
 
 impl Number {
@@ -139,6 +155,13 @@ impl Number {
     fn float(self) -> f32 {
         match self {
             Number::Integer(value) => value as f32,
+            Number::Float(value) => value as f32,
+        }
+    }
+
+    fn double(self) -> f64 {
+        match self {
+            Number::Integer(value) => value as f64,
             Number::Float(value) => value,
         }
     }
@@ -166,11 +189,11 @@ impl Visitor<'_> for NumberVisitor {
     }
 
     fn visit_f32<E: de::Error>(self, value: f32) -> Result<Number, E> {
-        Ok(Number::Float(value))
+        Ok(Number::Float(value.into()))
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Number, E> {
-        Ok(Number::Float(value as f32))
+        Ok(Number::Float(value))
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Number, E> {
@@ -189,6 +212,9 @@ impl<'de> Deserialize<'de> for Number {
 
 /// A list of floats.
 struct Floats(Vec<f32>);
+
+/// A list of floats in their full width.
+struct Doubles(Vec<f64>);
 
 /// A list of integers, of which booleans are 0 and 1.
 struct Ints<T>(Vec<T>);
@@ -217,6 +243,12 @@ impl<'de, T> Visitor<'de> for List<T> {
 impl<'de> Deserialize<'de> for Floats {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(List(|number| Some(number.float()))).map(Floats)
+    }
+}
+
+impl<'de> Deserialize<'de> for Doubles {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(List(|number| Some(number.double()))).map(Doubles)
     }
 }
 
@@ -380,6 +412,7 @@ impl Learner {
             objective,
             features,
             names: self.feature_names,
+            columns: self.gradient_booster.columns()?,
             outputs,
             base,
             dart: self.gradient_booster.name == "dart",
@@ -393,6 +426,19 @@ impl Learner {
 }
 
 impl GradientBooster {
+    /// What the columns of the frame hold; `None` where none has categories.
+    fn columns(&self) -> Result<Option<Vec<Column>>, FrontendError> {
+        let model = self.gbtree.as_deref().unwrap_or(self).model.as_ref();
+        let Some(categories) = model.and_then(|model| model.cats.as_ref()) else {
+            return Ok(None);
+        };
+        if categories.enc.iter().all(|encoding| encoding.values.0.is_empty()) {
+            return Ok(None);
+        }
+        let columns = categories.enc.iter().enumerate().map(|(index, encoding)| encoding.column(index));
+        columns.collect::<Result<_, _>>().map(Some)
+    }
+
     fn parts(self, outputs: usize, parallel: Option<usize>, room: usize) -> Result<Parts, FrontendError> {
         let malformed = |reason: &str| FrontendError::malformed("learner.gradient_booster", reason);
         match self.name.as_str() {
@@ -415,6 +461,28 @@ impl GradientBooster {
                 "it is not read; train with gbtree, dart or gblinear",
             )),
         }
+    }
+}
+
+impl Encoding {
+    fn column(&self, index: usize) -> Result<Column, FrontendError> {
+        let path = format!("cats.enc[{index}]");
+        let malformed = || FrontendError::malformed(&path, "texts that are not where they should be, or not UTF-8");
+        let starts = match &self.offsets {
+            _ if self.values.0.is_empty() => return Ok(Column::Number),
+            None => return Ok(Column::Numbers(self.values.0.clone())),
+            Some(starts) => &starts.0,
+        };
+        // Bytes are signed in the file.
+        let bytes = self.values.0.iter().map(|&byte| (-128.0..256.0).contains(&byte).then_some(byte as i16 as u8));
+        let bytes: Vec<u8> = bytes.collect::<Option<_>>().ok_or_else(malformed)?;
+        let mut texts = Vec::new();
+        for pair in starts.windows(2) {
+            let range = usize::try_from(pair[0]).ok().zip(usize::try_from(pair[1]).ok());
+            let text = range.and_then(|(start, end)| std::str::from_utf8(bytes.get(start..end)?).ok());
+            texts.push(text.ok_or_else(malformed)?.to_owned());
+        }
+        Column::texts(&path, texts)
     }
 }
 

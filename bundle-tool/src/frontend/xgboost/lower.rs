@@ -44,7 +44,7 @@ impl Booster {
         }
     }
 
-    /// The base score and, tree by tree, the leaves reached, added in float32.
+    /// The base score and, tree by tree, the leaves reached, added in float32; before 1.3 the base score came last.
     fn tree_sums(
         &self,
         graph: &mut Graph,
@@ -58,9 +58,15 @@ impl Booster {
         for (index, tree) in trees.iter().enumerate().filter(|(_, tree)| counts(tree)) {
             self.add_tree(&mut forest, &format!("{path}/trees[{index}]"), tree, way)?;
         }
+        let name = format!("{path}/trees");
         let start: Vec<f64> = self.base.iter().map(|&base| base.into()).collect();
         let combination = Combination { aggregate: Aggregate::Sum, values: DType::F32, start: Some(&start) };
-        forest.lower(graph, &format!("{path}/trees"), x, combination)
+        if self.version >= (1, 3) {
+            return forest.lower(graph, &name, x, combination);
+        }
+        let sum = forest.lower(graph, &name, x, Combination { start: None, ..combination })?;
+        let base = graph.add_constant(&format!("{path}/base_score"), DType::F32, &[self.outputs], &self.base)?;
+        Ok(graph.add(&format!("{path}/sums"), Binary { kind: BinaryKind::Add }, &[base, sum])?)
     }
 
     fn add_tree(&self, forest: &mut Forest, path: &str, tree: &Tree, way: Way) -> Result<(), FrontendError> {
@@ -120,7 +126,8 @@ impl Booster {
         if !self.dart {
             return value;
         }
-        let base = if way.in_place { self.base.get(output).copied().unwrap_or(0.0) } else { 0.0 };
+        let base =
+            if way.in_place && self.version >= (1, 4) { self.base.get(output).copied().unwrap_or(0.0) } else { 0.0 };
         ((base + value) - base) * weight
     }
 

@@ -4,6 +4,8 @@
 //! `inplace_predict`, with the objective's link, and either with `_margin` for the sums before it. A range of rounds may follow, as in
 //! `predict[0:10]`. Without one every tree counts, as in `Booster.predict`; only scikit-learn's wrapper looks at the best iteration.
 //!
+//! A model that was trained on a frame with columns of categories, and keeps them (since 3.1), takes the columns of a table.
+//!
 //! Splits compare in float32; the sum starts from the base score, to which trees are added in order, in float32. Links are computed operation by
 //! operation as xgboost has them; only `exp` and the logarithm can differ, by a unit in the last place.
 
@@ -16,6 +18,7 @@ mod ubjson;
 
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
+use super::sklearn::Need;
 use super::{FrontendError, Model, ModelInput, NamedTensor, OpenOptions, sklearn};
 use crate::graph::{Graph, TensorId};
 use lower::Way;
@@ -87,8 +90,11 @@ pub(crate) fn read_state(bytes: &[u8]) -> Result<Booster, FrontendError> {
 /// A booster as a model.
 struct XgboostModel {
     booster: Booster,
-    input: TensorSpec,
+    inputs: Vec<ModelInput>,
 }
+
+/// The most columns of a table.
+const MAX_COLUMNS: usize = 1 << 14;
 
 impl XgboostModel {
     /// The model of a file, or the estimator that the file is loaded as.
@@ -96,15 +102,58 @@ impl XgboostModel {
         if let Some(class) = options.class.filter(|class| class.starts_with("XGB")) {
             return sklearn::of_booster(class, booster);
         }
-        let shape = Shape::new(&[1, booster.features], Some(0));
-        let shape = shape.map_err(|error| FrontendError::malformed("learner_model_param.num_feature", error))?;
-        Ok(Box::new(XgboostModel { booster, input: TensorSpec::new(DType::F32, shape) }))
+        let shape = |dims: &[usize]| {
+            let shape = Shape::new(dims, Some(0));
+            shape.map_err(|error| FrontendError::malformed("learner_model_param.num_feature", error))
+        };
+        let inputs = match booster.needs() {
+            None => {
+                let spec = TensorSpec::new(DType::F32, shape(&[1, booster.features])?);
+                vec![ModelInput { name: "X".to_owned(), spec, columns: booster.names.clone() }]
+            }
+            Some(needs) if needs.len() > MAX_COLUMNS => {
+                let reason = format!("a table of {} columns, at most {MAX_COLUMNS} are taken", needs.len());
+                return Err(FrontendError::malformed("cats", reason));
+            }
+            Some(needs) => {
+                let column = |(index, need): (usize, Need)| {
+                    let dtype = if matches!(need, Need::Category(_)) { DType::Category } else { DType::F64 };
+                    Ok(ModelInput::new(booster.name(index), TensorSpec::new(dtype, shape(&[1])?)))
+                };
+                needs.into_iter().enumerate().map(column).collect::<Result<_, FrontendError>>()?
+            }
+        };
+        Ok(Box::new(XgboostModel { booster, inputs }))
+    }
+
+    /// The matrix of what the model is given.
+    fn matrix(&self, graph: &mut Graph, inputs: &[TensorId]) -> Result<TensorId, FrontendError> {
+        if inputs.len() != self.inputs.len() {
+            let reason = format!("{} inputs, it takes {}", inputs.len(), self.inputs.len());
+            return Err(FrontendError::malformed("model", reason));
+        }
+        for (input, &tensor) in self.inputs.iter().zip(inputs) {
+            let (spec, wanted) = (graph.spec(tensor), input.spec.shape);
+            let fits = spec.shape.rank() == wanted.rank() && spec.shape.factor(1) == wanted.factor(1);
+            if !fits || spec.shape.is_batch(1) {
+                let reason = format!("it is {} {}, it needs {wanted}", spec.dtype, spec.shape);
+                return Err(FrontendError::malformed(input.name.clone(), reason));
+            }
+        }
+        match inputs {
+            &[x] if !self.takes_columns() => Ok(x),
+            columns => self.booster.matrix(graph, "model", columns),
+        }
     }
 }
 
 impl Model for XgboostModel {
     fn inputs(&self) -> Vec<ModelInput> {
-        vec![ModelInput { name: "X".to_owned(), spec: self.input, columns: self.booster.names.clone() }]
+        self.inputs.clone()
+    }
+
+    fn takes_columns(&self) -> bool {
+        self.booster.columns.is_some()
     }
 
     fn methods(&self) -> &[&'static str] {
@@ -119,15 +168,7 @@ impl Model for XgboostModel {
             let reason = format!("a booster has no such method; it has {}", self.methods().join(", "));
             return Err(FrontendError::unsupported("model", method, reason));
         };
-        let &[x] = inputs else {
-            return Err(FrontendError::malformed("model", format!("{} inputs, it takes one: X", inputs.len())));
-        };
-        let spec = graph.spec(x);
-        let fits = spec.shape.rank() == 2 && spec.shape.factor(1) == Some(self.booster.features);
-        if !fits || spec.shape.is_batch(1) {
-            let reason = format!("X is {} {}, it needs [N, {}]", spec.dtype, spec.shape, self.booster.features);
-            return Err(FrontendError::malformed("model", reason));
-        }
+        let x = self.matrix(graph, inputs)?;
         let x = with_missing(graph, "model", x, f32::NAN)?;
         let margins = self.booster.margins(graph, "model", x, Way { from, to, in_place })?;
         let tensor = match is_margin {

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::objective::Objective;
 use crate::frontend::FrontendError;
+use crate::frontend::categories::{self, Column};
+use crate::frontend::sklearn::Need;
+use crate::graph::{Graph, TensorId};
 
 /// The most values per row. A file that declares more is damaged.
 pub(crate) const MAX_OUTPUTS: usize = 1 << 16;
@@ -21,6 +24,8 @@ pub(crate) struct Booster {
     pub(crate) features: usize,
     /// Their names; none where the file has none.
     pub(crate) names: Vec<String>,
+    /// What the columns of the frame hold that it was trained on, where some have categories (since 3.1).
+    pub(crate) columns: Option<Vec<Column>>,
     /// Values per row before the objective's link.
     pub(crate) outputs: usize,
     /// What each output starts from, before the link: one value per output.
@@ -85,6 +90,28 @@ impl Tree {
 }
 
 impl Booster {
+    /// Name of a column.
+    pub(crate) fn name(&self, index: usize) -> String {
+        self.names.get(index).cloned().unwrap_or_else(|| format!("f{index}"))
+    }
+
+    /// What each column of a table has to be; `None` where all are numbers as they are.
+    pub(crate) fn needs(&self) -> Option<Vec<Need>> {
+        self.columns.as_ref().map(|columns| columns.iter().map(Column::need).collect())
+    }
+
+    /// The matrix of the columns of a table, categories replaced by their numbers; a category that was not there in training is
+    /// missing.
+    pub(crate) fn matrix(
+        &self,
+        graph: &mut Graph,
+        path: &str,
+        columns: &[TensorId],
+    ) -> Result<TensorId, FrontendError> {
+        let kinds = self.columns.as_deref().unwrap_or_default();
+        categories::matrix(graph, path, kinds, |index| self.name(index), columns)
+    }
+
     /// Says how many trees of each output are in a round, for files that do not.
     pub(crate) fn set_parallel_trees(&mut self, parallel: usize) {
         if let Parts::Trees(trees) = &mut self.parts {
@@ -101,6 +128,9 @@ impl Booster {
         }
         if self.outputs == 0 || self.outputs > MAX_OUTPUTS || self.base.len() != self.outputs {
             return malformed(format!("{} outputs, {} of them with a base score", self.outputs, self.base.len()));
+        }
+        if self.columns.as_ref().is_some_and(|columns| columns.len() != self.features) {
+            return malformed(format!("categories of other than {} features", self.features));
         }
         if !self.names.is_empty() && self.names.len() != self.features {
             return malformed(format!("{} names for {} features", self.names.len(), self.features));
