@@ -172,6 +172,10 @@ impl Estimator for Xgboost {
         }
     }
 
+    fn names(&self) -> &[String] {
+        &self.booster.names
+    }
+
     fn needs(&self, _path: &str, _after: &Needs) -> Result<Needs, FrontendError> {
         Ok(self.booster.needs().map_or(Needs::Numbers, Needs::columns))
     }

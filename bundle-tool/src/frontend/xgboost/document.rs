@@ -467,7 +467,7 @@ impl GradientBooster {
 impl Encoding {
     fn column(&self, index: usize) -> Result<Column, FrontendError> {
         let path = format!("cats.enc[{index}]");
-        let malformed = || FrontendError::malformed(&path, "texts that are not where they should be, or not UTF-8");
+        let malformed = || FrontendError::malformed(&path, "texts that are not where they should be");
         let starts = match &self.offsets {
             _ if self.values.0.is_empty() => return Ok(Column::Number),
             None => return Ok(Column::Numbers(self.values.0.clone())),
@@ -476,6 +476,11 @@ impl Encoding {
         // Bytes are signed in the file.
         let bytes = self.values.0.iter().map(|&byte| (-128.0..256.0).contains(&byte).then_some(byte as i16 as u8));
         let bytes: Vec<u8> = bytes.collect::<Option<_>>().ok_or_else(malformed)?;
+        if !bytes.is_ascii() {
+            let reason = "xgboost cuts such texts off when it stores them, so they cannot be told apart; name categories in ASCII, or \
+                train on numbers";
+            return Err(FrontendError::unsupported(path, "categories with letters beyond ASCII", reason));
+        }
         let mut texts = Vec::new();
         for pair in starts.windows(2) {
             let range = usize::try_from(pair[0]).ok().zip(usize::try_from(pair[1]).ok());

@@ -68,12 +68,14 @@ impl Objective {
     }
 
     /// The sum that a base score stands for: the link's inverse, in float32, of a file of `version`. Files of releases before 1.0 hold
-    /// the sum itself.
+    /// the sum itself; `binary:logitraw` has taken it as a sum since 1.3.
     pub(crate) fn margin(&self, version: (u32, u32), base_score: f32) -> Result<f32, FrontendError> {
         let logit = |p: f32| -(1.0 / p - 1.0).ln();
+        let in_unit = base_score > 0.0 && base_score < 1.0;
         let in_range = match self.link {
             _ if version.0 < 1 => return Ok(base_score),
-            Link::Logistic => base_score > 0.0 && base_score < 1.0,
+            Link::Identity if self.name == "binary:logitraw" && version < (1, 3) => in_unit,
+            Link::Logistic => in_unit,
             Link::Exp => base_score > 0.0,
             Link::Identity | Link::Hinge | Link::Class | Link::Softmax => return Ok(base_score),
         };
@@ -81,6 +83,6 @@ impl Objective {
             let reason = format!("a base score of {base_score} for the objective {}", self.name);
             return Err(FrontendError::malformed("learner_model_param.base_score", reason));
         }
-        Ok(if self.link == Link::Logistic { logit(base_score) } else { base_score.ln() })
+        Ok(if self.link == Link::Exp { base_score.ln() } else { logit(base_score) })
     }
 }
