@@ -3,7 +3,7 @@
 use ekiben_runtime::DType;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 
-use super::tree::{self, DecisionTree, Leaves, Tree};
+use super::tree::{self, Addend, DecisionTree, Leaves, Tree};
 use super::{Estimator, Family, Features, Labels, Method, inconsistent};
 use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
@@ -16,8 +16,9 @@ pub(super) const FAMILY: Family = Family {
         "sklearn.ensemble._forest.RandomForestRegressor",
         "sklearn.ensemble._forest.ExtraTreesClassifier",
         "sklearn.ensemble._forest.ExtraTreesRegressor",
+        "imblearn.ensemble._forest.BalancedRandomForestClassifier",
     ],
-    carried: &[],
+    carried: &["imblearn.ensemble._forest._local_parallel_build_trees"],
     decode: |item| Ok(Box::new(Forest::decode(item)?)),
 };
 
@@ -34,7 +35,7 @@ pub struct Forest {
 
 impl Forest {
     fn decode(item: &Item<'_>) -> Result<Forest, FrontendError> {
-        let features = item.get("n_features_in_")?.as_usize()?;
+        let features = super::features_in(item)?;
         let outputs = item.get("n_outputs_")?.as_usize()?;
         let leaves = if item.class()?.ends_with("Classifier") {
             let classes = item.get("classes_")?;
@@ -87,8 +88,8 @@ impl Estimator for Forest {
     ) -> Result<Vec<TensorId>, FrontendError> {
         let x = x.matrix(graph, path)?;
         let (targets, width) = (self.trees[0].targets(), self.trees[0].width);
-        let trees = self.trees.iter().map(|tree| (tree, tree.columns(&self.leaves)));
-        let sum = tree::sum(graph, path, trees, targets, x)?;
+        let trees = self.trees.iter().map(|tree| Addend::all(tree, tree.columns(&self.leaves)));
+        let sum = tree::sum(graph, path, trees, targets, None, x)?;
         let count = [self.trees.len() as f64];
         let count = graph.add_constant(&format!("{path}/count"), DType::F64, &[1], &count)?;
         let mean = graph.add(&format!("{path}/mean"), Binary { kind: BinaryKind::Div }, &[sum, count])?;

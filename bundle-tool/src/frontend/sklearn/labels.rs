@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use ekiben_runtime::ops::gather::Gather;
+use ekiben_runtime::ops::lookup::Lookup;
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
-use super::{inconsistent, unsupported};
+use super::{cast, inconsistent, unsupported};
 use crate::frontend::FrontendError;
 use crate::frontend::pickle::{Item, Kind};
 use crate::graph::{Graph, TensorId};
@@ -31,6 +32,43 @@ impl Labels {
             Labels::Int(labels) => labels.len(),
             Labels::Float(labels) => labels.len(),
             Labels::Text(labels) => labels.len(),
+        }
+    }
+
+    /// The number of the class whose label `item` is.
+    pub(super) fn position_of(&self, item: &Item<'_>) -> Result<usize, FrontendError> {
+        let position = match self {
+            Labels::Bool(labels) => {
+                let label = item.as_bool()?;
+                labels.iter().position(|&known| known == label)
+            }
+            Labels::Int(labels) => {
+                let label = item.as_i64()?;
+                labels.iter().position(|&known| known == label)
+            }
+            Labels::Float(labels) => {
+                let label = item.as_f64()?;
+                labels.iter().position(|&known| known == label)
+            }
+            Labels::Text(labels) => {
+                let label = item.as_str()?;
+                labels.iter().position(|known| known == label)
+            }
+        };
+        position.ok_or_else(|| inconsistent(item, "a label that is not among the classes"))
+    }
+
+    /// The number of each of these labels among `others`; `None` where one is not there.
+    pub(super) fn positions_in(&self, others: &Labels) -> Option<Vec<usize>> {
+        fn positions<T: PartialEq>(labels: &[T], others: &[T]) -> Option<Vec<usize>> {
+            labels.iter().map(|label| others.iter().position(|other| other == label)).collect()
+        }
+        match (self, others) {
+            (Labels::Bool(labels), Labels::Bool(others)) => positions(labels, others),
+            (Labels::Int(labels), Labels::Int(others)) => positions(labels, others),
+            (Labels::Float(labels), Labels::Float(others)) => positions(labels, others),
+            (Labels::Text(labels), Labels::Text(others)) => positions(labels, others),
+            _ => None,
         }
     }
 
@@ -116,6 +154,47 @@ pub(super) fn pick(
         }
     };
     Ok(graph.add(&format!("{path}/labels"), Gather { axis: 0 }, &[table, indices])?)
+}
+
+/// The numbers of the classes whose labels are `predicted`, `[N]` of a classifier: i32 `[N]`, [`Labels::count`] for a label that is not
+/// among `labels`.
+pub(super) fn indices(
+    graph: &mut Graph,
+    path: &str,
+    labels: &Labels,
+    predicted: TensorId,
+) -> Result<TensorId, FrontendError> {
+    let name = format!("{path}/classes_");
+    let spec = graph.spec(predicted);
+    let (predicted, keys) = match labels {
+        Labels::Text(labels) => {
+            let table = spec.table.and_then(|table| graph.tables().get(table as usize));
+            let Some(table) = table.filter(|_| spec.dtype == DType::Category) else {
+                return Err(FrontendError::malformed(path, "labels that are texts, and predictions that are not"));
+            };
+            let position = |text: &String| labels.iter().position(|label| label == text).unwrap_or(labels.len()) as i32;
+            let positions: Vec<i32> = table.iter().map(position).collect();
+            let codes: Vec<u32> = (0..positions.len() as u32).collect();
+            let codes = graph.add_constant(&name, DType::U32, &[codes.len()], &codes)?;
+            let positions = graph.add_constant(&name, DType::I32, &[positions.len()], &positions)?;
+            let codes = graph.add(&format!("{path}/codes"), Lookup, &[predicted, codes])?;
+            return Ok(graph.add(&format!("{path}/indices"), Gather { axis: 0 }, &[positions, codes])?);
+        }
+        Labels::Bool(labels) => {
+            let labels: Vec<i32> = labels.iter().map(|&label| label.into()).collect();
+            let keys = graph.add_constant(&name, DType::I32, &[labels.len()], &labels)?;
+            (cast(graph, path, predicted, DType::I32)?, keys)
+        }
+        Labels::Int(labels) => {
+            let keys = graph.add_constant(&name, DType::I64, &[labels.len()], labels)?;
+            (cast(graph, path, predicted, DType::I64)?, keys)
+        }
+        Labels::Float(labels) => {
+            let keys = graph.add_constant(&name, DType::F64, &[labels.len()], labels)?;
+            (cast(graph, path, predicted, DType::F64)?, keys)
+        }
+    };
+    Ok(graph.add(&format!("{path}/indices"), Lookup, &[predicted, keys])?)
 }
 
 /// The labels of all outputs, each output's filled up to `width` with its first one.

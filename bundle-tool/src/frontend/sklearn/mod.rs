@@ -14,33 +14,50 @@
 //! writes from 1.3 on: where NaN went in training or, if there was none, with the larger part of the samples. In trees of older
 //! releases, which refuse NaN, it goes right, as `x <= threshold` does not hold.
 
+mod ada_boost;
+mod bagging;
+mod calibration;
 mod categories;
 mod dict_vectorizer;
 mod discretizer;
+mod dummy;
+mod embedding;
 mod encoders;
 mod features;
 mod forest;
 mod function;
+mod gradient_boosting;
+mod hist_gradient_boosting;
 mod imputers;
+mod isolation_forest;
+mod isotonic;
 mod knn_imputer;
 mod label_encoders;
 mod labels;
 mod lightgbm;
 mod logistic;
+mod lowering;
+mod members;
+mod multi_output;
 mod normalizer;
+mod one_vs;
 mod pipeline;
 mod polynomial;
 mod power;
 mod quantile;
 mod scaler;
+mod search;
 mod spline;
+mod stacking;
 mod table;
+mod target;
 #[cfg(test)]
 mod tests;
 mod text;
 mod transformer;
 mod tree;
 mod union;
+mod voting;
 mod xgboost;
 
 use std::fmt;
@@ -164,6 +181,11 @@ pub trait Estimator: fmt::Debug {
         Ok(Needs::Numbers)
     }
 
+    /// The decision tree that this estimator is, which ensembles put into one forest.
+    fn tree(&self) -> Option<&DecisionTree> {
+        None
+    }
+
     /// Appends `inverse_transform` of `x`, `[N, columns]` in float64: what regressors of transformed targets end with.
     ///
     /// # Errors
@@ -220,6 +242,23 @@ const FAMILIES: &[Family] = &[
     dict_vectorizer::FAMILY,
     union::FEATURE_UNION,
     union::COLUMN_TRANSFORMER,
+    gradient_boosting::FAMILY,
+    hist_gradient_boosting::FAMILY,
+    ada_boost::FAMILY,
+    bagging::FAMILY,
+    isolation_forest::FAMILY,
+    embedding::FAMILY,
+    dummy::FAMILY,
+    voting::FAMILY,
+    stacking::FAMILY,
+    calibration::FAMILY,
+    isotonic::FAMILY,
+    one_vs::FAMILY,
+    multi_output::SIDE_BY_SIDE,
+    multi_output::CHAINS,
+    target::FAMILY,
+    search::WRAPPERS,
+    search::THRESHOLDS,
 ];
 
 /// The globals that files of scikit-learn estimators may name.
@@ -321,6 +360,18 @@ fn version(item: &Item<'_>) -> Result<(u32, u32), FrontendError> {
         (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
         _ => Err(attribute.wrong("a version like 1.9.1").into()),
     }
+}
+
+/// Columns of the input of the estimator `item`, by its attribute's names through the releases.
+fn features_in(item: &Item<'_>) -> Result<usize, FrontendError> {
+    for attribute in ["n_features_in_", "n_features_", "_n_features"] {
+        if let Some(count) = item.find(attribute)?
+            && !count.is_none()
+        {
+            return Ok(count.as_usize()?);
+        }
+    }
+    Err(item.wrong("something with an attribute `n_features_in_`").into())
 }
 
 /// `x` in another type.

@@ -1,16 +1,59 @@
 //! Pipelines: transformers one after the other, then any estimator.
 
-use super::{Estimator, Family, Features, Method, Needs, inconsistent, unsupported};
+use super::{Estimator, Family, Features, Method, Needs, inconsistent, members, unsupported};
 use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
 use crate::graph::{Graph, TensorId};
 
 /// Pipelines.
 pub(super) const FAMILY: Family = Family {
-    classes: &["sklearn.pipeline.Pipeline"],
-    carried: &[],
+    classes: &["sklearn.pipeline.Pipeline", "imblearn.pipeline.Pipeline"],
+    carried: SAMPLING,
     decode: |item| Ok(Box::new(Pipeline::decode(item)?)),
 };
+
+/// What starts the names of steps that change the samples of training only, and pass their input through otherwise.
+const SAMPLERS: [&str; 3] = ["imblearn.combine.", "imblearn.over_sampling.", "imblearn.under_sampling."];
+
+/// Such steps, and what they keep of their training.
+const SAMPLING: &[&str] = &[
+    "imblearn.combine._smote_enn.SMOTEENN",
+    "imblearn.combine._smote_tomek.SMOTETomek",
+    "imblearn.over_sampling._adasyn.ADASYN",
+    "imblearn.over_sampling._random_over_sampler.RandomOverSampler",
+    "imblearn.over_sampling._smote.base.SMOTE",
+    "imblearn.over_sampling._smote.base.SMOTEN",
+    "imblearn.over_sampling._smote.base.SMOTENC",
+    "imblearn.over_sampling._smote.cluster.KMeansSMOTE",
+    "imblearn.over_sampling._smote.filter.BorderlineSMOTE",
+    "imblearn.over_sampling._smote.filter.SVMSMOTE",
+    "imblearn.under_sampling._prototype_generation._cluster_centroids.ClusterCentroids",
+    "imblearn.under_sampling._prototype_selection._condensed_nearest_neighbour.CondensedNearestNeighbour",
+    "imblearn.under_sampling._prototype_selection._edited_nearest_neighbours.AllKNN",
+    "imblearn.under_sampling._prototype_selection._edited_nearest_neighbours.EditedNearestNeighbours",
+    "imblearn.under_sampling._prototype_selection._edited_nearest_neighbours.RepeatedEditedNearestNeighbours",
+    "imblearn.under_sampling._prototype_selection._instance_hardness_threshold.InstanceHardnessThreshold",
+    "imblearn.under_sampling._prototype_selection._nearmiss.NearMiss",
+    "imblearn.under_sampling._prototype_selection._neighbourhood_cleaning_rule.NeighbourhoodCleaningRule",
+    "imblearn.under_sampling._prototype_selection._one_sided_selection.OneSidedSelection",
+    "imblearn.under_sampling._prototype_selection._random_under_sampler.RandomUnderSampler",
+    "imblearn.under_sampling._prototype_selection._tomek_links.TomekLinks",
+    "sklearn.metrics._dist_metrics.EuclideanDistance",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.metrics._dist_metrics.MinkowskiDistance",
+    "sklearn.metrics._dist_metrics.MinkowskiDistance64",
+    "sklearn.metrics._dist_metrics.newObj",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._ball_tree.BallTree64",
+    "sklearn.neighbors._ball_tree.newObj",
+    "sklearn.neighbors._dist_metrics.EuclideanDistance",
+    "sklearn.neighbors._dist_metrics.MinkowskiDistance",
+    "sklearn.neighbors._dist_metrics.newObj",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neighbors._kd_tree.KDTree64",
+    "sklearn.neighbors._kd_tree.newObj",
+    "sklearn.neighbors._unsupervised.NearestNeighbors",
+];
 
 /// One step of a pipeline.
 #[derive(Debug)]
@@ -63,24 +106,10 @@ impl Pipeline {
     }
 }
 
-/// Decodes the steps that do something. What is not supported is collected over all of them, up to one that is damaged.
+/// Decodes the steps that do something.
 fn decode_steps(item: &Item<'_>) -> Result<Vec<Step>, FrontendError> {
-    /// So many blockers say enough.
-    const MOST_BLOCKERS: usize = 64;
-    let mut steps = Vec::new();
-    let mut blockers = Vec::new();
-    for step in item.items()? {
-        match Step::decode(&step) {
-            Ok(step) => steps.extend(step),
-            Err(FrontendError::Unsupported(more)) => blockers.extend(more),
-            Err(error) if blockers.is_empty() => return Err(error),
-            Err(_) => break,
-        }
-        if blockers.len() >= MOST_BLOCKERS {
-            break;
-        }
-    }
-    if blockers.is_empty() { Ok(steps) } else { Err(FrontendError::Unsupported(blockers)) }
+    let steps = members::collect(item.items()?.iter().map(Step::decode))?;
+    Ok(steps.into_iter().flatten().collect())
 }
 
 impl Step {
@@ -88,7 +117,10 @@ impl Step {
     fn decode(item: &Item<'_>) -> Result<Option<Step>, FrontendError> {
         let name = item.at(0)?.as_str()?.to_owned();
         let estimator = item.at(1)?;
-        if estimator.is_none() || estimator.as_str() == Ok("passthrough") {
+        let is_sampler =
+            |class: &str| SAMPLERS.iter().any(|start| class.starts_with(start)) && SAMPLING.contains(&class);
+        let samples = estimator.class().is_ok_and(is_sampler);
+        if samples || estimator.is_none() || estimator.as_str() == Ok("passthrough") {
             return Ok(None);
         }
         Ok(Some(Step { name, path: estimator.path(), estimator: super::decode(&estimator)? }))

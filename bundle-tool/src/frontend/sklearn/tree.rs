@@ -10,6 +10,7 @@ use ekiben_runtime::ops::slice::Slice;
 
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 
+use super::lowering::numpy_sum;
 use super::{Estimator, Family, Features, Labels, Method, cast, inconsistent, labels, version, with_columns};
 use crate::frontend::FrontendError;
 use crate::frontend::forest::{self, Aggregate, Combination, Comparison, Test, TreeNode};
@@ -110,10 +111,11 @@ impl Tree {
     }
 
     /// Makes fractions of the weights that scikit-learn stored in class leaves before it stored fractions. Fractions that a
-    /// newer release stored stay as they are, to the bit.
-    fn normalise(&mut self, stores_weights: bool) {
-        for classes in self.values.chunks_exact_mut(self.width) {
-            let sum: f64 = classes.iter().sum();
+    /// newer release stored stay as they are, to the bit. `labels` are those of each output.
+    fn normalise(&mut self, labels: &[Labels], stores_weights: bool) {
+        for (classes, labels) in self.values.chunks_exact_mut(self.width).zip(labels.iter().cycle()) {
+            let classes = &mut classes[..labels.count()];
+            let sum = numpy_sum(classes);
             let is_fraction = !stores_weights && (sum - 1.0).abs() < 1e-9;
             if !is_fraction && sum != 0.0 {
                 classes.iter_mut().for_each(|weight| *weight /= sum);
@@ -159,7 +161,7 @@ impl DecisionTree {
         if !FAMILY.classes.contains(&class) {
             return Err(item.wrong("a decision tree").into());
         }
-        let features = item.get("n_features_in_")?.as_usize()?;
+        let features = super::features_in(item)?;
         let mut tree = Tree::decode(&item.get("tree_")?, features)?;
         if !class.ends_with("Classifier") {
             if tree.width != 1 {
@@ -173,7 +175,7 @@ impl DecisionTree {
             return Err(inconsistent(&classes, "more labels than values in a leaf"));
         }
         let winners = tree.winners(&labels);
-        tree.normalise(version(item)?.0 == 0);
+        tree.normalise(&labels, version(item)? < (1, 3));
         Ok(DecisionTree { features, tree, leaves: Leaves::Classes(labels), winners })
     }
 }
@@ -275,27 +277,76 @@ fn slice(graph: &mut Graph, path: &str, x: TensorId, start: usize, count: usize)
     Ok(graph.add(&format!("{path}/slice"), Slice, &[x, table])?)
 }
 
-/// The sum over `trees`, in their order, of `values` for the leaf that each reaches: `[N, targets]` in float64. `values` gives the
-/// `targets` numbers of every node of a tree.
+/// What a tree adds to the sums of a forest.
+pub(super) struct Addend<'t> {
+    /// Its nodes.
+    pub(super) tree: &'t Tree,
+    /// The columns of the forest's input that its features are; `None` where they are the same.
+    pub(super) columns: Option<&'t [usize]>,
+    /// What each node adds.
+    pub(super) values: Values<'t>,
+}
+
+/// The numbers of a tree's nodes.
+pub(super) enum Values<'t> {
+    /// As many as there are targets for every node, node by node.
+    All(std::borrow::Cow<'t, [f64]>),
+    /// One for every node, for this target.
+    One(u32, std::borrow::Cow<'t, [f64]>),
+    /// 1 for every node, each for a target of its own.
+    Mark(&'t [u32]),
+}
+
+impl<'t> Addend<'t> {
+    /// A tree that adds `values`, as many as there are targets for every node, and reads all columns.
+    pub(super) fn all(tree: &'t Tree, values: impl Into<std::borrow::Cow<'t, [f64]>>) -> Addend<'t> {
+        Addend { tree, columns: None, values: Values::All(values.into()) }
+    }
+}
+
+/// `start` (zeros when absent) and the sum over `trees`, in their order, of the numbers of the leaf that each reaches: `[N, targets]` in
+/// float64. The trees decide on float32.
 pub(super) fn sum<'t>(
     graph: &mut Graph,
     path: &str,
-    trees: impl Iterator<Item = (&'t Tree, std::borrow::Cow<'t, [f64]>)>,
+    trees: impl Iterator<Item = Addend<'t>>,
     targets: usize,
+    start: Option<&[f64]>,
     x: TensorId,
 ) -> Result<TensorId, FrontendError> {
     let count = u32::try_from(targets).map_err(|error| FrontendError::malformed(path, error))?;
     let mut forest = forest::Forest::new(count);
-    for (index, (tree, values)) in trees.enumerate() {
+    let mut pairs = Vec::new();
+    for (index, Addend { tree, columns, values }) in trees.enumerate() {
         let path = format!("{path}.estimators_[{index}].tree_");
-        let leaf = |node| TreeNode::Dense(values.get(node * targets..(node + 1) * targets).unwrap_or_default());
-        let nodes = tree.splits.iter().enumerate();
-        let nodes =
-            nodes.map(|(node, split)| split.as_ref().map_or_else(|| leaf(node), |s| TreeNode::Split(s.lowered())));
-        forest.add_tree(&path, &nodes.collect::<Vec<_>>(), 0)?;
+        pairs.clear();
+        match &values {
+            Values::All(_) => {}
+            Values::One(target, values) => pairs.extend(values.iter().map(|&value| (*target, value))),
+            Values::Mark(targets) => pairs.extend(targets.iter().map(|&target| (target, 1.0))),
+        }
+        let leaf = |node: usize| match &values {
+            Values::All(values) => {
+                TreeNode::Dense(values.get(node * targets..(node + 1) * targets).unwrap_or_default())
+            }
+            Values::One(_, values) if targets == 1 => TreeNode::Dense(values.get(node..=node).unwrap_or_default()),
+            Values::One(..) | Values::Mark(_) => TreeNode::Sparse(pairs.get(node..=node).unwrap_or_default()),
+        };
+        let mut nodes = Vec::with_capacity(tree.splits.len());
+        for (node, split) in tree.splits.iter().enumerate() {
+            nodes.push(match (split, columns) {
+                (None, _) => leaf(node),
+                (Some(split), None) => TreeNode::Split(split.lowered()),
+                (Some(split), Some(columns)) => match columns.get(split.feature) {
+                    Some(&feature) => TreeNode::Split(Split { feature, ..*split }.lowered()),
+                    None => return Err(FrontendError::malformed(path, format!("no column {}", split.feature))),
+                },
+            });
+        }
+        forest.add_tree(&path, &nodes, 0)?;
     }
     let x = cast(graph, path, x, DType::F32)?;
-    let combination = Combination { aggregate: Aggregate::Sum, values: DType::F64, start: None };
+    let combination = Combination { aggregate: Aggregate::Sum, values: DType::F64, start };
     forest.lower(graph, &format!("{path}/trees"), x, combination)
 }
 
@@ -333,6 +384,10 @@ impl Estimator for DecisionTree {
         self.leaves.methods()
     }
 
+    fn tree(&self) -> Option<&DecisionTree> {
+        Some(self)
+    }
+
     fn lower(
         &self,
         graph: &mut Graph,
@@ -343,7 +398,8 @@ impl Estimator for DecisionTree {
         let x = x.matrix(graph, path)?;
         let tree = &self.tree;
         let (Leaves::Classes(labels), Method::Predict) = (&self.leaves, method) else {
-            let values = sum(graph, path, std::iter::once((tree, tree.columns(&self.leaves))), tree.targets(), x)?;
+            let addend = Addend::all(tree, tree.columns(&self.leaves));
+            let values = sum(graph, path, std::iter::once(addend), tree.targets(), None, x)?;
             return match self.leaves {
                 Leaves::Regression => Ok(vec![answers(graph, path, values)?]),
                 Leaves::Classes(_) => self.leaves.shares(graph, path, tree.width, values, method),
@@ -353,7 +409,7 @@ impl Estimator for DecisionTree {
         let outputs = labels.len();
         let winners = self.winners.iter().enumerate();
         let indices: Vec<f64> = winners.map(|(at, &class)| (at % outputs * tree.width + class) as f64).collect();
-        let indices = sum(graph, path, std::iter::once((tree, indices.into())), outputs, x)?;
+        let indices = sum(graph, path, std::iter::once(Addend::all(tree, indices)), outputs, None, x)?;
         let indices = answers(graph, path, indices)?;
         let indices = cast(graph, path, indices, DType::I32)?;
         Ok(vec![labels::pick(graph, path, labels, tree.width, indices)?])
