@@ -309,6 +309,10 @@ operators! {
     term_weights::TermWeights = 93;
     /// Fills missing numbers from neighbours.
     knn_impute::KnnImpute = 94;
+    /// Distances of rows to points.
+    pairwise_distance::PairwiseDistance = 98;
+    /// Probabilities of classes out of those of pairs.
+    pairwise_coupling::PairwiseCoupling = 99;
     /// Sums of leaves that are linear functions.
     linear_leaves::LinearLeaves = 106;
     /// A recurrent layer: RNN, GRU or LSTM.

@@ -15,32 +15,47 @@
 //! releases, which refuse NaN, it goes right, as `x <= threshold` does not hold.
 
 mod ada_boost;
+mod attributes;
 mod bagging;
 mod calibration;
 mod categories;
+mod cluster;
+mod covariance;
+mod covariance_function;
 mod dict_vectorizer;
 mod discretizer;
+mod discriminant;
 mod dummy;
 mod embedding;
 mod encoders;
 mod features;
 mod forest;
+mod formula;
 mod function;
+mod gaussian_process;
 mod gradient_boosting;
 mod hist_gradient_boosting;
 mod imputers;
 mod isolation_forest;
 mod isotonic;
+mod kernel_ridge;
 mod knn_imputer;
 mod label_encoders;
 mod labels;
 mod lightgbm;
-mod logistic;
+mod linear;
+mod linear_classifier;
 mod lowering;
 mod members;
+mod mixture;
 mod multi_output;
+mod naive_bayes;
+mod nearest_centroid;
+mod neighbors;
+mod neural_network;
 mod normalizer;
 mod one_vs;
+mod pairs;
 mod pipeline;
 mod polynomial;
 mod power;
@@ -49,6 +64,7 @@ mod scaler;
 mod search;
 mod spline;
 mod stacking;
+mod svm;
 mod table;
 mod target;
 #[cfg(test)]
@@ -71,19 +87,32 @@ use super::pickle::{self, AllowList, Item, Limits, PickleError, Printable, Refus
 use super::{Blocker, FrontendError, Model};
 use crate::graph::{Graph, TensorId};
 
+pub use attributes::Matrix;
 pub use categories::Categories;
+pub use cluster::{Branch, Choice, Clusters};
+pub use covariance::Envelope;
+pub use covariance_function::{Covariance, Profile};
 pub use dict_vectorizer::{DictKey, DictVectorizer};
 pub use discretizer::Discretizer;
+pub use discriminant::{Density, LinearDiscriminant, Projection, QuadraticDiscriminant};
 pub use encoders::{OneHotColumn, OneHotEncoder, OrdinalColumn, OrdinalEncoder, TargetEncoder};
 pub use features::{Column, Features, Need, Needs};
 pub use forest::Forest;
 pub use function::{Function, FunctionTransformer};
+pub use gaussian_process::{BinaryProcess, ProcessClassifier, ProcessRegressor, Together};
 pub use imputers::{Fill, Missing, MissingIndicator, SimpleImputer};
+pub use kernel_ridge::{KernelRidge, PairwiseKernel};
 pub use knn_imputer::KnnImputer;
 pub use label_encoders::{LabelBinarizer, LabelEncoder};
 pub use labels::Labels;
 pub use lightgbm::LightgbmWrapper;
-pub use logistic::{Link, LogisticRegression};
+pub use linear::{LinearRegression, PartialLeastSquares, PlsRegression, Ransac};
+pub use linear_classifier::{LinearClassifier, LinearDetector, Link};
+pub use mixture::{Mixture, Precisions};
+pub use naive_bayes::{Likelihood, NaiveBayes};
+pub use nearest_centroid::{CentroidScores, NearestCentroid};
+pub use neighbors::{Distance, Neighbourly, Neighbours, Votes, Within};
+pub use neural_network::{Activation, Answers, Perceptron};
 pub use normalizer::{Binarizer, Norm, Normalizer};
 pub use pipeline::{Pipeline, Step};
 pub use polynomial::Polynomial;
@@ -91,6 +120,7 @@ pub use power::Power;
 pub use quantile::Quantiles;
 pub use scaler::{MaxAbsScaler, MinMaxScaler, StandardScaler};
 pub use spline::{Extrapolation, SplineColumns};
+pub use svm::{Classes, Kernel, SupportVectorMachine, Task};
 pub use text::{Terms, TfidfTransformer, Vectorizer};
 pub use tree::{DecisionTree, Leaves, Split, Tree};
 pub use union::{Block, Union};
@@ -212,7 +242,6 @@ const NOT_READ: &str = "it is not read, and nothing was executed; export the mod
 const FAMILIES: &[Family] = &[
     forest::FAMILY,
     tree::FAMILY,
-    logistic::FAMILY,
     scaler::STANDARD,
     scaler::MIN_MAX,
     scaler::MAX_ABS,
@@ -259,6 +288,24 @@ const FAMILIES: &[Family] = &[
     target::FAMILY,
     search::WRAPPERS,
     search::THRESHOLDS,
+    linear_classifier::FAMILY,
+    linear_classifier::ONE_CLASS,
+    linear::FAMILY,
+    linear::RANSAC,
+    linear::PLS,
+    discriminant::LINEAR,
+    discriminant::QUADRATIC,
+    naive_bayes::FAMILY,
+    neural_network::FAMILY,
+    svm::FAMILY,
+    neighbors::FAMILY,
+    nearest_centroid::FAMILY,
+    gaussian_process::REGRESSOR,
+    gaussian_process::CLASSIFIER,
+    cluster::FAMILY,
+    mixture::FAMILY,
+    kernel_ridge::FAMILY,
+    covariance::FAMILY,
 ];
 
 /// The globals that files of scikit-learn estimators may name.

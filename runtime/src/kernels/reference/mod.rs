@@ -52,6 +52,8 @@ pub mod non_max_suppression;
 pub mod normal;
 pub mod one_hot;
 pub mod pad;
+pub mod pairwise_coupling;
+pub mod pairwise_distance;
 pub mod perfect_hash;
 pub mod pool2d;
 pub mod pool_nd;
