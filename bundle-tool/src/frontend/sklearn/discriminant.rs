@@ -37,6 +37,8 @@ pub struct LinearDiscriminant {
     pub labels: Labels,
     /// What `transform` does, for the solvers that have it.
     pub projection: Option<Projection>,
+    /// The logarithm of a probability of 0 is that of the smallest normal number, from scikit-learn 0.24 on; before, minus infinity.
+    pub finite_logs: bool,
 }
 
 /// `(x - mean) · scalingsᵀ`.
@@ -48,7 +50,7 @@ pub struct Projection {
     pub scalings: Matrix,
 }
 
-/// Probabilities are not below this one when their logarithm is taken: numpy's `smallest_normal`.
+/// Stands for a probability of 0 when its logarithm is taken: numpy's `smallest_normal`.
 const SMALLEST: f64 = f64::MIN_POSITIVE;
 
 impl LinearDiscriminant {
@@ -67,7 +69,7 @@ impl LinearDiscriminant {
             solver @ ("svd" | "eigen") => Some(Projection::decode(item, coefficients.columns, solver == "svd")?),
             other => return Err(unsupported(item, format!("solver={other:?}"))),
         };
-        Ok(LinearDiscriminant { coefficients, intercepts, labels, projection })
+        Ok(LinearDiscriminant { coefficients, intercepts, labels, projection, finite_logs: version(item)? >= (0, 24) })
     }
 }
 
@@ -127,10 +129,12 @@ impl Estimator for LinearDiscriminant {
             Method::DecisionFunction => scores,
             Method::PredictProba => self.shares(&mut f, scores)?,
             Method::PredictLogProba => {
-                let shares = self.shares(&mut f, scores)?;
-                let zero = f.compare(CompareKind::Equal, shares, 0.0)?;
-                let least = f.constant("smallest_normal", &[1], &[SMALLEST])?;
-                let shares = f.select(zero, least, shares)?;
+                let mut shares = self.shares(&mut f, scores)?;
+                if self.finite_logs {
+                    let zero = f.compare(CompareKind::Equal, shares, 0.0)?;
+                    let least = f.constant("smallest_normal", &[1], &[SMALLEST])?;
+                    shares = f.select(zero, least, shares)?;
+                }
                 f.unary(UnaryKind::Log, shares)?
             }
             _ if is_single => f.label_above(&self.labels, scores, 0.0)?,

@@ -272,13 +272,12 @@ impl PlsRegression {
         named: &dyn Fn(&str, &str) -> Result<Item<'d>, FrontendError>,
     ) -> Result<PlsRegression, FrontendError> {
         let version = super::version(item)?;
-        // Before 1.1 the attribute held coefficients of columns, for two releases under another name besides.
+        // Until 1.0 `coef_` held a column for each target; 1.1 and 1.2 keep that as a property, and rows under another name.
         let coefficients = match item.find("_coef_")? {
             Some(coefficients) => Matrix::decode(&coefficients)?,
+            None if version < (1, 1) => Matrix::decode(&item.get("coef_")?)?.transposed(),
             None => Matrix::decode(&item.get("coef_")?)?,
         };
-        let is_transposed = item.find("_coef_")?.is_some() || version < (1, 3);
-        let coefficients = if is_transposed { coefficients.transposed() } else { coefficients };
         let targets = coefficients.rows;
         let coefficients = coefficients.sized(item, targets, features)?;
         let intercept = match item.find("intercept_")? {
