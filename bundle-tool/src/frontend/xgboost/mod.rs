@@ -14,6 +14,8 @@ mod document;
 pub(crate) mod lower;
 pub(crate) mod model;
 mod objective;
+#[cfg(test)]
+mod tests;
 mod ubjson;
 
 use ekiben_runtime::{DType, Shape, TensorSpec};
