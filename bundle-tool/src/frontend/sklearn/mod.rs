@@ -38,6 +38,7 @@ mod hist_gradient_boosting;
 mod imputers;
 mod isolation_forest;
 mod isotonic;
+mod importance;
 mod kernel_ridge;
 mod knn_imputer;
 mod label_encoders;
@@ -62,6 +63,7 @@ mod power;
 mod quantile;
 mod scaler;
 mod search;
+mod selection;
 mod spline;
 mod stacking;
 mod svm;
@@ -119,6 +121,7 @@ pub use polynomial::Polynomial;
 pub use power::Power;
 pub use quantile::Quantiles;
 pub use scaler::{MaxAbsScaler, MinMaxScaler, StandardScaler};
+pub use selection::{Elimination, Selection};
 pub use spline::{Extrapolation, SplineColumns};
 pub use svm::{Classes, Kernel, SupportVectorMachine, Task};
 pub use text::{Terms, TfidfTransformer, Vectorizer};
@@ -254,6 +257,11 @@ const FAMILIES: &[Family] = &[
     power::FAMILY,
     quantile::FAMILY,
     function::FAMILY,
+    selection::UNIVARIATE,
+    selection::VARIANCE,
+    selection::SEQUENTIAL,
+    selection::FROM_MODEL,
+    selection::ELIMINATION,
     pipeline::FAMILY,
     xgboost::FAMILY,
     lightgbm::FAMILY,
