@@ -58,6 +58,7 @@ macro_rules! functions {
             "numpy.nan_to_num",
             "numpy.lib.type_check.nan_to_num",
             "numpy.round",
+            "numpy.round_",
             "numpy.around",
             "numpy.core.fromnumeric.round_",
             "numpy.core.fromnumeric.round",
