@@ -22,6 +22,7 @@ mod categories;
 mod cluster;
 mod covariance;
 mod covariance_function;
+mod decomposition;
 mod dict_vectorizer;
 mod discretizer;
 mod discriminant;
@@ -35,10 +36,11 @@ mod function;
 mod gaussian_process;
 mod gradient_boosting;
 mod hist_gradient_boosting;
+mod importance;
 mod imputers;
 mod isolation_forest;
 mod isotonic;
-mod importance;
+mod kernel_features;
 mod kernel_ridge;
 mod knn_imputer;
 mod label_encoders;
@@ -54,6 +56,7 @@ mod naive_bayes;
 mod nearest_centroid;
 mod neighbors;
 mod neural_network;
+mod nmf;
 mod normalizer;
 mod one_vs;
 mod pairs;
@@ -94,6 +97,7 @@ pub use categories::Categories;
 pub use cluster::{Branch, Choice, Clusters};
 pub use covariance::Envelope;
 pub use covariance_function::{Covariance, Profile};
+pub use decomposition::Components;
 pub use dict_vectorizer::{DictKey, DictVectorizer};
 pub use discretizer::Discretizer;
 pub use discriminant::{Density, LinearDiscriminant, Projection, QuadraticDiscriminant};
@@ -103,6 +107,7 @@ pub use forest::Forest;
 pub use function::{Function, FunctionTransformer};
 pub use gaussian_process::{BinaryProcess, ProcessClassifier, ProcessRegressor, Together};
 pub use imputers::{Fill, Missing, MissingIndicator, SimpleImputer};
+pub use kernel_features::{AdditiveFeatures, Centre, KernelFunction, KernelProjection, RandomFeatures};
 pub use kernel_ridge::{KernelRidge, PairwiseKernel};
 pub use knn_imputer::KnnImputer;
 pub use label_encoders::{LabelBinarizer, LabelEncoder};
@@ -115,6 +120,7 @@ pub use naive_bayes::{Likelihood, NaiveBayes};
 pub use nearest_centroid::{CentroidScores, NearestCentroid};
 pub use neighbors::{Distance, Neighbourly, Neighbours, Votes, Within};
 pub use neural_network::{Activation, Answers, Perceptron};
+pub use nmf::Factors;
 pub use normalizer::{Binarizer, Norm, Normalizer};
 pub use pipeline::{Pipeline, Step};
 pub use polynomial::Polynomial;
@@ -257,6 +263,17 @@ const FAMILIES: &[Family] = &[
     power::FAMILY,
     quantile::FAMILY,
     function::FAMILY,
+    decomposition::PCA,
+    decomposition::TRUNCATED_SVD,
+    decomposition::FAST_ICA,
+    decomposition::FACTOR_ANALYSIS,
+    decomposition::RANDOM,
+    kernel_features::KERNEL_PCA,
+    kernel_features::CENTERER,
+    kernel_features::NYSTROEM,
+    kernel_features::SAMPLERS,
+    kernel_features::ADDITIVE,
+    nmf::FAMILY,
     selection::UNIVARIATE,
     selection::VARIANCE,
     selection::SEQUENTIAL,
