@@ -166,7 +166,8 @@ impl Union {
                 return Err(unsupported(item, format!("{name:?} does not transform")));
             }
             let taken = transformer.features();
-            if taken != given {
+            // 0 stands for any number of columns.
+            if taken != given && taken != 0 {
                 return Err(inconsistent(item, format!("{name:?} takes {taken} columns, {given} are given")));
             }
         }
@@ -283,9 +284,10 @@ fn slice(start: Option<i64>, stop: Option<i64>, step: i64, length: usize) -> Opt
 impl Block {
     /// Columns of the result.
     fn width(&self, features: usize) -> usize {
+        let given = self.columns.as_ref().map_or(features, Vec::len);
         match &self.transformer {
-            Some(transformer) => transformer.transformed().unwrap_or(0),
-            None => self.columns.as_ref().map_or(features, Vec::len),
+            Some(transformer) if transformer.features() != 0 => transformer.transformed().unwrap_or(0),
+            _ => given,
         }
     }
 }
