@@ -2,14 +2,13 @@
 
 use ekiben_runtime::ops::binary::BinaryKind;
 use ekiben_runtime::ops::compare::CompareKind;
-use ekiben_runtime::ops::pairwise_distance::Metric;
 use ekiben_runtime::ops::reduce::ReduceKind;
 use ekiben_runtime::ops::unary::UnaryKind;
 
 use super::attributes::{Matrix, numbers, vector};
 use super::formula::Formula;
 use super::transformer::Transformer;
-use super::{Family, Features, inconsistent, unsupported, version};
+use super::{Family, Features, PairwiseKernel, inconsistent, unsupported, version};
 use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
 use crate::graph::{Graph, TensorId};
@@ -48,121 +47,6 @@ pub(super) const SAMPLERS: Family = Family {
     carried: &[],
     decode: |item| Ok(Box::new(RandomFeatures::decode(item)?)),
 };
-
-/// A kernel of two rows `x` and `y`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum KernelFunction {
-    /// `x · y`.
-    Linear,
-    /// `(gamma x · y + coef0) ^ degree`.
-    Polynomial {
-        /// Factor.
-        gamma: f64,
-        /// Summand.
-        coef0: f64,
-        /// Exponent.
-        degree: f64,
-    },
-    /// `tanh(gamma x · y + coef0)`.
-    Sigmoid {
-        /// Factor.
-        gamma: f64,
-        /// Summand.
-        coef0: f64,
-    },
-    /// `exp(-gamma |x - y|²)`.
-    Rbf {
-        /// Factor.
-        gamma: f64,
-    },
-    /// `exp(-gamma Σ|x - y|)`.
-    Laplacian {
-        /// Factor.
-        gamma: f64,
-    },
-    /// `x · y / (|x| |y|)`.
-    Cosine,
-}
-
-impl KernelFunction {
-    /// The kernel `attribute` of `item`, with `parameter(name)` and gamma `1 / features` where it is `None`.
-    fn decode(
-        item: &Item<'_>,
-        features: usize,
-        parameter: impl Fn(&str) -> Result<Option<f64>, FrontendError>,
-    ) -> Result<KernelFunction, FrontendError> {
-        let kernel = item.get("kernel")?;
-        let refused = "a kernel of this name is not read; linear, poly, rbf, sigmoid, cosine and laplacian are";
-        let Ok(name) = kernel.as_str() else {
-            return Err(unsupported(&kernel, "kernels that are functions are not read, and nothing was executed"));
-        };
-        let gamma = || Ok::<f64, FrontendError>(parameter("gamma")?.unwrap_or(1.0 / features as f64));
-        let coef0 = || Ok::<f64, FrontendError>(parameter("coef0")?.unwrap_or(1.0));
-        Ok(match name {
-            "linear" => Self::Linear,
-            "poly" | "polynomial" => {
-                let degree = parameter("degree")?.unwrap_or(3.0);
-                Self::Polynomial { gamma: gamma()?, coef0: coef0()?, degree }
-            }
-            "sigmoid" => Self::Sigmoid { gamma: gamma()?, coef0: coef0()? },
-            "rbf" => Self::Rbf { gamma: gamma()? },
-            "laplacian" => Self::Laplacian { gamma: gamma()? },
-            "cosine" => Self::Cosine,
-            _ => return Err(FrontendError::unsupported(kernel.path(), format!("kernel {name:?}"), refused)),
-        })
-    }
-
-    /// The kernel of each row of `x` with each of `points`: `[N, points]`.
-    fn lower(self, formula: &mut Formula<'_>, x: TensorId, points: &Matrix) -> Result<TensorId, FrontendError> {
-        match self {
-            Self::Linear => formula.product(x, "points", points, None),
-            Self::Polynomial { gamma, coef0, degree } => {
-                let scaled = scaled_products(formula, x, points, gamma, coef0)?;
-                formula.scalar(BinaryKind::Pow, scaled, degree)
-            }
-            Self::Sigmoid { gamma, coef0 } => {
-                let scaled = scaled_products(formula, x, points, gamma, coef0)?;
-                formula.unary(UnaryKind::Tanh, scaled)
-            }
-            Self::Rbf { gamma } => {
-                let distances = formula.expanded_distances(x, "points", points)?;
-                let scaled = formula.scalar(BinaryKind::Mul, distances, -gamma)?;
-                formula.unary(UnaryKind::Exp, scaled)
-            }
-            Self::Laplacian { gamma } => {
-                let distances = formula.distances(Metric::Manhattan, 0.0, x, "points", points)?;
-                let scaled = formula.scalar(BinaryKind::Mul, distances, -gamma)?;
-                formula.unary(UnaryKind::Exp, scaled)
-            }
-            Self::Cosine => {
-                let norms = formula.reduce(ReduceKind::L2, x, 1, true)?;
-                let is_zero = formula.compare(CompareKind::Equal, norms, 0.0)?;
-                let one = formula.constant("one", &[1], &[1.0])?;
-                let norms = formula.select(is_zero, one, norms)?;
-                let x = formula.div(x, norms)?;
-                let divided = points.values.chunks_exact(points.columns).flat_map(|row| {
-                    let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
-                    row.iter().map(move |x| if norm == 0.0 { *x } else { x / norm })
-                });
-                let points = Matrix { rows: points.rows, columns: points.columns, values: divided.collect() };
-                formula.product(x, "points", &points, None)
-            }
-        }
-    }
-}
-
-/// `gamma x · point + coef0`.
-fn scaled_products(
-    formula: &mut Formula<'_>,
-    x: TensorId,
-    points: &Matrix,
-    gamma: f64,
-    coef0: f64,
-) -> Result<TensorId, FrontendError> {
-    let products = formula.product(x, "points", points, None)?;
-    let products = formula.scalar(BinaryKind::Mul, products, gamma)?;
-    formula.scalar(BinaryKind::Add, products, coef0)
-}
 
 /// `KernelCenterer`: kernels become those of points around the training data's mean.
 #[derive(Debug, Clone, PartialEq)]
@@ -206,7 +90,7 @@ impl Transformer for Centre {
 #[derive(Debug, Clone, PartialEq)]
 pub struct KernelProjection {
     /// The kernel.
-    pub kernel: KernelFunction,
+    pub kernel: PairwiseKernel,
     /// The points.
     pub points: Matrix,
     /// What the kernels are centred by.
@@ -244,7 +128,7 @@ impl KernelProjection {
                 format!("means of {} kernels for {} points", centre.rows.len(), points.rows),
             ));
         }
-        let kernel = KernelFunction::decode(item, points.columns, |name| {
+        let kernel = PairwiseKernel::decode(item, points.columns, |name| {
             let fitted = if name == "gamma" { item.find("gamma_")? } else { None };
             let value = match fitted {
                 Some(value) => value,
@@ -265,7 +149,7 @@ impl KernelProjection {
                 format!("{} columns for {} points", weights.columns, points.rows),
             ));
         }
-        let kernel = KernelFunction::decode(item, points.columns, |name| {
+        let kernel = PairwiseKernel::decode(item, points.columns, |name| {
             let value = item.get(name)?;
             if !value.is_none() {
                 return Ok(Some(value.as_f64()?));

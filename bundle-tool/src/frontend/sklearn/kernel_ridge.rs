@@ -75,22 +75,29 @@ impl KernelRidge {
         let weights = if flat { weights } else { weights.transposed() };
         let targets = weights.rows;
         let weights = weights.sized(&attribute, targets, samples.rows)?;
-        Ok(KernelRidge { kernel: PairwiseKernel::decode(item, samples.columns)?, samples, weights, flat })
+        let kernel = PairwiseKernel::decode(item, samples.columns, |name| {
+            let parameter = item.get(name)?;
+            Ok(if parameter.is_none() { None } else { Some(parameter.as_f64()?) })
+        })?;
+        Ok(KernelRidge { kernel, samples, weights, flat })
     }
 }
 
 impl PairwiseKernel {
-    fn decode(item: &Item<'_>, features: usize) -> Result<PairwiseKernel, FrontendError> {
-        let gamma = || {
-            let gamma = item.get("gamma")?;
-            if gamma.is_none() { Ok(1.0 / features as f64) } else { gamma.as_f64() }
-        };
-        let coef0 = || item.get("coef0")?.as_f64();
+    /// The kernel named by the attribute `kernel` of `item`; where `parameter` has none, gamma is `1 / features`, coef0 is 1 and the degree 3.
+    pub(super) fn decode(
+        item: &Item<'_>,
+        features: usize,
+        parameter: impl Fn(&str) -> Result<Option<f64>, FrontendError>,
+    ) -> Result<PairwiseKernel, FrontendError> {
+        let or = |name: &str, default: f64| Ok::<f64, FrontendError>(parameter(name)?.unwrap_or(default));
+        let gamma = || or("gamma", 1.0 / features as f64);
+        let coef0 = || or("coef0", 1.0);
         let attribute = item.get("kernel")?;
         Ok(match attribute.as_str() {
             Ok("linear") => PairwiseKernel::Linear,
             Ok("poly" | "polynomial") => {
-                PairwiseKernel::Polynomial { gamma: gamma()?, coef0: coef0()?, degree: item.get("degree")?.as_f64()? }
+                PairwiseKernel::Polynomial { gamma: gamma()?, coef0: coef0()?, degree: or("degree", 3.0)? }
             }
             Ok("rbf") => PairwiseKernel::Gaussian { gamma: gamma()? },
             Ok("laplacian") => PairwiseKernel::Laplacian { gamma: gamma()? },
@@ -105,7 +112,7 @@ impl PairwiseKernel {
     }
 
     /// The kernel of each row of `x` and each of `samples`: `[N, samples]`.
-    fn lower(self, f: &mut Formula<'_>, x: TensorId, samples: &Matrix) -> Result<TensorId, FrontendError> {
+    pub(super) fn lower(self, f: &mut Formula<'_>, x: TensorId, samples: &Matrix) -> Result<TensorId, FrontendError> {
         let name = "X_fit_";
         let affine = |f: &mut Formula<'_>, gamma, coef0| {
             let products = f.product(x, name, samples, None)?;

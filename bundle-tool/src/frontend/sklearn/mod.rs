@@ -107,7 +107,7 @@ pub use forest::Forest;
 pub use function::{Function, FunctionTransformer};
 pub use gaussian_process::{BinaryProcess, ProcessClassifier, ProcessRegressor, Together};
 pub use imputers::{Fill, Missing, MissingIndicator, SimpleImputer};
-pub use kernel_features::{AdditiveFeatures, Centre, KernelFunction, KernelProjection, RandomFeatures};
+pub use kernel_features::{AdditiveFeatures, Centre, KernelProjection, RandomFeatures};
 pub use kernel_ridge::{KernelRidge, PairwiseKernel};
 pub use knn_imputer::KnnImputer;
 pub use label_encoders::{LabelBinarizer, LabelEncoder};
