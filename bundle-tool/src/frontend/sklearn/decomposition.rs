@@ -7,7 +7,7 @@ use ekiben_runtime::ops::binary::BinaryKind;
 use super::attributes::{Matrix, numbers};
 use super::formula::Formula;
 use super::transformer::Transformer;
-use super::{Family, Features, inconsistent, version};
+use super::{Family, Features, inconsistent, unsupported, version};
 use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
 use crate::graph::{Graph, TensorId};
@@ -49,6 +49,9 @@ pub(super) const RANDOM: Family = Family {
     carried: &[],
     decode: |item| Ok(Box::new(Components::onto(Matrix::decode(&item.get("components_")?)?))),
 };
+
+/// Factors at most: a matrix of every two of them is inverted.
+const MOST_FACTORS: usize = 1 << 10;
 
 /// `((x - mean) · componentsᵀ - offset) / scale · rotationᵀ`, what is absent left out.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,6 +110,9 @@ impl Components {
     /// Factors have the posterior mean `(x - mean) · Wᵀ · (I + W · componentsᵀ)⁻¹`, where `W` is `components / noise_variance`.
     fn decode_factors(item: &Item<'_>) -> Result<Components, FrontendError> {
         let components = Matrix::decode(&item.get("components_")?)?;
+        if components.rows > MOST_FACTORS {
+            return Err(unsupported(item, format!("{} factors; {MOST_FACTORS} at most are read", components.rows)));
+        }
         let mean = numbers(&item.get("mean_")?, components.columns)?;
         let noise = numbers(&item.get("noise_variance_")?, components.columns)?;
         let weighed = components.values.chunks_exact(components.columns);
@@ -124,10 +130,10 @@ impl Components {
     }
 }
 
-/// The inverse of a square matrix of at most 1024 rows by elimination with row pivots; `None` of a singular one.
+/// The inverse of a square matrix by elimination with row pivots; `None` of a singular one.
 fn inverse(matrix: &Matrix) -> Option<Matrix> {
     let size = matrix.rows;
-    if size != matrix.columns || size > 1024 {
+    if size != matrix.columns {
         return None;
     }
     let mut left = matrix.values.clone();

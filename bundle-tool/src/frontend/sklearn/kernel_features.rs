@@ -7,6 +7,7 @@ use ekiben_runtime::ops::unary::UnaryKind;
 
 use super::attributes::{Matrix, numbers, vector};
 use super::formula::Formula;
+use super::normalizer::features_or_any;
 use super::transformer::Transformer;
 use super::{Family, Features, PairwiseKernel, inconsistent, unsupported, version};
 use crate::frontend::FrontendError;
@@ -262,7 +263,11 @@ impl AdditiveFeatures {
         if steps == 0 || steps > MOST_STEPS {
             return Err(unsupported(item, format!("{steps} steps; 1 to {MOST_STEPS} are read")));
         }
-        Ok(AdditiveFeatures { features: item.get("n_features_in_")?.as_usize()?, steps, interval })
+        let features = features_or_any(item)?;
+        if features == 0 {
+            return Err(item.wrong("an estimator with n_features_in_").into());
+        }
+        Ok(AdditiveFeatures { features, steps, interval })
     }
 }
 

@@ -22,6 +22,9 @@ pub(super) const FAMILY: Family = Family {
     decode: |item| Ok(Box::new(Factors::decode(item)?)),
 };
 
+/// Components at most: the products of every two of them are kept.
+const MOST_COMPONENTS: usize = 1 << 12;
+
 /// Coefficients over components that are not negative.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Factors {
@@ -50,6 +53,12 @@ impl Factors {
             return Err(unsupported(item, format!("max_iter={rounds}; {MAX_ROUNDS} at most are run")));
         };
         let components = Matrix::decode(&item.get("components_")?)?;
+        if components.rows > MOST_COMPONENTS {
+            return Err(unsupported(
+                item,
+                format!("{} components; {MOST_COMPONENTS} at most are read", components.rows),
+            ));
+        }
         let penalties = penalties(item, components.columns)?;
         Ok(Factors { components, penalties, tolerance: item.get("tol")?.as_f64()?, rounds })
     }

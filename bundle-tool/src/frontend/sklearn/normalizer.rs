@@ -60,9 +60,16 @@ pub struct Binarizer {
     pub threshold: f64,
 }
 
+/// Columns at most, where no array in the file has as many numbers.
+const MOST_FEATURES: usize = 1 << 20;
+
 /// `n_features_in_`, or 0 where it is missing: transformers without a state have it in some releases only.
 pub(super) fn features_or_any(item: &Item<'_>) -> Result<usize, FrontendError> {
-    Ok(item.find("n_features_in_")?.map_or(Ok(0), |features| features.as_usize())?)
+    let Some(attribute) = item.find("n_features_in_")? else { return Ok(0) };
+    match attribute.as_usize()? {
+        features if features > MOST_FEATURES => Err(unsupported(item, format!("{features} columns"))),
+        features => Ok(features),
+    }
 }
 
 impl Normalizer {

@@ -1,7 +1,7 @@
 //! Least squares without negative coefficients, by descent along one coordinate after the other.
 
 /// Minimises `w · gram · w / 2 - targets · w` over `w >= 0`, starting from zeros: rounds over all coordinates, at most `rounds` of them, until the
-/// sizes of the projected gradients of a round add up to at most `tolerance` times those of the first. `gram` holds `w.len()` rows.
+/// sizes of the projected gradients of a round add up to at most `tolerance` times those of the first. All are NaN where a gradient is. `gram` holds `w.len()` rows.
 pub fn coordinate_descent(gram: &[f64], targets: &[f64], (tolerance, rounds): (f64, u32), w: &mut [f64]) {
     w.fill(0.0);
     let count = w.len().max(1);
@@ -17,6 +17,9 @@ pub fn coordinate_descent(gram: &[f64], targets: &[f64], (tolerance, rounds): (f
                 let moved = *w - gradient / curvature;
                 *w = if moved > 0.0 || moved.is_nan() { moved } else { 0.0 };
             }
+        }
+        if violation.is_nan() {
+            return w.fill(f64::NAN);
         }
         let first = *first.get_or_insert(violation);
         if first == 0.0 || violation / first <= tolerance {
