@@ -29,8 +29,8 @@ const UPDATE: &str = "EKIBEN_UPDATE_DOCS";
 /// How many cases there are, and the fewest that must pass: as they are, and with inputs after the first made constant. Raise the
 /// last two when more pass.
 const ALL_CASES: usize = 1884;
-const PASS_AS_IS: usize = 1499;
-const PASS_CONSTANT: usize = 1764;
+const PASS_AS_IS: usize = 1503;
+const PASS_CONSTANT: usize = 1768;
 
 /// How one case went in both forms.
 struct Report {

@@ -51,7 +51,10 @@ fn axes(input: &ValueInfoProto) -> Option<Vec<Axis>> {
 
 fn declared(input: &ValueInfoProto) -> Result<Declared<'_>, String> {
     let Some(TypeValue::TensorType(tensor)) = input.r#type.as_ref().and_then(|kind| kind.value.as_ref()) else {
-        return Err("it is not a tensor".to_owned());
+        // Maps, which CastMap and DictVectorizer read, and sequences.
+        return Err(
+            "it is not a tensor: in the place of a map, give the model a tensor with a column for each key".to_owned()
+        );
     };
     let dtype = match tensor::dtype(tensor.elem_type)? {
         // Texts enter as categories: positions among those that the model knows, see `lowering`.

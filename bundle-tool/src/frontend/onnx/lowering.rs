@@ -57,9 +57,15 @@ pub(super) fn lower(
         blockers,
     };
     note_reads(model, &mut lowering.read);
+    let mut all_texts = None;
     for (input, &tensor) in inputs.iter().zip(tensors) {
         if input.spec.dtype == DType::Category {
-            let table = lowering.graph.add_table(known_texts(model, &input.name));
+            let graph = &mut *lowering.graph;
+            let table = match known_texts(model, &input.name) {
+                Some(texts) => graph.add_table(texts),
+                // Something else reads it first: it may reach any encoder.
+                None => *all_texts.get_or_insert_with(|| graph.add_table(distinct(model.node.iter().flat_map(keys)))),
+            };
             lowering.graph.set_table(tensor, table);
         }
         lowering.bind(&input.name, Value::Tensor(tensor))?;
@@ -86,22 +92,32 @@ fn note_reads<'a>(graph: &'a GraphProto, read: &mut HashSet<&'a str>) {
     }
 }
 
-/// The texts that an input's readers tell apart: the keys of the encoders that read it.
-fn known_texts(model: &GraphProto, input: &str) -> Vec<String> {
-    let mut texts: Vec<String> = Vec::new();
+/// Attributes that hold the texts that an encoder tells apart, as lists or as tensors.
+const KEYS: [&str; 4] = ["keys_strings", "classes_strings", "cats_strings", "keys_tensor"];
+
+/// The texts that an encoder tells apart.
+fn keys(node: &NodeProto) -> impl Iterator<Item = &str> {
+    let stored = node.attribute.iter().filter(|attribute| KEYS.contains(&attribute.name.as_str()));
+    let bytes = stored.flat_map(|attribute| {
+        attribute.strings.iter().chain(attribute.t.iter().flat_map(|tensor| &tensor.string_data))
+    });
+    bytes.filter_map(|bytes| std::str::from_utf8(bytes).ok())
+}
+
+/// Each of `texts` once, in their order.
+fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut seen = HashSet::new();
-    for node in model.node.iter().filter(|node| node.input.first().is_some_and(|name| name == input)) {
-        let keys = node
-            .attribute
-            .iter()
-            .filter(|attribute| matches!(attribute.name.as_str(), "keys_strings" | "classes_strings"));
-        for text in keys.flat_map(|attribute| &attribute.strings).filter_map(|bytes| std::str::from_utf8(bytes).ok()) {
-            if seen.insert(text) {
-                texts.push(text.to_owned());
-            }
-        }
-    }
-    texts
+    texts.filter(|text| seen.insert(*text)).map(str::to_owned).collect()
+}
+
+/// The texts that an input's readers tell apart, where all of them are encoders.
+fn known_texts(model: &GraphProto, input: &str) -> Option<Vec<String>> {
+    let readers = model.node.iter().filter(|node| node.input.iter().any(|name| name == input));
+    let readers: Vec<&NodeProto> = readers.collect();
+    let is_encoder =
+        |node: &&NodeProto| node.input.first().is_some_and(|name| name == input) && keys(node).next().is_some();
+    let only_encoders = !readers.is_empty() && readers.iter().all(is_encoder);
+    only_encoders.then(|| distinct(readers.into_iter().flat_map(keys)))
 }
 
 fn describe(dtype: DType, shape: ekiben_runtime::Shape) -> String {

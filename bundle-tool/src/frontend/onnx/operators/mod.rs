@@ -16,6 +16,7 @@ mod counted;
 mod dense;
 mod einsum;
 mod elementwise;
+mod encoders;
 mod indexing;
 mod known;
 mod labels;
@@ -38,7 +39,9 @@ mod sequences;
 mod shape;
 mod small_codes;
 mod sources;
+mod svm;
 mod texts;
+mod tree_ensemble;
 mod trees;
 mod version_6;
 mod window;
@@ -80,6 +83,8 @@ fn why_unsupported(node: &NodeProto) -> &'static str {
         "texts are not computed on a device: do it before the model"
     } else if has(&["Random", "Bernoulli", "Multinomial"]) {
         "random numbers are not made on a device: give them as an input"
+    } else if matches!(name, "CastMap" | "DictVectorizer") {
+        "maps are not supported: give the model a tensor with a column for each key"
     } else if name == "ImageDecoder" {
         "compressed images are not decoded by the model: give it the pixels"
     } else {
@@ -280,12 +285,18 @@ fn ml_domain(name: &str) -> Option<Lower> {
     Some(match name {
         "ArrayFeatureExtractor" => indexing::array_feature_extractor,
         "Binarizer" => scale::binarizer,
+        "CategoryMapper" => encoders::category_mapper,
+        "FeatureVectorizer" => encoders::feature_vectorizer,
         "Imputer" => scale::imputer,
         "LabelEncoder" => labels::encoder,
         "LinearClassifier" => linear::classifier,
         "LinearRegressor" => linear::regressor,
         "Normalizer" => scale::normalizer,
+        "OneHotEncoder" => encoders::one_hot,
+        "SVMClassifier" => svm::classifier,
+        "SVMRegressor" => svm::regressor,
         "Scaler" => scale::scaler,
+        "TreeEnsemble" => tree_ensemble::lower,
         "TreeEnsembleClassifier" => trees::classifier,
         "TreeEnsembleRegressor" => trees::regressor,
         "ZipMap" => labels::zip_map,

@@ -3,9 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use ekiben_runtime::DType;
+use ekiben_runtime::kernels::reference::cast::cast;
 use ekiben_runtime::ops::arg_reduce::ArgReduce;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
 use ekiben_runtime::ops::cast::Cast;
+
+use tract_onnx::pb::TensorProto;
 
 use super::super::call::{Call, Lowered, Refusal, Value, one};
 use super::super::tensor;
@@ -21,18 +24,20 @@ fn numbers(call: &Call<'_>, name: &str) -> Result<Option<Vec<f64>>, Refusal> {
     if let Some(values) = call.attributes.floats(name)?.filter(|values| !values.is_empty()) {
         return Ok(Some(values.iter().map(|&value| value.into()).collect()));
     }
-    let Some(stored) = call.attributes.tensor(&format!("{name}_as_tensor"))? else { return Ok(None) };
+    let name = format!("{name}_as_tensor");
+    call.attributes.tensor(&name)?.map(|stored| floats(&name, stored)).transpose()
+}
+
+/// The floats of a tensor in the attribute `name`.
+pub(super) fn floats(name: &str, stored: &TensorProto) -> Result<Vec<f64>, Refusal> {
     let constant = tensor::read(stored)?;
-    let elements = |width: usize| constant.bytes.chunks_exact(width);
-    match constant.spec.dtype {
-        DType::F32 => {
-            Ok(Some(elements(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap_or_default()).into()).collect()))
-        }
-        DType::F64 => {
-            Ok(Some(elements(8).map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap_or_default())).collect()))
-        }
-        other => Err(Refusal(format!("attribute {name}_as_tensor of type {other} is not supported"))),
+    let dtype = constant.spec.dtype;
+    if !matches!(dtype, DType::F16 | DType::F32 | DType::F64) {
+        return Err(Refusal(format!("attribute {name} of type {dtype} is not supported")));
     }
+    let mut list = vec![0.0_f64; constant.bytes.len() / (dtype.bits() as usize / 8)];
+    cast(dtype, &constant.bytes, DType::F64, bytemuck::cast_slice_mut(&mut list));
+    Ok(list)
 }
 
 /// The nodes of all trees as the attributes list them.
@@ -225,17 +230,29 @@ pub(super) fn regressor(call: &mut Call<'_>) -> Lowered {
     if !ensemble.base.is_empty() && ensemble.base.len() != targets as usize {
         return Err(Refusal(format!("{} base values for {targets} targets", ensemble.base.len())));
     }
-    let mut scores = add_trees(call, &ensemble, aggregate)?;
-    if average {
-        let count = call.floats_like(scores, &[], &[ensemble.trees as f64])?;
+    let scores = add_trees(call, &ensemble, aggregate)?;
+    let divisor = average.then_some(ensemble.trees);
+    let scores = aggregated(call, scores, divisor, &ensemble.base, targets, transform)?;
+    one(narrowed(call, scores)?)
+}
+
+/// What a regression gives for the combined values of its trees: divided by `divisor`, with base values, transformed.
+pub(super) fn aggregated(
+    call: &mut Call<'_>,
+    scores: TensorId,
+    divisor: Option<usize>,
+    base: &[f64],
+    targets: u32,
+    transform: PostTransform,
+) -> Result<TensorId, Refusal> {
+    let mut scores = scores;
+    if let Some(count) = divisor {
+        let count = call.floats_like(scores, &[], &[count as f64])?;
         scores = call.add(Binary { kind: BinaryKind::Div }, &[scores, count])?;
     }
-    scores = add_base(call, scores, &ensemble.base)?;
+    let scores = add_base(call, scores, base)?;
     // One score has no others to be compared with: only PROBIT changes it.
-    if targets > 1 || transform == PostTransform::Probit {
-        scores = transform.apply(call, scores)?;
-    }
-    one(narrowed(call, scores)?)
+    if targets > 1 || transform == PostTransform::Probit { transform.apply(call, scores) } else { Ok(scores) }
 }
 
 pub(super) fn classifier(call: &mut Call<'_>) -> Lowered {
@@ -244,8 +261,9 @@ pub(super) fn classifier(call: &mut Call<'_>) -> Lowered {
     let count = labels.len() as u32;
     let ensemble = ensemble(call, "class", count)?;
     match count {
-        0 | 1 => Err("a classifier of one class is not supported".into()),
+        1 => one_class(call, &ensemble, labels, transform),
         2 => two_classes(call, &ensemble, labels, transform),
+        0 => Err("it has no class labels".into()),
         _ => many_classes(call, &ensemble, labels, transform),
     }
 }
@@ -268,6 +286,28 @@ fn many_classes(call: &mut Call<'_>, ensemble: &Ensemble, labels: Labels, transf
     Ok(vec![Value::Tensor(label), Value::Tensor(narrowed(call, scores)?)])
 }
 
+/// One class, which ONNX Runtime answers with 1 for a score above 0 and with 0 for any other, whatever the label is.
+fn one_class(call: &mut Call<'_>, ensemble: &Ensemble, labels: Labels, transform: PostTransform) -> Lowered {
+    if !matches!(labels, Labels::Ints(_)) || ensemble.base.len() > 1 {
+        return Err("a classifier of one class that is a text, or has several base values".into());
+    }
+    let scores = add_trees(call, ensemble, Aggregate::Sum)?;
+    let mut scores = add_base(call, scores, &ensemble.base)?;
+    let index = is_above(call, scores, 0.0)?;
+    let label = Labels::Ints(vec![0, 1]).pick(call, index)?;
+    if transform == PostTransform::Probit {
+        scores = transform.apply(call, scores)?;
+    }
+    Ok(vec![Value::Tensor(label), Value::Tensor(narrowed(call, scores)?)])
+}
+
+/// One column of scores.
+fn column(call: &mut Call<'_>, scores: TensorId, start: i64) -> Result<TensorId, Refusal> {
+    let mut parts = Part::whole(&call.shape(scores));
+    parts[1] = Part { start, step: 1, length: 1 };
+    take(call, scores, &parts)
+}
+
 /// Two classes: either both have scores, or the scores of one class stand for both.
 fn two_classes(call: &mut Call<'_>, ensemble: &Ensemble, labels: Labels, transform: PostTransform) -> Lowered {
     let single = ensemble.ever.len() == 1;
@@ -280,15 +320,16 @@ fn two_classes(call: &mut Call<'_>, ensemble: &Ensemble, labels: Labels, transfo
         (0, _) => {}
         (1, _) => scores = add_base(call, scores, &[ensemble.base[0], 0.0])?,
         (2, false) => scores = add_base(call, scores, &ensemble.base)?,
-        (2, true) => return Err("two base values for two classes that have scores are not supported".into()),
+        (2, true) if !single => {
+            // ONNX Runtime gives the scores of the first class to the second, with its base value.
+            let first = column(call, scores, 0)?;
+            let second = add_base(call, first, &ensemble.base[1..])?;
+            scores = SecondClass::Negative.apply(call, second)?;
+        }
+        (2, true) => return Err("two base values for one class that has scores are not supported".into()),
         (other, _) => return Err(Refusal(format!("{other} base values for two classes"))),
     }
-    let column = |call: &mut Call<'_>, start: i64| {
-        let mut parts = Part::whole(&call.shape(scores));
-        parts[1] = Part { start, step: 1, length: 1 };
-        take(call, scores, &parts)
-    };
-    let decisive = column(call, second_scored.into())?;
+    let decisive = column(call, scores, second_scored.into())?;
     // Scores that are all positive are probabilities, unless the logistic function is still to make them so (as ONNX Runtime has it
     // since 1.26).
     let positive = single && ensemble.smallest >= 0.0 && transform != PostTransform::Logistic;
