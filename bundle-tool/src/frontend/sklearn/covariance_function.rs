@@ -82,7 +82,7 @@ enum Term {
 }
 
 /// Parts of a covariance function at most.
-const MOST_PARTS: usize = 64;
+const MOST_PARTS: usize = 16;
 
 impl Covariance {
     /// Decodes a kernel for rows of `features` columns.

@@ -120,8 +120,11 @@ pub struct ProcessClassifier {
 pub enum Together {
     /// There is one, for the second of two classes.
     Single,
-    /// One for each class. The label is that of the most likely, the last of equals.
-    OneVsRest,
+    /// One for each class. The label is that of the most likely.
+    OneVsRest {
+        /// The last of equals wins: before scikit-learn 1.8.
+        last: bool,
+    },
     /// One for each pair of classes, for the second of the pair.
     OneVsOne,
 }
@@ -145,7 +148,7 @@ impl ProcessClassifier {
         let base = item.get("base_estimator_")?;
         let count = labels.count();
         let (together, expected) = match base.class()?.rsplit('.').next() {
-            Some("OneVsRestClassifier") => (Together::OneVsRest, count),
+            Some("OneVsRestClassifier") => (Together::OneVsRest { last: version(item)? < (1, 8) }, count),
             Some("OneVsOneClassifier") => (Together::OneVsOne, count * (count - 1) / 2),
             _ => (Together::Single, 1),
         };
@@ -279,10 +282,10 @@ impl Estimator for ProcessClassifier {
         let joined = f.join(&probabilities)?;
         Ok(vec![match (self.together, method) {
             (Together::Single, _) => f.complemented(joined)?,
-            (Together::OneVsRest, Method::PredictProba) => f.normalised(joined, false)?,
-            (Together::OneVsRest, _) => {
+            (Together::OneVsRest { .. }, Method::PredictProba) => f.normalised(joined, false)?,
+            (Together::OneVsRest { last }, _) => {
                 let (graph, path) = f.parts();
-                let operator = ArgReduce { axis: 1, smallest: false, last: true, keep: false, wide: false };
+                let operator = ArgReduce { axis: 1, smallest: false, last, keep: false, wide: false };
                 let index = graph.add(&format!("{path}/argmax"), operator, &[joined])?;
                 f.pick(&self.labels, index)?
             }

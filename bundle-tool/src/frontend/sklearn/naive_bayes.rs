@@ -217,3 +217,30 @@ impl Likelihood {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::evaluate;
+    use ekiben_runtime::{Shape, TensorSpec};
+
+    #[test]
+    fn an_unknown_category_ends_the_run() {
+        let logs = Matrix::new(2, 2, vec![-0.1, -2.0, -2.0, -0.1]);
+        let model = NaiveBayes {
+            labels: Labels::Int(vec![3, 4]),
+            likelihood: Likelihood::Categorical { columns: vec![logs], base: vec![0.0, 0.0] },
+        };
+        let mut graph = Graph::new();
+        let x = graph.add_input("X", TensorSpec::new(DType::F64, Shape::new(&[1, 1], Some(0)).unwrap()));
+        let labels = model.lower(&mut graph, "model", Method::Predict, &Features::of(x)).unwrap();
+        graph.add_output(labels[0]);
+        let asked = |x: f64| evaluate(&graph, 1, &[bytemuck::bytes_of(&x)]);
+        for (x, label) in [(0.0, 3i64), (-0.0, 3), (1.9, 4)] {
+            assert_eq!(asked(x).unwrap()[0].as_slice(), label.to_le_bytes(), "{x}");
+        }
+        for x in [2.0, -1.0, -7.0, f64::NAN, f64::INFINITY] {
+            assert!(asked(x).is_err(), "{x}");
+        }
+    }
+}

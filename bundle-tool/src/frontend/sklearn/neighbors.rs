@@ -7,6 +7,7 @@ use ekiben_runtime::DType;
 use ekiben_runtime::ops::binary::BinaryKind;
 use ekiben_runtime::ops::compare::CompareKind;
 use ekiben_runtime::ops::gather_nd::GatherNd;
+use ekiben_runtime::ops::one_hot::OneHot;
 use ekiben_runtime::ops::pairwise_distance::Metric;
 use ekiben_runtime::ops::reduce::ReduceKind;
 use ekiben_runtime::ops::top_k::TopK;
@@ -140,6 +141,9 @@ fn cosine(f: &mut Formula<'_>, x: TensorId, points: &Matrix) -> Result<TensorId,
     f.clip(distances, 0.0, 2.0)
 }
 
+/// Elements of the matrix of samples and classes at most.
+const MOST_MEMBERS: usize = 1 << 23;
+
 /// Which training samples count.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Within {
@@ -191,7 +195,7 @@ pub struct Votes {
     /// The labels of each output.
     pub labels: Vec<Labels>,
     /// For each output and training sample the index of its label.
-    pub classes: Vec<Vec<usize>>,
+    pub classes: Vec<Vec<i32>>,
     /// The answer is `[N]`, not `[N, outputs]`.
     pub flat: bool,
     /// For each output the label of samples without neighbours, and its index among the labels if it is one of them. Without one such
@@ -241,6 +245,13 @@ impl Neighbours {
                 Neighbourly::Means { targets: targets.sized(&attribute, samples.rows, columns)?, flat }
             }
         };
+        if let (Neighbourly::Votes(votes), Within::Radius(_)) = (&task, within) {
+            // Within a radius all samples vote, by a matrix of samples and classes.
+            let elements = votes.labels.iter().map(|labels| labels.count().saturating_mul(samples.rows));
+            if elements.fold(0, usize::saturating_add) > MOST_MEMBERS {
+                return Err(unsupported(item, format!("{} samples of so many classes within a radius", samples.rows)));
+            }
+        }
         Ok(Neighbours { samples, distance, within, by_distance, task })
     }
 }
@@ -283,7 +294,8 @@ impl Votes {
         let mut classes = vec![Vec::with_capacity(samples); outputs];
         for row in codes.chunks_exact(outputs) {
             for ((classes, &code), labels) in classes.iter_mut().zip(row).zip(&labels) {
-                let code = usize::try_from(code).ok().filter(|&code| code < labels.count());
+                let code =
+                    i32::try_from(code).ok().filter(|&code| (0..labels.count() as i64).contains(&i64::from(code)));
                 classes.push(code.ok_or_else(|| inconsistent(&y, "a label that is not among the classes"))?);
             }
         }
@@ -411,7 +423,32 @@ impl Found {
             return f.product(weights, "_y", &values.transposed(), None);
         };
         let table = f.matrix("_y", values)?;
-        let mut found = f.gather(table, indices)?;
+        let found = f.gather(table, indices)?;
+        self.weighted(f, found)
+    }
+
+    /// The weights of the neighbours of each of `count` classes: `[N, count]`. `classes` has one for each training sample.
+    fn votes(&self, f: &mut Formula<'_>, classes: &[i32], count: usize) -> Result<TensorId, FrontendError> {
+        let Some(indices) = self.indices else {
+            let mut members = vec![0.0; count * classes.len()];
+            for (row, &class) in members.chunks_exact_mut(count).zip(classes) {
+                row[class as usize] = 1.0;
+            }
+            return self.sum(f, &Matrix::new(classes.len(), count, members));
+        };
+        let values = f.constant("member", &[2], &[0.0, 1.0])?;
+        let depth = u32::try_from(count).map_err(|error| FrontendError::malformed("classes_", error))?;
+        let (graph, path) = f.parts();
+        let table = graph.add_constant(&format!("{path}/_y"), DType::I32, &[classes.len()], classes)?;
+        let found = f.gather(table, indices)?;
+        let (graph, path) = f.parts();
+        let members = graph.add(&format!("{path}/members"), OneHot { axis: 2, depth }, &[found, values])?;
+        self.weighted(f, members)
+    }
+
+    /// The sums over the neighbours of `found`, `[N, neighbours, columns]`, times their weights.
+    fn weighted(&self, f: &mut Formula<'_>, found: TensorId) -> Result<TensorId, FrontendError> {
+        let mut found = found;
         if let Some(weights) = self.weights {
             let count = f.columns(weights);
             let factors = f.reshape(weights, &[count, 1])?;
@@ -516,11 +553,7 @@ impl Neighbours {
         let mut shares = Vec::with_capacity(votes.labels.len());
         for (output, (labels, classes)) in votes.labels.iter().zip(&votes.classes).enumerate() {
             let count = labels.count();
-            let mut members = vec![0.0; count * classes.len()];
-            for (row, &class) in members.chunks_exact_mut(count).zip(classes) {
-                row[class] = 1.0;
-            }
-            let mut sum = found.sum(f, &Matrix::new(classes.len(), count, members))?;
+            let mut sum = found.votes(f, classes, count)?;
             if found.indices.is_none() {
                 let outlier = votes.outliers.as_ref().and_then(|outliers| outliers.get(output));
                 let lonely = f.compare(CompareKind::Equal, found.total, 0.0)?;
@@ -606,5 +639,65 @@ fn append(labels: &mut Labels, more: &Labels) {
         (Labels::Float(all), Labels::Float(more)) => all.extend(more),
         (Labels::Text(all), Labels::Text(more)) => all.extend(more.iter().cloned()),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::evaluate;
+    use ekiben_runtime::{Shape, TensorSpec};
+
+    /// What `method` gives for rows of one column, or whether the run ends.
+    fn asked(model: &Neighbours, method: Method, rows: &[f64]) -> Result<Vec<u8>, String> {
+        let mut graph = Graph::new();
+        let x = graph.add_input("X", TensorSpec::new(DType::F64, Shape::new(&[1, 1], Some(0)).unwrap()));
+        let outputs = model.lower(&mut graph, "model", method, &Features::of(x)).unwrap();
+        graph.add_output(outputs[0]);
+        let given = bytemuck::cast_slice(rows);
+        evaluate(&graph, rows.len(), &[given]).map(|out| out[0].as_slice().to_vec()).map_err(|error| error.to_string())
+    }
+
+    fn within_one(outliers: Option<Vec<(Labels, Option<usize>)>>) -> Neighbours {
+        Neighbours {
+            samples: Matrix::new(3, 1, vec![0.0, 1.0, 10.0]),
+            distance: Distance::Metric(Metric::Manhattan, 0.0),
+            within: Within::Radius(1.0),
+            by_distance: false,
+            task: Neighbourly::Votes(Votes {
+                labels: vec![Labels::Int(vec![5, 7])],
+                classes: vec![vec![1, 1, 0]],
+                flat: true,
+                outliers,
+            }),
+        }
+    }
+
+    #[test]
+    fn a_row_without_neighbours_has_the_label_of_outliers_or_ends_the_run() {
+        let labels = |bytes: Vec<u8>| bytemuck::pod_collect_to_vec::<u8, i64>(&bytes);
+        let model = within_one(Some(vec![(Labels::Int(vec![-1]), None)]));
+        assert_eq!(labels(asked(&model, Method::Predict, &[0.5, 11.0, 5.0]).unwrap()), [7, 5, -1]);
+        let model = within_one(Some(vec![(Labels::Int(vec![5]), Some(0))]));
+        assert_eq!(labels(asked(&model, Method::Predict, &[0.5, 5.0]).unwrap()), [7, 5]);
+        let model = within_one(None);
+        assert_eq!(labels(asked(&model, Method::Predict, &[0.5, 11.0]).unwrap()), [7, 5]);
+        for method in [Method::Predict, Method::PredictProba] {
+            let error = asked(&model, method, &[0.5, 5.0]).unwrap_err();
+            assert!(error.contains("no_neighbors_found"), "{error}");
+        }
+    }
+
+    #[test]
+    fn of_samples_at_equal_distances_the_first_count() {
+        let model = Neighbours {
+            samples: Matrix::new(4, 1, vec![1.0, -1.0, 1.0, -1.0]),
+            distance: Distance::Euclidean { expanded: false },
+            within: Within::Nearest(2),
+            by_distance: true,
+            task: Neighbourly::Means { targets: Matrix::new(4, 1, vec![1.0, 2.0, 40.0, 80.0]), flat: true },
+        };
+        let means = bytemuck::pod_collect_to_vec::<u8, f64>(&asked(&model, Method::Predict, &[0.0, 1.0]).unwrap());
+        assert_eq!(means, [1.5, 20.5]);
     }
 }

@@ -207,7 +207,7 @@ fn offset(item: &Item<'_>) -> Result<f64, FrontendError> {
     Ok(super::attributes::numbers_or_one(&attribute, 1)?[0])
 }
 
-/// Weights of all pairs of classes at most.
+/// Weights of all pairs of classes at most, and signs of the votes of all pairs.
 const MOST_WEIGHTS: usize = 1 << 23;
 
 /// A row of weights for each pair of classes. The file has classes - 1 rows, in which a support vector of class `i` has its weight
@@ -225,8 +225,8 @@ fn of_pairs(item: &Item<'_>, dual: &Matrix, classes: usize) -> Result<Matrix, Fr
     }
     let pairs = classes * (classes - 1) / 2;
     // Weights are as many as pairs times support vectors, which grows with the square of the classes.
-    let elements = pairs.checked_mul(dual.columns).filter(|&elements| elements <= MOST_WEIGHTS);
-    let Some(elements) = elements else {
+    let fits = |factor: usize| pairs.checked_mul(factor).filter(|&elements| elements <= MOST_WEIGHTS);
+    let (Some(elements), Some(_)) = (fits(dual.columns), fits(classes)) else {
         return Err(unsupported(item, format!("{pairs} pairs of classes for {} support vectors", dual.columns)));
     };
     let starts: Vec<usize> =
