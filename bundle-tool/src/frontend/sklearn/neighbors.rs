@@ -658,6 +658,10 @@ mod tests {
         evaluate(&graph, rows.len(), &[given]).map(|out| out[0].as_slice().to_vec()).map_err(|error| error.to_string())
     }
 
+    fn words(bytes: &[u8]) -> impl Iterator<Item = [u8; 8]> {
+        bytes.as_chunks().0.iter().copied()
+    }
+
     fn within_one(outliers: Option<Vec<(Labels, Option<usize>)>>) -> Neighbours {
         Neighbours {
             samples: Matrix::new(3, 1, vec![0.0, 1.0, 10.0]),
@@ -675,7 +679,7 @@ mod tests {
 
     #[test]
     fn a_row_without_neighbours_has_the_label_of_outliers_or_ends_the_run() {
-        let labels = |bytes: Vec<u8>| bytemuck::pod_collect_to_vec::<u8, i64>(&bytes);
+        let labels = |bytes: Vec<u8>| words(&bytes).map(i64::from_le_bytes).collect::<Vec<i64>>();
         let model = within_one(Some(vec![(Labels::Int(vec![-1]), None)]));
         assert_eq!(labels(asked(&model, Method::Predict, &[0.5, 11.0, 5.0]).unwrap()), [7, 5, -1]);
         let model = within_one(Some(vec![(Labels::Int(vec![5]), Some(0))]));
@@ -697,7 +701,7 @@ mod tests {
             by_distance: true,
             task: Neighbourly::Means { targets: Matrix::new(4, 1, vec![1.0, 2.0, 40.0, 80.0]), flat: true },
         };
-        let means = bytemuck::pod_collect_to_vec::<u8, f64>(&asked(&model, Method::Predict, &[0.0, 1.0]).unwrap());
-        assert_eq!(means, [1.5, 20.5]);
+        let means = asked(&model, Method::Predict, &[0.0, 1.0]).unwrap();
+        assert_eq!(words(&means).map(f64::from_le_bytes).collect::<Vec<f64>>(), [1.5, 20.5]);
     }
 }
