@@ -21,6 +21,13 @@ use ekiben_runtime::ops::transpose::{Permutation, Transpose};
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
+/// Suite of the tabular models that [`small_artifacts`] compiles.
+const SMALL_TABLES_SUITE: &str = "sklearn_tables_1_9.tar.gz";
+
+/// Their names.
+const SMALL_TABLES: [&str; 7] =
+    ["missing", "one_hot", "count_stopped", "accents_ascii", "words_of_characters", "hashing_binary", "knn_distance"];
+
 /// Model files of the fixtures that [`small_artifacts`] compiles, relative to the fixtures' folder.
 const SMALL_MODELS: [&str; 39] = [
     "onnx/attention_convolution/model.onnx",
@@ -71,6 +78,18 @@ pub fn small_artifacts() -> Vec<(String, Vec<u8>)> {
         let compiled = ekiben::compile::compile_path(&case::root().join(model), None);
         let compiled = compiled.unwrap_or_else(|error| panic!("{model}: {error}"));
         artifacts.push((model.to_owned(), compiled.bytes().to_vec()));
+    }
+    let tables = tabular::suites().into_iter().find(|path| path.ends_with(SMALL_TABLES_SUITE)).expect("the suite");
+    for case in tabular::cases(&tables) {
+        if !SMALL_TABLES.iter().any(|name| case.name.ends_with(&format!("/{name}"))) {
+            continue;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("model.pkl");
+        std::fs::write(&path, &case.model).expect("a file");
+        let compiled = ekiben::compile::compile_path(&path, None);
+        let compiled = compiled.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        artifacts.push((case.name, compiled.bytes().to_vec()));
     }
     artifacts
 }

@@ -83,7 +83,7 @@ fn frontend(format: ModelFormat) -> (&'static str, Option<Open>) {
     match format {
         ModelFormat::Onnx => ("onnx", Some(onnx::open_with)),
         ModelFormat::Tflite => ("tflite", Some(|bytes, _| tflite::open(bytes))),
-        ModelFormat::Pickle | ModelFormat::Compressed => ("sklearn", Some(|bytes, _| sklearn::open(bytes))),
+        ModelFormat::Pickle | ModelFormat::Compressed => ("sklearn", Some(sklearn::open_with)),
         ModelFormat::XgboostBinary => ("xgboost", Some(xgboost::open_binary)),
         ModelFormat::Ubjson => ("xgboost", Some(xgboost::open_ubjson)),
         ModelFormat::Json => ("xgboost", Some(xgboost::open_json)),
@@ -126,6 +126,7 @@ pub fn open(format: ModelFormat, bytes: &[u8], options: &OpenOptions<'_>) -> Res
 pub fn open_names(format: ModelFormat, bytes: &[u8]) -> Result<OpenNames, FrontendError> {
     match format {
         ModelFormat::Onnx => onnx::open_names(bytes),
+        ModelFormat::Pickle | ModelFormat::Compressed => sklearn::open_names(bytes),
         _ => Ok(OpenNames::default()),
     }
 }

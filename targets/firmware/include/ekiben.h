@@ -43,6 +43,9 @@ typedef struct ekiben_op ekiben_op;
 // Size of a session in words of 8 bytes.
 #define EKIBEN_SESSION_WORDS 40
 
+// The element of an input of categories that is none of the model's.
+#define EKIBEN_UNKNOWN_CATEGORY 4294967295
+
 // The most axes that a tensor can have.
 #define EKIBEN_MAX_RANK 8
 
@@ -184,6 +187,18 @@ ekiben_status ekiben_tensor_info(const struct ekiben_session *session,
 // # Safety
 // `session` is open; `data` points to memory for the answer.
 ekiben_status ekiben_input(const struct ekiben_session *session, uint32_t index, void **data);
+
+// The element that stands for a text in input number `index`, whose elements are categories: the text's number, or
+// `EKIBEN_UNKNOWN_CATEGORY` when the model does not know it. An empty text stands for a missing value. Takes one look at the model,
+// whatever the number of categories.
+//
+// # Safety
+// `session` is open; `text` points to `length` bytes; `category` to memory for the answer.
+ekiben_status ekiben_category(const struct ekiben_session *session,
+                              uint32_t index,
+                              const char *text,
+                              size_t length,
+                              uint32_t *category);
 
 // Runs the API on the inputs.
 //

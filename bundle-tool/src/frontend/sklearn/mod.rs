@@ -89,7 +89,7 @@ use ekiben_runtime::{DType, Shape, TensorSpec};
 
 use super::lightgbm::LightgbmModel;
 use super::pickle::{self, AllowList, Item, Limits, PickleError, Printable, Refused};
-use super::{Blocker, FrontendError, Model};
+use super::{Blocker, FrontendError, Model, OpenNames, OpenOptions};
 use crate::graph::{Graph, TensorId};
 
 pub use attributes::Matrix;
@@ -379,6 +379,15 @@ fn refuse(mut blockers: Vec<Blocker>, refused: &[Refused]) -> FrontendError {
 /// # Errors
 /// Those of [`read`], with the default limits.
 pub fn open(bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
+    open_with(bytes, &OpenOptions::default())
+}
+
+/// As [`open`], with the longest text that a column of texts takes: the length `text`.
+///
+/// # Errors
+/// Those of [`open`]; a length that texts cannot have.
+pub fn open_with(bytes: &[u8], options: &OpenOptions<'_>) -> Result<Box<dyn Model>, FrontendError> {
+    let text_bytes = table::text_bytes(&options.lengths)?;
     decode_root(bytes, &Limits::default(), |root| -> Result<Box<dyn Model>, FrontendError> {
         if root.class() == Ok(lightgbm::BOOSTER) {
             return Ok(Box::new(LightgbmModel::new(lightgbm::booster(root)?)?));
@@ -389,7 +398,7 @@ pub fn open(bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
             None => estimator.names().to_vec(),
         };
         let names = if names.len() == estimator.features() { names } else { Vec::new() };
-        Ok(Box::new(table::SklearnModel::new(estimator, names)?))
+        Ok(Box::new(table::SklearnModel::new(estimator, names, text_bytes)?))
     })
 }
 
@@ -399,7 +408,17 @@ pub fn open(bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
 /// A class that is not read; a booster that cannot be the estimator's.
 pub(super) fn of_booster(class: &str, booster: super::xgboost::Booster) -> Result<Box<dyn Model>, FrontendError> {
     let names = booster.names.clone();
-    Ok(Box::new(table::SklearnModel::new(xgboost::of_booster(class, booster)?, names)?))
+    Ok(Box::new(table::SklearnModel::new(xgboost::of_booster(class, booster)?, names, table::TEXT_BYTES)?))
+}
+
+/// The lengths that [`open_with`] takes: `text` where the model reads texts.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn open_names(bytes: &[u8]) -> Result<OpenNames, FrontendError> {
+    let reads_texts = open(bytes)?.inputs().iter().any(|input| input.spec.dtype == DType::Text);
+    let dims = reads_texts.then(|| table::TEXT_DIM.to_owned()).into_iter().collect();
+    Ok(OpenNames { dims, inputs: Vec::new() })
 }
 
 /// Decodes `item`, an estimator of any family.

@@ -4,11 +4,32 @@ use ekiben_runtime::{DType, Shape, TensorSpec};
 
 use super::features::{Column, Features, Need, Needs};
 use super::{Estimator, Item};
-use crate::frontend::{FrontendError, Model, ModelInput, NamedTensor};
+use crate::frontend::lengths::Length;
+use crate::frontend::{FrontendError, InputLengths, LengthsError, Model, ModelInput, NamedTensor};
 use crate::graph::{Graph, TensorId};
 
-/// Bytes of a text column's cells, at most.
-const TEXT_BYTES: usize = 4096;
+/// Bytes of a text column's cells, at most, unless the user says otherwise.
+pub(super) const TEXT_BYTES: usize = 4096;
+
+/// The most that the user can ask for.
+const MOST_TEXT_BYTES: u32 = 1 << 24;
+
+/// Name of the length of texts: `--dim text=8192`.
+pub(super) const TEXT_DIM: &str = "text";
+
+/// Bytes of a text column's cells that lengths ask for.
+///
+/// # Errors
+/// A length that texts cannot have.
+pub(super) fn text_bytes(lengths: &InputLengths) -> Result<usize, LengthsError> {
+    match lengths.dims().find(|(name, _)| *name == TEXT_DIM) {
+        None => Ok(TEXT_BYTES),
+        Some((_, Length::Fixed(bytes))) if bytes <= MOST_TEXT_BYTES => Ok(bytes as usize),
+        Some((_, length)) => {
+            Err(LengthsError(format!("--dim {TEXT_DIM}={length}: texts take 1 to {MOST_TEXT_BYTES} bytes")))
+        }
+    }
+}
 
 /// The most columns of a table; more are taken as a matrix only.
 const MAX_COLUMNS: usize = 1 << 14;
@@ -68,11 +89,15 @@ pub(super) struct SklearnModel {
 }
 
 impl SklearnModel {
-    /// The model of an estimator that was fitted on columns of these names, if they had any.
+    /// The model of an estimator that was fitted on columns of these names, if they had any. Free texts take `text_bytes` at most.
     ///
     /// # Errors
     /// An estimator of no columns or too many; columns that cannot serve all that read them.
-    pub(super) fn new(estimator: Box<dyn Estimator>, names: Vec<String>) -> Result<Self, FrontendError> {
+    pub(super) fn new(
+        estimator: Box<dyn Estimator>,
+        names: Vec<String>,
+        text_bytes: usize,
+    ) -> Result<Self, FrontendError> {
         let features = estimator.features();
         if features == 0 {
             return Err(FrontendError::malformed("model", "an estimator of no features"));
@@ -106,7 +131,7 @@ impl SklearnModel {
                     let spec = match need {
                         Need::Number => TensorSpec::new(DType::F64, shape(&[1])?),
                         Need::Nothing | Need::Category(_) => TensorSpec::new(DType::Category, shape(&[1])?),
-                        Need::Text => TensorSpec::new(DType::Text, shape(&[1, TEXT_BYTES])?),
+                        Need::Text => TensorSpec::new(DType::Text, shape(&[1, text_bytes])?),
                     };
                     Ok(ModelInput::new(name, spec))
                 };

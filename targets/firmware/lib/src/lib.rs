@@ -14,8 +14,8 @@ mod tensor;
 
 pub use operators::{KernelList, ekiben_all_kernels};
 pub use session::{
-    SESSION_WORDS, Session, ekiben_arena_bytes, ekiben_input, ekiben_open, ekiben_output, ekiben_reset, ekiben_run,
-    ekiben_self_test, ekiben_tensor_info,
+    SESSION_WORDS, Session, UNKNOWN_CATEGORY, ekiben_arena_bytes, ekiben_category, ekiben_input, ekiben_open,
+    ekiben_output, ekiben_reset, ekiben_run, ekiben_self_test, ekiben_tensor_info,
 };
 pub use status::{Status, ekiben_status_str};
 pub use tensor::{Direction, TensorInfo};

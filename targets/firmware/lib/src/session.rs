@@ -1,6 +1,6 @@
 //! A session: a checked artifact, one of its APIs, a number of rows, and the arena they run on.
 
-use core::ffi::c_void;
+use core::ffi::{c_char, c_void};
 use core::mem::MaybeUninit;
 use core::slice;
 use ekiben_runtime::executor::self_test::self_test;
@@ -12,6 +12,11 @@ use crate::tensor::{Direction, TensorInfo};
 
 /// Size of a session in words of 8 bytes.
 pub const SESSION_WORDS: usize = 40;
+
+/// The element of an input of categories that is none of the model's.
+pub const UNKNOWN_CATEGORY: u32 = 0xFFFF_FFFF;
+
+const _: () = assert!(UNKNOWN_CATEGORY == ekiben_runtime::DType::UNKNOWN_CATEGORY);
 
 /// Memory for a session. The caller provides it, `ekiben_open` fills it; it may be copied and needs no closing.
 #[repr(C)]
@@ -193,6 +198,35 @@ pub unsafe extern "C" fn ekiben_input(session: *const Session, index: u32, data:
         let address = open.address(executor.input_view(index as usize)?.bytes);
         // SAFETY: the caller's contract.
         unsafe { give(data, address.cast()) }
+    };
+    status(find())
+}
+
+/// The element that stands for a text in input number `index`, whose elements are categories: the text's number, or
+/// `EKIBEN_UNKNOWN_CATEGORY` when the model does not know it. An empty text stands for a missing value. Takes one look at the model,
+/// whatever the number of categories.
+///
+/// # Safety
+/// `session` is open; `text` points to `length` bytes; `category` to memory for the answer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ekiben_category(
+    session: *const Session,
+    index: u32,
+    text: *const c_char,
+    length: usize,
+    category: *mut u32,
+) -> Status {
+    let find = || {
+        // SAFETY: the caller's contract.
+        let open = unsafe { opened(session) }?;
+        let record = open.artifact.api(open.api).ok_or(Status::NoApi)?;
+        let tensor = open.artifact.api_input(&record, index as usize).ok_or(Status::NoTensor)?;
+        let table = tensor.spec.table.ok_or(Status::NoTensor)?;
+        // SAFETY: the caller's contract on the text.
+        let bytes = if length == 0 { &[] } else { unsafe { model_bytes(text.cast(), length) }? };
+        let known = core::str::from_utf8(bytes).ok().and_then(|text| open.artifact.strings().find(table, text));
+        // SAFETY: the caller's contract.
+        unsafe { give(category, known.unwrap_or(UNKNOWN_CATEGORY)) }
     };
     status(find())
 }

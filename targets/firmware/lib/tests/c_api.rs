@@ -5,14 +5,16 @@ use std::ffi::{CStr, c_void};
 use std::{ptr, slice};
 
 use ekiben_firmware::{
-    Direction, KernelList, Session, Status, TensorInfo, ekiben_all_kernels, ekiben_arena_bytes, ekiben_input,
-    ekiben_open, ekiben_output, ekiben_run, ekiben_self_test, ekiben_status_str, ekiben_tensor_info,
+    Direction, KernelList, Session, Status, TensorInfo, UNKNOWN_CATEGORY, ekiben_all_kernels, ekiben_arena_bytes,
+    ekiben_category, ekiben_input, ekiben_open, ekiben_output, ekiben_run, ekiben_self_test, ekiben_status_str,
+    ekiben_tensor_info,
 };
 use ekiben_runtime::artifact::golden::{Source, VectorHead};
 use ekiben_runtime::artifact::tensors::{Place, TensorRecord};
 use ekiben_runtime::artifact::{ApiParts, ArtifactParts, Extent, GoldenValues, GoldenVector, StepParts, emit};
 use ekiben_runtime::executor::self_test::{SelfTestError, SelfTestReport, self_test};
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
+use ekiben_runtime::ops::map_categories::MapCategories;
 use ekiben_runtime::tensor::{Quantization, Shape};
 use ekiben_runtime::{Artifact, DType, Error, TensorSpec};
 
@@ -81,9 +83,12 @@ struct Device {
 
 impl Device {
     fn new(golden: [f32; 2]) -> Self {
-        let bytes = artifact(golden);
+        Self::of(&artifact(golden))
+    }
+
+    fn of(bytes: &[u8]) -> Self {
         let mut model = Aligned([0; 4096]);
-        model.0[..bytes.len()].copy_from_slice(&bytes);
+        model.0[..bytes.len()].copy_from_slice(bytes);
         Self { model, model_length: bytes.len(), arena: Aligned([0; 128]), session: Session::new() }
     }
 
@@ -128,6 +133,82 @@ fn runs_a_batch() {
         assert_eq!(ekiben_output(&device.session, 1, &mut output), Status::NoTensor);
         assert_eq!(ekiben_output(&device.session, 0, ptr::null_mut()), Status::Argument);
     }
+}
+
+/// Its one input are categories of three texts, to which it gives 1, 2 and 3, and 0 to any other.
+fn categories_artifact() -> Vec<u8> {
+    let mut parts = ArtifactParts::default();
+    let api = parts.strings.string("grade");
+    let table = parts.strings.list(&["low".to_owned(), "".to_owned(), "höchst".to_owned()]);
+    let shape = Shape::new(&[1], Some(0)).expect("one axis");
+    let categories = TensorSpec { table: Some(table), ..TensorSpec::new(DType::Category, shape) };
+    let values = TensorSpec::new(DType::F32, Shape::fixed(&[4]).expect("one axis"));
+    parts.tensors = vec![
+        TensorRecord { spec: categories, place: Place::Arena { offset: 0, per_row: 0 }, name: None },
+        TensorRecord { spec: values, place: Place::Weights { offset: 0 }, name: None },
+        TensorRecord {
+            spec: TensorSpec::new(DType::F32, shape),
+            place: Place::Arena { offset: 0, per_row: 16 },
+            name: None,
+        },
+    ];
+    parts.weights = bytes_of(&[1.0, 2.0, 3.0, 0.0]);
+    let step = StepParts {
+        op: MapCategories.into(),
+        inputs: vec![Some(0), Some(1)],
+        outputs: vec![2],
+        scratch: None,
+        in_place: false,
+    };
+    parts.apis = vec![ApiParts {
+        name: api,
+        inputs: vec![0],
+        outputs: vec![2],
+        fixed_rows: 0,
+        arena: Extent { fixed: 0, per_row: ARENA_PER_ROW as u64 },
+        states: vec![],
+        steps: vec![step],
+    }];
+    emit(&parts).expect("the artifact is small")
+}
+
+#[test]
+fn texts_become_categories() {
+    let mut device = Device::of(&categories_artifact());
+    assert_eq!(device.open_on(0, 1, ARENA_PER_ROW, &raw const ekiben_all_kernels), Status::Ok);
+    for (text, number, grade) in [
+        ("low", 0, 1.0),
+        ("", 1, 2.0),
+        ("höchst", 2, 3.0),
+        ("lo", UNKNOWN_CATEGORY, 0.0),
+        ("hoechst", UNKNOWN_CATEGORY, 0.0),
+    ] {
+        let (mut category, mut input, mut output) = (7, ptr::null_mut(), ptr::null());
+        // SAFETY: the session is open, the text has the length given, the answers have their memory, tensors have one element of 4 bytes.
+        unsafe {
+            let status = ekiben_category(&device.session, 0, text.as_ptr().cast(), text.len(), &mut category);
+            assert_eq!((status, category), (Status::Ok, number), "{text:?}");
+            assert_eq!(ekiben_input(&device.session, 0, &mut input), Status::Ok);
+            input.cast::<u32>().write(category);
+            assert_eq!(ekiben_run(&device.session), Status::Ok);
+            assert_eq!(ekiben_output(&device.session, 0, &mut output), Status::Ok);
+            assert_eq!(output.cast::<f32>().read(), grade, "{text:?}");
+        }
+    }
+    let (mut category, not_utf8) = (7, [0xFFu8]);
+    // SAFETY: as above.
+    unsafe {
+        let status = ekiben_category(&device.session, 0, not_utf8.as_ptr().cast(), 1, &mut category);
+        assert_eq!((status, category), (Status::Ok, UNKNOWN_CATEGORY));
+        assert_eq!(ekiben_category(&device.session, 1, ptr::null(), 0, &mut category), Status::NoTensor);
+        assert_eq!(ekiben_category(&device.session, 0, ptr::null(), 3, &mut category), Status::Argument);
+        assert_eq!(ekiben_category(&device.session, 0, ptr::null(), 0, ptr::null_mut()), Status::Argument);
+    }
+    let mut numbers = Device::new([11.0, 22.0]);
+    assert_eq!(numbers.open(), Status::Ok);
+    // SAFETY: as above.
+    let status = unsafe { ekiben_category(&numbers.session, 0, ptr::null(), 0, &mut category) };
+    assert_eq!(status, Status::NoTensor);
 }
 
 #[test]
