@@ -14,6 +14,8 @@ pub enum ModelFormat {
     Compressed,
     /// The binary format of xgboost before 2.2, with `binf` in front or without.
     XgboostBinary,
+    /// A CatBoost model: `.cbm` (`CBM1`), or the JSON document that `save_model(format="json")` writes.
+    Catboost,
     /// A UBJSON object, as xgboost writes.
     Ubjson,
     /// A JSON object or array.
@@ -22,7 +24,11 @@ pub enum ModelFormat {
     LightgbmText,
     /// An HDF5 file, as Keras writes.
     Hdf5,
-    /// A zip: torch.save, TorchScript, fast.ai, `.keras` or MOJO.
+    /// A MOJO of H2O: a zip with `model.ini`.
+    Mojo,
+    /// H2O's own binary format, which `h2o.save_model` writes.
+    H2oBinary,
+    /// Another zip: torch.save, TorchScript, fast.ai or `.keras`.
     Zip,
     /// None of these.
     Unknown,
@@ -32,11 +38,14 @@ impl ModelFormat {
     /// Tells the format of a whole file.
     pub fn of(bytes: &[u8]) -> ModelFormat {
         match bytes {
+            [b'P', b'K', 3, 4, ..] if contains(bytes, b"model.ini") => ModelFormat::Mojo,
             [b'P', b'K', 3, 4, ..] => ModelFormat::Zip,
+            [0x1c, 0xed, ..] => ModelFormat::H2oBinary,
             [0x80, 2..=5, ..] => ModelFormat::Pickle,
             [_, _, _, _, b'T', b'F', b'L', b'3', ..] => ModelFormat::Tflite,
             [0x89, b'H', b'D', b'F', b'\r', b'\n', 0x1a, b'\n', ..] => ModelFormat::Hdf5,
             [b'b', b'i', b'n', b'f', ..] => ModelFormat::XgboostBinary,
+            [b'C', b'B', b'M', b'1', ..] => ModelFormat::Catboost,
             [b'{', b'L' | b'U' | b'i' | b'I' | b'l', ..] => ModelFormat::Ubjson,
             [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..]
             | [0x1f, 0x8b, ..]
@@ -46,6 +55,7 @@ impl ModelFormat {
             _ if bytes.starts_with(b"tree\n") || bytes.starts_with(b"tree\r\n") => ModelFormat::LightgbmText,
             _ if is_bare_xgboost(bytes) => ModelFormat::XgboostBinary,
             _ if is_onnx(bytes) => ModelFormat::Onnx,
+            _ if matches!(bytes.trim_ascii_start(), [b'{', ..]) && is_catboost(bytes) => ModelFormat::Catboost,
             _ if matches!(bytes.trim_ascii_start(), [b'{' | b'[', ..]) => ModelFormat::Json,
             _ => ModelFormat::Unknown,
         }
@@ -66,6 +76,17 @@ fn is_bare_xgboost(bytes: &[u8]) -> bool {
         Some((objective, name(rest)?.0))
     });
     names.is_some_and(|(objective, booster)| objective.iter().all(u8::is_ascii_graphic) && BOOSTERS.contains(&booster))
+}
+
+/// Whether `part` is somewhere in `bytes`.
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// Whether a JSON document has the members of a CatBoost model.
+fn is_catboost(bytes: &[u8]) -> bool {
+    let has = |name: &[u8]| contains(bytes, name);
+    has(b"\"features_info\"") && (has(b"\"oblivious_trees\"") || has(b"\"trees\""))
 }
 
 /// Whether `bytes` is a protobuf message with the fields of `onnx.ModelProto`: `ir_version` (1, varint) and `graph` (7, message)
@@ -118,12 +139,16 @@ mod tests {
 
     #[test]
     fn told_by_content() {
-        let cases: [(&[u8], ModelFormat); 12] = [
+        let cases: [(&[u8], ModelFormat); 16] = [
             (b"PK\x03\x04rest", ModelFormat::Zip),
+            (b"PK\x03\x04....model.ini", ModelFormat::Mojo),
+            (b"\x1c\xed\x093.46", ModelFormat::H2oBinary),
             (b"\x80\x04\x95", ModelFormat::Pickle),
             (b"\x1c\0\0\0TFL3", ModelFormat::Tflite),
             (b"\x89HDF\r\n\x1a\n", ModelFormat::Hdf5),
             (b"binf\0", ModelFormat::XgboostBinary),
+            (b"CBM1\0", ModelFormat::Catboost),
+            (b" {\"features_info\": {}, \"trees\": []}", ModelFormat::Catboost),
             (b"{L\0\0", ModelFormat::Ubjson),
             (b"tree\nversion=v4\n", ModelFormat::LightgbmText),
             (b"\x78\x9c", ModelFormat::Compressed),

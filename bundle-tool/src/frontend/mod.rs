@@ -1,7 +1,9 @@
 //! Front-ends: each reads one model format and lowers it to the [graph](crate::graph).
 
+pub mod catboost;
 pub mod categories;
 pub mod forest;
+pub mod h2o;
 pub mod lengths;
 pub mod lightgbm;
 pub mod onnx;
@@ -84,11 +86,14 @@ fn frontend(format: ModelFormat) -> (&'static str, Option<Open>) {
         ModelFormat::Onnx => ("onnx", Some(onnx::open_with)),
         ModelFormat::Tflite => ("tflite", Some(|bytes, _| tflite::open(bytes))),
         ModelFormat::Pickle | ModelFormat::Compressed => ("sklearn", Some(sklearn::open_with)),
+        ModelFormat::Catboost => ("catboost", Some(|bytes, _| catboost::open(bytes))),
         ModelFormat::XgboostBinary => ("xgboost", Some(xgboost::open_binary)),
         ModelFormat::Ubjson => ("xgboost", Some(xgboost::open_ubjson)),
         ModelFormat::Json => ("xgboost", Some(xgboost::open_json)),
         ModelFormat::LightgbmText => ("lightgbm", Some(|bytes, _| lightgbm::open(bytes))),
         ModelFormat::Hdf5 => ("keras", None),
+        ModelFormat::Mojo => ("h2o", Some(|bytes, _| h2o::open(bytes))),
+        ModelFormat::H2oBinary => ("h2o", Some(|bytes, _| h2o::refuse_binary(bytes))),
         ModelFormat::Zip => ("zip", None),
         ModelFormat::Unknown => ("unknown", None),
     }

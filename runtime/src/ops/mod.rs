@@ -329,6 +329,12 @@ operators! {
     power_transform::PowerTransform = 116;
     /// Least squares without negative coefficients.
     coordinate_descent::CoordinateDescent = 117;
+    /// Hashes of texts.
+    text_hash::TextHash = 120;
+    /// Statistics of combinations of categories.
+    category_statistics::CategoryStatistics = 121;
+    /// Trees whose nodes of one depth all ask the same question.
+    oblivious_trees::ObliviousTrees = 122;
     /// Each query's weighted mean of values.
     attention::Attention = 130;
     /// Turns pairs of elements by an angle that depends on the row.

@@ -125,7 +125,7 @@ impl Labels {
 
 /// Gives the labels that `indices` name: class `c` of output `k` has index `k * width + c`. `labels` are of one type and hold at most
 /// `width` each.
-pub(super) fn pick(
+pub(in crate::frontend) fn pick(
     graph: &mut Graph,
     path: &str,
     labels: &[Labels],

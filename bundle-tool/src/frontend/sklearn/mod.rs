@@ -18,6 +18,7 @@ mod ada_boost;
 mod attributes;
 mod bagging;
 mod calibration;
+mod catboost;
 mod categories;
 mod cluster;
 mod covariance;
@@ -112,6 +113,7 @@ pub use kernel_ridge::{KernelRidge, PairwiseKernel};
 pub use knn_imputer::KnnImputer;
 pub use label_encoders::{LabelBinarizer, LabelEncoder};
 pub use labels::Labels;
+pub(in crate::frontend) use labels::pick as pick_labels;
 pub use lightgbm::LightgbmWrapper;
 pub use linear::{LinearRegression, PartialLeastSquares, PlsRegression, Ransac};
 pub use linear_classifier::{LinearClassifier, LinearDetector, Link};
@@ -331,6 +333,7 @@ const FAMILIES: &[Family] = &[
     mixture::FAMILY,
     kernel_ridge::FAMILY,
     covariance::FAMILY,
+    catboost::FAMILY,
 ];
 
 /// The globals that files of scikit-learn estimators may name.

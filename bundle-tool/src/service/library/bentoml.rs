@@ -11,10 +11,12 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("bentoml.picklable_model.get", reference),
     ("bentoml.xgboost.get", reference),
     ("bentoml.lightgbm.get", reference),
+    ("bentoml.catboost.get", reference),
     ("bentoml.sklearn.load_model", load_estimator),
     ("bentoml.picklable_model.load_model", load_estimator),
     ("bentoml.xgboost.load_model", load_estimator),
     ("bentoml.lightgbm.load_model", load_estimator),
+    ("bentoml.catboost.load_model", load_estimator),
     ("bentoml.onnx.load_model", load_session),
 ];
 
@@ -24,6 +26,8 @@ const ARTIFACTS: &[(&str, bool)] = &[
     ("PickleArtifact", false),
     ("XgboostModelArtifact", false),
     ("LightGBMModelArtifact", false),
+    ("CatBoostModelArtifact", false),
+    ("CatboostModelArtifact", false),
     ("OnnxModelArtifact", true),
 ];
 

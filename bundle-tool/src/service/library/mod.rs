@@ -5,6 +5,7 @@
 
 mod bentoml;
 mod builtins;
+mod catboost;
 mod lightgbm;
 mod model;
 mod numpy;
@@ -25,8 +26,14 @@ pub(super) type Method = for<'e, 'a, 'c> fn(&mut Evaluator<'e, 'a>, &'c Value<'a
 /// What an attribute is of its owner.
 pub(super) type Property = for<'e, 'a, 'c> fn(&mut Evaluator<'e, 'a>, &'c Value<'a>, Place) -> Evaluated<'a>;
 
-const FUNCTIONS: &[&[(&str, Function)]] =
-    &[builtins::FUNCTIONS, numpy::FUNCTIONS, pandas::FUNCTIONS, bentoml::FUNCTIONS, xgboost::FUNCTIONS];
+const FUNCTIONS: &[&[(&str, Function)]] = &[
+    builtins::FUNCTIONS,
+    numpy::FUNCTIONS,
+    pandas::FUNCTIONS,
+    bentoml::FUNCTIONS,
+    catboost::FUNCTIONS,
+    xgboost::FUNCTIONS,
+];
 
 const METHODS: &[&[(Kind, &str, Method)]] = &[builtins::METHODS, numpy::METHODS, pandas::METHODS, onnxruntime::METHODS];
 

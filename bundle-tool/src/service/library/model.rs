@@ -1,6 +1,6 @@
 //! Methods of models with a method for each thing that they compute, as scikit-learn's estimators have.
 
-use super::{lightgbm, xgboost};
+use super::{catboost, lightgbm, xgboost};
 use crate::frontend::NamedTensor;
 use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Value};
 
@@ -19,8 +19,12 @@ pub(in crate::service) fn model_method<'a>(
         let outputs = evaluator.call_model(name, &method, &[(array, call.at(0))], true, call.place)?;
         return Ok(value(&outputs));
     }
-    let is_lightgbm = evaluator.models.get(&**name).is_some_and(|model| lightgbm::is_asked(model.as_ref()));
-    let (features, method) = if is_lightgbm {
+    let is_catboost = catboost::is_asked(evaluator, name);
+    let is_lightgbm =
+        !is_catboost && evaluator.models.get(&**name).is_some_and(|model| lightgbm::is_asked(model.as_ref()));
+    let (features, method) = if is_catboost {
+        catboost::arguments(evaluator, name, method, call)?
+    } else if is_lightgbm {
         lightgbm::arguments(evaluator, method, call)?
     } else {
         let [features] = call.bind(evaluator, ["X"])?;
