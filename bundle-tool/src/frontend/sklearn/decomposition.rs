@@ -172,7 +172,7 @@ impl Transformer for Components {
         self.components.columns
     }
 
-    fn columns(&self) -> usize {
+    fn results(&self) -> usize {
         self.components.rows
     }
 

@@ -86,7 +86,7 @@ impl Transformer for Discretizer {
         self.edges.len()
     }
 
-    fn columns(&self) -> usize {
+    fn results(&self) -> usize {
         if self.one_hot { self.edges.iter().map(|edges| edges.len() + 1).sum() } else { self.edges.len() }
     }
 

@@ -168,7 +168,7 @@ impl Transformer for KernelProjection {
         self.points.columns
     }
 
-    fn columns(&self) -> usize {
+    fn results(&self) -> usize {
         self.weights.rows
     }
 
@@ -214,7 +214,7 @@ impl Transformer for RandomFeatures {
         self.weights.columns
     }
 
-    fn columns(&self) -> usize {
+    fn results(&self) -> usize {
         self.weights.rows
     }
 
@@ -245,8 +245,8 @@ pub struct AdditiveFeatures {
 
 impl AdditiveFeatures {
     fn decode(item: &Item<'_>) -> Result<AdditiveFeatures, FrontendError> {
-        /// Samples at most.
-        const MOST_STEPS: usize = 1 << 10;
+        /// Columns of the result at most.
+        const MOST_COLUMNS: usize = 1 << 18;
         let steps = item.get("sample_steps")?.as_usize()?;
         let fitted = match item.find("sample_interval_")? {
             Some(interval) => interval,
@@ -260,12 +260,15 @@ impl AdditiveFeatures {
             (true, 3) => 0.4,
             (true, _) => return Err(fitted.wrong("an interval, needed for this number of steps").into()),
         };
-        if steps == 0 || steps > MOST_STEPS {
-            return Err(unsupported(item, format!("{steps} steps; 1 to {MOST_STEPS} are read")));
-        }
         let features = features_or_any(item)?;
-        if features == 0 {
-            return Err(item.wrong("an estimator with n_features_in_").into());
+        if features == 0 || steps == 0 {
+            return Err(unsupported(
+                item,
+                "the file does not say how many columns it takes; scikit-learn 0.23 and newer do",
+            ));
+        }
+        if features.saturating_mul(steps) > MOST_COLUMNS / 2 {
+            return Err(unsupported(item, format!("{steps} steps of {features} columns, which is too much")));
         }
         Ok(AdditiveFeatures { features, steps, interval })
     }
@@ -276,7 +279,7 @@ impl Transformer for AdditiveFeatures {
         self.features
     }
 
-    fn columns(&self) -> usize {
+    fn results(&self) -> usize {
         self.features.saturating_mul(2 * self.steps - 1)
     }
 

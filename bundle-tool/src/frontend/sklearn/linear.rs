@@ -55,6 +55,8 @@ pub(super) const FAMILY: Family = Family {
         "sklearn._loss._loss.CyHalfGammaLoss",
         "sklearn._loss._loss.CyHalfTweedieLoss",
         "sklearn._loss._loss.CyHalfTweedieLossIdentity",
+        "_loss.CyHalfTweedieLossIdentity",
+        "_loss.__pyx_unpickle_CyHalfTweedieLossIdentity",
         "sklearn._loss._loss.__pyx_unpickle_CyHalfSquaredError",
         "sklearn._loss._loss.__pyx_unpickle_CyHuberLoss",
         "sklearn._loss._loss.__pyx_unpickle_CyHalfPoissonLoss",

@@ -23,7 +23,7 @@ pub(super) const FAMILY: Family = Family {
 };
 
 /// Components at most: the products of every two of them are kept.
-const MOST_COMPONENTS: usize = 1 << 12;
+const MOST_COMPONENTS: usize = 1 << 10;
 
 /// Coefficients over components that are not negative.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,7 +97,7 @@ impl Transformer for Factors {
         self.components.columns
     }
 
-    fn columns(&self) -> usize {
+    fn results(&self) -> usize {
         self.components.rows
     }
 

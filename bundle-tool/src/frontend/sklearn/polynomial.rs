@@ -103,7 +103,7 @@ impl Transformer for Polynomial {
         self.features
     }
 
-    fn columns(&self) -> usize {
+    fn results(&self) -> usize {
         self.kept.len()
     }
 

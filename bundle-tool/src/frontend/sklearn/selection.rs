@@ -156,7 +156,10 @@ impl Selection {
             order.sort_by(|&a, &b| numpy_order(-scores[a], -scores[b]));
             order.iter().skip(most).for_each(|&column| mask[column] = false);
         }
-        let mask = mask.into_iter().zip(&scores).map(|(kept, &score)| kept && !(score < threshold));
+        let mask = mask
+            .into_iter()
+            .zip(&scores)
+            .map(|(kept, &score)| kept && (score >= threshold || score.is_nan() || threshold.is_nan()));
         Selection::of(item, mask)
     }
 }

@@ -172,7 +172,7 @@ impl Transformer for SplineColumns {
         self.knots.len()
     }
 
-    fn columns(&self) -> usize {
+    fn results(&self) -> usize {
         self.knots.len() * (self.splines() - usize::from(self.drops_last))
     }
 

@@ -100,7 +100,8 @@ impl SklearnModel {
     ) -> Result<Self, FrontendError> {
         let features = estimator.features();
         if features == 0 {
-            return Err(FrontendError::malformed("model", "an estimator of no features"));
+            let reason = "the file does not say how many columns it takes. Save it in a pipeline with an estimator that was fitted on them";
+            return Err(FrontendError::unsupported("model", "estimator of any number of columns", reason));
         }
         let mut needs = estimator.needs("model", &Needs::Numbers)?;
         if let Needs::Columns(columns) = &needs

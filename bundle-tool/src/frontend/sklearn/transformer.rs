@@ -19,14 +19,14 @@ pub(super) trait Transformer: fmt::Debug {
     fn width(&self) -> usize;
 
     /// Columns of the output.
-    fn columns(&self) -> usize {
+    fn results(&self) -> usize {
         self.width()
     }
 
     /// Appends `transform` of `x`, `[N, width]` of any numeric type.
     fn apply(&self, graph: &mut Graph, path: &str, x: TensorId) -> Result<TensorId, FrontendError>;
 
-    /// Appends `inverse_transform` of `x`, `[N, columns]` in float64; see [`Estimator::lower_inverse`].
+    /// Appends `inverse_transform` of `x`, `[N, results]` in float64; see [`Estimator::lower_inverse`].
     fn invert(&self, _graph: &mut Graph, path: &str, _x: TensorId) -> Result<TensorId, FrontendError> {
         Err(FrontendError::unsupported(path, "inverse_transform", "the inverse of this transformer is not supported"))
     }
@@ -42,7 +42,7 @@ impl<T: Transformer> Estimator for T {
     }
 
     fn transformed(&self) -> Option<usize> {
-        Some(self.columns())
+        Some(self.results())
     }
 
     fn lower(
