@@ -1,4 +1,4 @@
-//! Distances of each row to each of some points: `[…, F]` and `[S, F]` give `[…, S]`.
+//! Distances of each row to each of some points: `[…, F]` and `[F, S]`, whose columns are the points, give `[…, S]`.
 //!
 //! Attributes: `metric: u8`, `p: f64` (Minkowski's exponent, positive and finite; 0 for other metrics). f32 or f64. Input 0 may have leading
 //! axes, any of which may be the batch; input 1 does not depend on it. Input 2, absent or of input 1's shape and with the squared Euclidean
@@ -22,12 +22,12 @@ pub struct PairwiseDistance {
 
 impl PairwiseDistance {
     fn run_typed<F: Float>(&self, operands: &dyn Operands) -> Result<(), OpError> {
-        let dims = operands.input(0)?.dims;
-        let columns = dims.at(dims.len().saturating_sub(1));
+        let dims = operands.input(1)?.dims;
+        let count = dims.at(dims.len().saturating_sub(1));
         let mut output = operands.output(0)?;
         pairwise_distance::pairwise_distance::<F>(
             (self.metric, F::from_f64(self.p)),
-            columns,
+            count,
             operands.slice(0)?,
             operands.slice(1)?,
             operands.optional_slice(2)?,
@@ -57,17 +57,17 @@ impl Operator for PairwiseDistance {
         let Some(last) = x.shape.rank().checked_sub(1) else {
             return Err(OpError::input(0, Problem::Rank, "one axis at least"));
         };
-        let (&[count, columns], false) = (points.shape.factors(), points.shape.is_batched()) else {
+        let (&[columns, count], false) = (points.shape.factors(), points.shape.is_batched()) else {
             return Err(OpError::input(1, Problem::Rank, "a matrix that does not depend on the batch"));
         };
         if count == 0 || columns == 0 {
             return Err(OpError::input(1, Problem::Shape, "one row and one column at least"));
         }
         if x.shape.is_batch(last) || x.shape.factors()[last] != columns {
-            return Err(OpError::input(0, Problem::Shape, "rows as long as those of input 1"));
+            return Err(OpError::input(0, Problem::Shape, "rows as long as the columns of input 1"));
         }
         if inputs.get(2).is_some() {
-            inputs.fixed(2, x.dtype, &[count as usize, columns as usize], "a divisor for each element of input 1")?;
+            inputs.fixed(2, x.dtype, &[columns as usize, count as usize], "a divisor for each element of input 1")?;
             if self.metric != Metric::SquaredEuclidean {
                 return Err(OpError::attribute("metric", "the squared Euclidean metric, where there are divisors"));
             }

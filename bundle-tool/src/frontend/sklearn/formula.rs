@@ -33,6 +33,9 @@ impl fmt::Debug for Formula<'_> {
     }
 }
 
+/// Columns of a product that are worth being side by side.
+const MANY_COLUMNS: usize = 4;
+
 type Built = Result<TensorId, FrontendError>;
 
 impl<'g> Formula<'g> {
@@ -119,23 +122,27 @@ impl<'g> Formula<'g> {
 
     /// `x · weightsᵀ + bias`: a column for each row of `weights`.
     pub(super) fn product(&mut self, x: TensorId, name: &str, weights: &Matrix, bias: Option<&[f64]>) -> Built {
-        let mut inputs = vec![x, self.matrix(name, weights)?];
+        // Side by side, many columns are summed at once, each in the same order.
+        let transpose_b = weights.rows < MANY_COLUMNS;
+        let weights = if transpose_b { self.matrix(name, weights)? } else { self.matrix(name, &weights.transposed())? };
+        let mut inputs = vec![x, weights];
         if let Some(bias) = bias {
             inputs.push(self.constant("bias", &[bias.len()], bias)?);
         }
-        Ok(self.graph.add(&self.name("product"), MatMul { transpose_b: true }, &inputs)?)
+        Ok(self.graph.add(&self.name("product"), MatMul { transpose_b }, &inputs)?)
     }
 
     /// Distances of the rows of `x` to `points`: `[N, points]`. `p` is Minkowski's exponent.
     pub(super) fn distances(&mut self, metric: Metric, p: f64, x: TensorId, name: &str, points: &Matrix) -> Built {
         let p = if metric == Metric::Minkowski { p } else { 0.0 };
-        let points = self.matrix(name, points)?;
+        let points = self.matrix(name, &points.transposed())?;
         Ok(self.graph.add(&self.name("distances"), PairwiseDistance { metric, p }, &[x, points])?)
     }
 
     /// For each row of `x` and of `points` the sum of `(x - point)² / divisor`: `[N, points]`.
     pub(super) fn scaled_distances(&mut self, x: TensorId, points: &Matrix, divisors: &Matrix) -> Built {
-        let inputs = [x, self.matrix("points", points)?, self.matrix("divisors", divisors)?];
+        let points = self.matrix("points", &points.transposed())?;
+        let inputs = [x, points, self.matrix("divisors", &divisors.transposed())?];
         let operator = PairwiseDistance { metric: Metric::SquaredEuclidean, p: 0.0 };
         Ok(self.graph.add(&self.name("distances"), operator, &inputs)?)
     }

@@ -1,4 +1,4 @@
-//! Distances between the rows of two matrices.
+//! Distances of rows to points.
 
 use super::float::Float;
 
@@ -32,49 +32,54 @@ impl Metric {
     }
 }
 
-/// The distance of `x` and `point`, of one length.
-fn distance<F: Float>(metric: Metric, p: F, x: &[F], point: &[F]) -> F {
-    let differences = x.iter().zip(point).map(|(&x, &y)| x - y);
-    let squares = |sum: F, difference: F| sum + difference * difference;
-    match metric {
-        Metric::SquaredEuclidean => differences.fold(F::ZERO, squares),
-        Metric::Euclidean => differences.fold(F::ZERO, squares).sqrt(),
-        Metric::Manhattan => differences.fold(F::ZERO, |sum, difference| sum + Float::abs(difference)),
-        Metric::Chebyshev => differences.map(Float::abs).fold(F::ZERO, |largest, difference| {
-            if difference > largest || difference.is_nan() { difference } else { largest }
-        }),
-        Metric::Minkowski => {
-            differences.fold(F::ZERO, |sum, difference| sum + Float::abs(difference).pow(p)).pow(F::ONE / p)
+/// `sums[s] = step(sums[s], x[f] - points[f, s])` for each f in turn. Points lie side by side, so that the inner loop runs over all of them, while
+/// each sum keeps its order.
+fn accumulate<F: Float>(x: &[F], points: &[F], sums: &mut [F], step: impl Fn(F, F) -> F) {
+    for (&x, points) in x.iter().zip(points.chunks_exact(sums.len().max(1))) {
+        for (sum, &y) in sums.iter_mut().zip(points) {
+            *sum = step(*sum, x - y);
         }
     }
 }
 
-/// `out[n, s]` is the distance of row `n` of `x` and row `s` of `points`; rows have `columns` elements. With `divisors`, as many as
-/// `points`, it is the sum of the squares of the differences, each divided by its divisor.
+/// `out[n, s]` is the distance of row `n` of `x` and point `s` of `count`, which is column `s` of `points`. With `divisors`, as many as `points`, it is
+/// the sum of the squares of the differences, each divided by its divisor.
 pub fn pairwise_distance<F: Float>(
     (metric, p): (Metric, F),
-    columns: usize,
+    count: usize,
     x: &[F],
     points: &[F],
     divisors: Option<&[F]>,
     out: &mut [F],
 ) {
-    let columns = columns.max(1);
-    let count = points.len() / columns;
-    if count == 0 {
-        return;
-    }
+    let count = count.max(1);
+    let columns = (points.len() / count).max(1);
+    out.fill(F::ZERO);
     for (x, out) in x.chunks_exact(columns).zip(out.chunks_exact_mut(count)) {
-        let Some(divisors) = divisors else {
-            for (out, point) in out.iter_mut().zip(points.chunks_exact(columns)) {
-                *out = distance(metric, p, x, point);
+        if let Some(divisors) = divisors {
+            let rows = points.chunks_exact(count).zip(divisors.chunks_exact(count));
+            for (&x, (points, divisors)) in x.iter().zip(rows) {
+                for ((sum, &y), &divisor) in out.iter_mut().zip(points).zip(divisors) {
+                    *sum = *sum + (x - y) * (x - y) / divisor;
+                }
             }
             continue;
-        };
-        let rows = points.chunks_exact(columns).zip(divisors.chunks_exact(columns));
-        for (out, (point, divisors)) in out.iter_mut().zip(rows) {
-            let differences = x.iter().zip(point).map(|(&x, &y)| x - y).zip(divisors);
-            *out = differences.fold(F::ZERO, |sum, (difference, &divisor)| sum + difference * difference / divisor);
+        }
+        match metric {
+            Metric::SquaredEuclidean => accumulate(x, points, out, |sum, difference| sum + difference * difference),
+            Metric::Euclidean => {
+                accumulate(x, points, out, |sum, difference| sum + difference * difference);
+                out.iter_mut().for_each(|sum| *sum = Float::sqrt(*sum));
+            }
+            Metric::Manhattan => accumulate(x, points, out, |sum, difference| sum + Float::abs(difference)),
+            Metric::Chebyshev => accumulate(x, points, out, |largest, difference| {
+                let size = Float::abs(difference);
+                if size > largest || size.is_nan() { size } else { largest }
+            }),
+            Metric::Minkowski => {
+                accumulate(x, points, out, |sum, difference| sum + Float::abs(difference).pow(p));
+                out.iter_mut().for_each(|sum| *sum = sum.pow(F::ONE / p));
+            }
         }
     }
 }
@@ -85,10 +90,10 @@ mod tests {
 
     #[test]
     fn each_metric_has_its_formula() {
-        let (x, points) = ([1.0f64, -2.0, 3.0], [1.0, 2.0, 0.0, 1.0, -2.0, 3.0]);
+        let (x, points) = ([1.0f64, -2.0, 3.0], [1.0, 1.0, 2.0, -2.0, 0.0, 3.0]);
         let of = |metric| {
             let mut out = [9.0; 2];
-            pairwise_distance((metric, 3.0), 3, &x, &points, None, &mut out);
+            pairwise_distance((metric, 3.0), 2, &x, &points, None, &mut out);
             out
         };
         assert_eq!(of(Metric::SquaredEuclidean), [25.0, 0.0]);
@@ -97,8 +102,8 @@ mod tests {
         assert_eq!(of(Metric::Chebyshev), [4.0, 0.0]);
         assert!((of(Metric::Minkowski)[0] - 91f64.cbrt()).abs() < 1e-14);
         let mut out = [9.0; 2];
-        let divisors = [1.0, 4.0, 2.0, 1.0, 1.0, 1.0];
-        pairwise_distance((Metric::SquaredEuclidean, 0.0), 3, &x, &points, Some(&divisors), &mut out);
+        let divisors = [1.0, 1.0, 4.0, 1.0, 2.0, 1.0];
+        pairwise_distance((Metric::SquaredEuclidean, 0.0), 2, &x, &points, Some(&divisors), &mut out);
         assert_eq!(out, [8.5, 0.0]);
     }
 
@@ -106,7 +111,7 @@ mod tests {
     fn the_largest_difference_may_be_nan() {
         let mut out = [0.0];
         for x in [[f64::NAN, 1.0], [1.0, f64::NAN]] {
-            pairwise_distance((Metric::Chebyshev, 0.0), 2, &x, &[0.0, 0.0], None, &mut out);
+            pairwise_distance((Metric::Chebyshev, 0.0), 1, &x, &[0.0, 0.0], None, &mut out);
             assert!(out[0].is_nan());
         }
     }

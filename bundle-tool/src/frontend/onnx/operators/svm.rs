@@ -53,9 +53,11 @@ impl Kernel {
             let reason = format!("{} numbers for {count} vectors of {width} features", vectors.len());
             return Err(Refusal(reason));
         }
-        let vectors = call.constant(DType::F32, &[count, width], vectors)?;
+        // Side by side, all vectors are summed at once, each in the same order.
+        let columns = (0..width).flat_map(|column| vectors.iter().skip(column).step_by(width).copied());
+        let vectors = call.constant(DType::F32, &[width, count], &columns.collect::<Vec<f32>>())?;
         let affine = |alpha: f32, beta: f32| Unary { kind: UnaryKind::Affine, alpha: alpha.into(), beta: beta.into() };
-        let product = |call: &mut Call<'_>| call.add(MatMul { transpose_b: true }, &[x, vectors]);
+        let product = |call: &mut Call<'_>| call.add(MatMul { transpose_b: false }, &[x, vectors]);
         match self {
             Self::Linear => product(call),
             Self::Rbf { gamma } => {
