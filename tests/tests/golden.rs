@@ -11,7 +11,7 @@ use ekiben_runtime::Artifact;
 use ekiben_runtime::executor::self_test::{self_test, self_test_arena_bytes};
 
 /// Name of each artifact, and the fixture that it was compiled from.
-const ARTIFACTS: [(&str, &str); 9] = [
+const ARTIFACTS: [(&str, &str); 11] = [
     ("v1-forest.ekb", "bentos/v013_sklearn_iris_rf/bundle"),
     ("v1-onnx-linear.ekb", "bentos/v14_onnx_iris/bundle"),
     ("v1-text-labels.ekb", "sklearn/v19_forest_classifier_text_labels/model.joblib"),
@@ -21,6 +21,8 @@ const ARTIFACTS: [(&str, &str); 9] = [
     ("v1-qlinear.ekb", "onnx_quantized/cnn_qoperator_u8u8/model.onnx"),
     ("v1-dynamic-quantization.ekb", "onnx_quantized/mlp_dynamic_u8/model.onnx"),
     ("v1-weights-of-4-bits.ekb", "onnx_narrow/n_bits_4_zeros/model.onnx"),
+    ("v1-table.ekb", "bentos/v013_sklearn_passengers/bundle"),
+    ("v1-terms.ekb", "bentos/v013_sklearn_reviews/bundle"),
 ];
 
 fn folder() -> PathBuf {

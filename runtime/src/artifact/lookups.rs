@@ -90,7 +90,7 @@ impl<'a> Lookups<'a> {
     /// The only position in the list where `text` can be; `None` where it is not in the list for sure, or the list has no hash.
     pub fn candidate(&self, list: u32, text: &[u8]) -> Option<u32> {
         let record = self.find_record(list)?;
-        let hash = TextHash::new(record.seed).add(text).finish();
+        let hash = TextHash::new(record.seed).with(text).finish();
         let displacement = bucket(hash, record.displacements).checked_add(record.first_displacement)?;
         let slot = slot(hash, self.word(displacement)?, record.slots);
         (slot < record.slots).then_some(())?;

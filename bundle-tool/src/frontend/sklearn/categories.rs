@@ -188,11 +188,11 @@ impl Categories {
 
 /// Equal for equal numbers, all NaN being one.
 fn key(number: f64) -> u64 {
-    match number {
-        number if number.is_nan() => f64::NAN.to_bits(),
-        number if number == 0.0 => 0,
-        number => number.to_bits(),
+    if number.is_nan() {
+        return f64::NAN.to_bits();
     }
+    // Adding 0 takes the sign off a zero.
+    (number + 0.0).to_bits()
 }
 
 /// NaN after all numbers, one zero: the order of [`Lookup`].

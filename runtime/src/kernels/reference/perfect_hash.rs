@@ -22,7 +22,7 @@ impl TextHash {
     }
 
     /// With further bytes.
-    pub fn add(self, bytes: &[u8]) -> Self {
+    pub fn with(self, bytes: &[u8]) -> Self {
         Self(bytes.iter().fold(self.0, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)))
     }
 
@@ -107,7 +107,7 @@ mod building {
         let buckets = texts.len().div_ceil(PER_BUCKET) as u32;
         let mut members: Vec<Vec<(u64, u32)>> = vec![Vec::new(); buckets as usize];
         for &at in texts {
-            let hash = TextHash::new(seed).add(text(at)).finish();
+            let hash = TextHash::new(seed).with(text(at)).finish();
             members.get_mut(bucket(hash, buckets) as usize)?.push((hash, at));
         }
         let mut order: Vec<usize> = (0..members.len()).collect();
@@ -158,7 +158,7 @@ mod tests {
     use alloc::vec::Vec;
 
     fn find(hash: &PerfectHash, texts: &[String], text: &str) -> Option<u32> {
-        let value = TextHash::new(hash.seed).add(text.as_bytes()).finish();
+        let value = TextHash::new(hash.seed).with(text.as_bytes()).finish();
         let displacement = hash.displacements[bucket(value, hash.displacements.len() as u32) as usize];
         let at = *hash.slots.get(slot(value, displacement, hash.slots.len() as u32) as usize)?;
         (texts[at as usize] == text).then_some(at)
@@ -189,8 +189,8 @@ mod tests {
 
     #[test]
     fn pieces_hash_as_the_whole() {
-        let whole = TextHash::new(7).add(b"two words").finish();
-        assert_eq!(TextHash::new(7).add(b"two").add(b" ").add(b"words").finish(), whole);
-        assert_ne!(TextHash::new(8).add(b"two words").finish(), whole);
+        let whole = TextHash::new(7).with(b"two words").finish();
+        assert_eq!(TextHash::new(7).with(b"two").with(b" ").with(b"words").finish(), whole);
+        assert_ne!(TextHash::new(8).with(b"two words").finish(), whole);
     }
 }

@@ -35,7 +35,7 @@ pub struct Vocabulary<'a> {
 impl Vocabulary<'_> {
     /// The column of the term that `pieces` make.
     fn column<'p>(&self, pieces: impl Iterator<Item = &'p [u8]> + Clone) -> Option<i32> {
-        let hash = pieces.clone().fold(TextHash::new(self.seed), TextHash::add).finish();
+        let hash = pieces.clone().fold(TextHash::new(self.seed), TextHash::with).finish();
         let displacement = *self.displacements.get(bucket(hash, self.displacements.len() as u32) as usize)?;
         let slot = slot(hash, displacement as u32, self.entries.len() as u32);
         let &[start, length, column] = self.entries.get(slot as usize)?;
