@@ -1,12 +1,15 @@
 //! Categories and features of `ai.onnx.ml` as numbers side by side.
 
 use ekiben_runtime::DType;
+use ekiben_runtime::ops::cast::Cast;
+use ekiben_runtime::ops::compare::{Compare, CompareKind};
 use ekiben_runtime::ops::concat::Concat;
 use ekiben_runtime::ops::gather::Gather;
 use ekiben_runtime::ops::gather_nd::GatherNd;
 use ekiben_runtime::ops::lookup::Lookup;
 use ekiben_runtime::ops::one_hot::OneHot;
 use ekiben_runtime::ops::pad::{Pad, PadMode};
+use ekiben_runtime::ops::select::Select;
 
 use super::super::call::{Call, Lowered, Refusal, one};
 use super::indexing::{Part, take};
@@ -19,16 +22,25 @@ pub(super) fn one_hot(call: &mut Call<'_>) -> Lowered {
     let categories =
         Labels::read(&call.attributes, ["cats_int64s", "", "cats_strings"])?.ok_or("it has no categories")?;
     let mut x = call.tensor(0)?;
+    let mut nan = None;
     if matches!(categories, Labels::Ints(_)) && call.dtype(x) != DType::I64 {
-        x = call.add(ekiben_runtime::ops::cast::Cast { to: DType::I64 }, &[x])?;
+        if call.dtype(x).is_float() {
+            nan = Some(call.add(Compare { kind: CompareKind::NotEqual }, &[x, x])?);
+        }
+        x = call.add(Cast { to: DType::I64 }, &[x])?;
     }
     let count = categories.len();
     let (x, keys, order) = sorted_keys(call, x, &categories)?;
     if matches!(categories, Labels::Ints(_)) && order.len() != count {
         return Err("a category is there twice".into());
     }
-    let position = call.add(Lookup, &[x, keys])?;
+    let mut position = call.add(Lookup, &[x, keys])?;
     let narrow = |place: usize| i32::try_from(place).map_err(|_| Refusal("too many categories".to_owned()));
+    if let Some(nan) = nan {
+        // NaN is cut to no integer that is a category.
+        let unknown = call.constant(DType::I32, &[], &[narrow(order.len())?])?;
+        position = call.add(Select, &[nan, unknown, position])?;
+    }
     let mut places = order.iter().map(|&place| narrow(place)).collect::<Result<Vec<i32>, _>>()?;
     let place = if zeros {
         // No element is set for the place after the last.
