@@ -130,3 +130,32 @@ fn steps_must_fit_together() {
     let error = pipeline(3, 4).unwrap_err().to_string();
     assert_eq!(error, "steps: damaged model: \"a\" gives 3 columns, \"b\" takes 4");
 }
+
+#[test]
+fn options_that_are_not_supported_are_named_with_what_would_work() {
+    let model = |class: &str, attribute: &str, value: &[u8]| {
+        let mut file = bare(class);
+        file.extend(b"}\x8c");
+        file.push(attribute.len() as u8);
+        file.extend(attribute.as_bytes());
+        file.extend(value);
+        file.extend(b"sb");
+        [b"\x80\x04".to_vec(), pipeline(&[file]), b".".to_vec()].concat()
+    };
+    for (class, attribute, value, expected) in [
+        ("sklearn.svm._classes.SVC", "kernel", &b"\x8c\x0bprecomputed"[..], "kernel=\"precomputed\"; use \"linear\""),
+        ("sklearn.svm._classes.SVR", "kernel", b"cbuiltins\nint\n", "kernel=\"a function\"; use \"linear\""),
+        (
+            "sklearn.linear_model._ransac.RANSACRegressor",
+            "estimator_",
+            b"csklearn.svm._classes\nNuSVR\n)\x81}\x8c\x06kernel\x8c\x04nonesb",
+            "kernel=\"none\"",
+        ),
+    ] {
+        let error = read(&model(class, attribute, value), &Limits::default()).unwrap_err();
+        assert!(matches!(error, FrontendError::Unsupported(_)), "{error}");
+        let (error, inner) = (error.to_string(), if attribute == "kernel" { "" } else { ".estimator_" });
+        assert!(error.contains(&format!("steps[0][1]{inner} (sklearn.svm._classes.")), "{error}");
+        assert!(error.contains(expected), "{error}");
+    }
+}
