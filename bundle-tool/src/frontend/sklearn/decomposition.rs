@@ -12,9 +12,9 @@ use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
 use crate::graph::{Graph, TensorId};
 
-/// `PCA` and `IncrementalPCA`.
-pub(super) const PCA: Family = Family {
-    classes: &["sklearn.decomposition._pca.PCA", "sklearn.decomposition._incremental_pca.IncrementalPCA"],
+/// `IncrementalPCA`.
+pub(super) const INCREMENTAL_PCA: Family = Family {
+    classes: &["sklearn.decomposition._incremental_pca.IncrementalPCA"],
     carried: &[],
     decode: |item| Ok(Box::new(Components::decode_pca(item)?)),
 };
@@ -74,7 +74,7 @@ impl Components {
     }
 
     /// Since scikit-learn 1.5 the mean is taken off after the projection, and variances are kept from 0.
-    fn decode_pca(item: &Item<'_>) -> Result<Components, FrontendError> {
+    pub(super) fn decode_pca(item: &Item<'_>) -> Result<Components, FrontendError> {
         let mut projection = Components::onto(Matrix::decode(&item.get("components_")?)?);
         let components = &projection.components;
         let is_new = version(item)? >= (1, 5);
@@ -122,7 +122,7 @@ impl Components {
         for factor in 0..precision.rows {
             precision.values[factor * precision.columns + factor] += 1.0;
         }
-        let Some(covariance) = inverse(&precision) else {
+        let Some((covariance, _)) = eliminate(&precision) else {
             return Err(inconsistent(item, "factors whose precision has no inverse"));
         };
         let rotation = Some(covariance.transposed());
@@ -130,41 +130,48 @@ impl Components {
     }
 }
 
-/// The inverse of a square matrix by elimination with row pivots; `None` of a singular one.
-fn inverse(matrix: &Matrix) -> Option<Matrix> {
+/// The inverse of a square matrix and the logarithm of its determinant's size, by elimination with row pivots; `None` of a singular one.
+pub(super) fn eliminate(matrix: &Matrix) -> Option<(Matrix, f64)> {
     let size = matrix.rows;
     if size != matrix.columns {
         return None;
     }
     let mut left = matrix.values.clone();
     let mut right = vec![0.0; size * size];
+    let mut determinant = 0.0;
     for at in 0..size {
         right[at * size + at] = 1.0;
     }
     for column in 0..size {
         let size_at = |row: &usize| left[row * size + column].abs();
         let pivot = (column..size).max_by(|a, b| size_at(a).total_cmp(&size_at(b)))?;
-        for at in 0..size {
-            left.swap(column * size + at, pivot * size + at);
-            right.swap(column * size + at, pivot * size + at);
+        if pivot != column {
+            for at in 0..size {
+                left.swap(column * size + at, pivot * size + at);
+                right.swap(column * size + at, pivot * size + at);
+            }
         }
         let divisor = left[column * size + column];
         if divisor == 0.0 || !divisor.is_finite() {
             return None;
         }
+        determinant += divisor.abs().ln();
         for at in 0..size {
             left[column * size + at] /= divisor;
             right[column * size + at] /= divisor;
         }
         for row in (0..size).filter(|&row| row != column) {
             let factor = left[row * size + column];
+            if factor == 0.0 {
+                continue;
+            }
             for at in 0..size {
                 left[row * size + at] -= factor * left[column * size + at];
                 right[row * size + at] -= factor * right[column * size + at];
             }
         }
     }
-    Some(Matrix { rows: size, columns: size, values: right })
+    Some((Matrix { rows: size, columns: size, values: right }, determinant))
 }
 
 impl Transformer for Components {
@@ -202,7 +209,9 @@ mod tests {
     #[test]
     fn inverses() {
         let matrix = Matrix { rows: 2, columns: 2, values: vec![0.0, 2.0, 4.0, 1.0] };
-        assert_eq!(inverse(&matrix).unwrap().values, [-0.125, 0.25, 0.5, 0.0]);
-        assert_eq!(inverse(&Matrix { values: vec![1.0, 2.0, 2.0, 4.0], ..matrix }), None);
+        let (inverse, determinant) = eliminate(&matrix).unwrap();
+        assert_eq!(inverse.values, [-0.125, 0.25, 0.5, 0.0]);
+        assert!((determinant - 8f64.ln()).abs() < 1e-15);
+        assert_eq!(eliminate(&Matrix { values: vec![1.0, 2.0, 2.0, 4.0], ..matrix }), None);
     }
 }

@@ -286,3 +286,44 @@ impl Estimator for FunctionTransformer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frontend::pickle::Limits;
+
+    /// A pickle of a transformer whose function is the opcodes `function`, with keyword arguments.
+    fn transformer(function: &[u8], keywords: &[u8]) -> Result<Box<dyn Estimator>, FrontendError> {
+        let head = b"\x80\x04csklearn.preprocessing._function_transformer\nFunctionTransformer\n)\x81}(";
+        let parts: [&[u8]; 6] = [
+            head,
+            b"\x8c\x04func",
+            function,
+            b"\x8c\x07kw_args",
+            keywords,
+            b"\x8c\x0cinverse_funcN\x8c\x0binv_kw_argsN\x8c\x0en_features_in_K\x02ub.",
+        ];
+        super::super::read(&parts.concat(), &Limits::default())
+    }
+
+    #[test]
+    fn functions_of_numpy_are_known_by_any_of_their_names() {
+        for name in ["cnumpy\nlog1p\n", "cnumpy.core._multiarray_umath\nlog1p\n", "cnumpy\nround_\n"] {
+            assert_eq!(transformer(name.as_bytes(), b"N").unwrap().transformed(), Some(2), "{name}");
+        }
+        let old = b"cnumpy.core\n_ufunc_reconstruct\n\x8c\x1cnumpy.core._multiarray_umath\x8c\x05log1p\x86R";
+        assert!(transformer(old, b"N").is_ok());
+    }
+
+    #[test]
+    fn other_functions_and_arguments_are_refused_by_name() {
+        let error = transformer(b"cmine\nhelper\n", b"N").unwrap_err().to_string();
+        assert!(
+            error.starts_with("unsupported:\n  func (mine.helper): only numpy's functions of one number"),
+            "{error}"
+        );
+        assert!(!error.contains("\n  byte"), "{error}");
+        let error = transformer(b"cnumpy\nlog1p\n", b"}\x8c\x05whereN\x73").unwrap_err().to_string();
+        assert!(error.contains("the argument \"where\" of log1p is not read"), "{error}");
+    }
+}

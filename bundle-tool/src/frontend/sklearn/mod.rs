@@ -64,6 +64,7 @@ mod pairs;
 mod pipeline;
 mod polynomial;
 mod power;
+mod principal;
 mod quantile;
 mod scaler;
 mod search;
@@ -127,6 +128,7 @@ pub use normalizer::{Binarizer, Norm, Normalizer};
 pub use pipeline::{Pipeline, Step};
 pub use polynomial::Polynomial;
 pub use power::Power;
+pub use principal::{Normal, Principal};
 pub use quantile::Quantiles;
 pub use scaler::{MaxAbsScaler, MinMaxScaler, StandardScaler};
 pub use selection::{Elimination, Selection};
@@ -265,7 +267,8 @@ const FAMILIES: &[Family] = &[
     power::FAMILY,
     quantile::FAMILY,
     function::FAMILY,
-    decomposition::PCA,
+    principal::FAMILY,
+    decomposition::INCREMENTAL_PCA,
     decomposition::TRUNCATED_SVD,
     decomposition::FAST_ICA,
     decomposition::FACTOR_ANALYSIS,
