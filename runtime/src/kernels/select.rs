@@ -14,18 +14,12 @@ pub fn forest<F: Feature, N: Node, V: Value>(
     seen: &mut [u8],
     out: &mut [V],
 ) {
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        return super::arch::x86_64::forest::run_avx2(forest, features, x, columns, seen, out);
+    }
     #[cfg(feature = "std")]
-    super::arch::any::forest::run(forest, block_kernel(), features, x, columns, seen, out);
+    super::arch::any::forest::run(forest, features, x, columns, seen, out);
     #[cfg(not(feature = "std"))]
     forest.run(features, x, columns, seen, out);
-}
-
-/// The kernel for blocks of rows.
-#[cfg(feature = "std")]
-fn block_kernel<F: Feature, V: Value>() -> super::arch::any::forest::BlockKernel<F, V> {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        return super::arch::x86_64::forest::avx2;
-    }
-    super::arch::any::forest::block
 }

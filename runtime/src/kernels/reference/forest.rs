@@ -265,7 +265,18 @@ impl<'a, F: Feature> Columns<'a, F> {
     }
 
     /// The columns of one row.
-    pub fn fill<R: Rank>(&self, row: &[F], mut columns: &mut [R]) {
+    pub fn fill<R: Rank>(&self, row: &[F], columns: &mut [R]) {
+        self.fill_with(row, columns, rank_among);
+    }
+
+    /// [`Self::fill`] with a way to find ranks: as [`rank_among`] where keys rise.
+    #[inline(always)]
+    pub(crate) fn fill_with<R: Rank>(
+        &self,
+        row: &[F],
+        mut columns: &mut [R],
+        rank_among: impl Fn(&[F::Key], F::Key) -> usize,
+    ) {
         for group in self.groups {
             let Some((out, rest)) = core::mem::take(&mut columns).split_at_mut_checked(group[3] as usize) else {
                 return;

@@ -5,21 +5,21 @@
 //! is on a row's path exactly if its own first leaf is the row's; where the row goes right there, its leaf is the first on the right. That
 //! is a handful of instructions on vectors of bytes for each split, without a branch.
 //!
-//! *Walks*: a step down a tree waits for memory, so eight walks take their steps in turn: one row's in eight trees, or in wide forests
-//! eight rows' in one.
+//! *Wide forests* are large: each tree is walked for as many rows as have room for their ranks, while it is in a near cache.
 
 use crate::kernels::reference::forest::{
     Aggregate, Columns, Combination, Feature, Forest, GroupKind, GroupWord, Leaves, Node, Rank, Trees, Value,
+    rank_among, walk,
 };
 
 /// Rows of a block.
-pub(in crate::kernels) const ROWS: usize = 256;
+const ROWS: usize = 256;
 
 /// With fewer rows than this, a walk for each takes less time than a block.
 const LEAST_ROWS: usize = 24;
 
-/// Walks at a time.
-const LANES: usize = 8;
+/// Trees that a row is led through before their values are combined.
+pub(in crate::kernels) const TREES: usize = 64;
 
 /// Ranks of wide forests that are kept for several rows.
 const WIDE_RANKS: usize = 1 << 14;
@@ -28,7 +28,7 @@ const WIDE_RANKS: usize = 1 << 14;
 type Column = [i8; ROWS];
 
 /// Up to [`ROWS`] rows and where their values go.
-pub(in crate::kernels) struct Block<'a, F: Feature, V> {
+struct Block<'a, F: Feature, V> {
     columns: &'a Columns<'a, F>,
     trees: Trees<'a, u32>,
     combination: &'a Combination<'a, V>,
@@ -39,62 +39,110 @@ pub(in crate::kernels) struct Block<'a, F: Feature, V> {
     out: &'a mut [V],
 }
 
-/// A kernel for blocks.
-pub(in crate::kernels) type BlockKernel<F, V> = fn(Block<'_, F, V>);
+/// Leads a row through up to [`TREES`] trees, from the given one on: gives the number of the leaf that it reaches in each.
+pub(in crate::kernels) type Walks = fn(&Trees<'_, u32>, usize, &[u8], &mut [u8; TREES]);
 
-/// The kernel for blocks as the processor's basic instructions allow.
-pub(in crate::kernels) fn block<F: Feature, V: Value>(block: Block<'_, F, V>) {
-    block_of(block);
+/// [`Walks`] one after the other.
+#[inline(always)]
+pub(in crate::kernels) fn walk_each(trees: &Trees<'_, u32>, first: usize, ranks: &[u8], leaves: &mut [u8; TREES]) {
+    for (tree, leaf) in (first..trees.len()).zip(leaves) {
+        *leaf = walk(trees.splits(tree), ranks).unwrap_or_default() as u8;
+    }
 }
 
-/// [`Forest::run`] with `kernel` for blocks.
+/// [`Forest::run`] with the processor's basic instructions.
 pub(in crate::kernels) fn run<F: Feature, N: Node, V: Value>(
     forest: &Forest<'_, F, N, V>,
-    kernel: BlockKernel<F, V>,
     features: usize,
     x: &[F],
     columns: &mut [N::Rank],
     seen: &mut [u8],
     out: &mut [V],
 ) {
-    let (features, targets) = (features.max(1), forest.combination.targets.max(1));
-    let ordered = matches!(forest.combination.aggregate, Aggregate::Sum | Aggregate::Each);
-    let rows = out.len() / targets;
+    run_with(forest, walk_each, features, x, columns, seen, out);
+}
+
+/// [`Forest::run`] with `walks` for single rows, compiled for what its caller is compiled for.
+#[inline(always)]
+pub(in crate::kernels) fn run_with<F: Feature, N: Node, V: Value>(
+    forest: &Forest<'_, F, N, V>,
+    walks: Walks,
+    features: usize,
+    x: &[F],
+    columns: &mut [N::Rank],
+    seen: &mut [u8],
+    out: &mut [V],
+) {
+    let combination = &forest.combination;
+    let (features, targets) = (features.max(1), combination.targets.max(1));
+    let narrow = N::narrow(forest.trees.nodes).map(|nodes| Trees { starts: forest.trees.starts, nodes });
+    let in_order = matches!(combination.aggregate, Aggregate::Sum | Aggregate::Each);
     let mut done = 0;
-    if ordered && rows >= LEAST_ROWS {
-        done = match N::narrow(forest.trees.nodes) {
-            Some(nodes) => {
-                let trees = Trees { starts: forest.trees.starts, nodes };
-                if forest.columns.count <= 32 {
-                    run_blocks::<32, F, V>(&forest.columns, trees, &forest.combination, kernel, features, x, out)
-                } else {
-                    run_blocks::<256, F, V>(&forest.columns, trees, &forest.combination, kernel, features, x, out)
-                }
+    if in_order && out.len() / targets >= LEAST_ROWS {
+        done = match narrow {
+            Some(trees) if forest.columns.count <= 32 => {
+                run_blocks::<32, F, V>(&forest.columns, trees, combination, features, x, out)
             }
+            Some(trees) => run_blocks::<256, F, V>(&forest.columns, trees, combination, features, x, out),
             None => run_wide(forest, features, x, out),
         };
     }
-    let rest = x.chunks_exact(features).zip(out.chunks_exact_mut(targets)).skip(done);
-    for (row, out) in rest {
-        forest.columns.fill(row, columns);
-        forest.combination.begin(out);
+    for (row, out) in x.chunks_exact(features).zip(out.chunks_exact_mut(targets)).skip(done) {
+        forest.columns.fill_with(row, columns, rank_in_windows);
+        combination.begin(out);
         seen.fill(0);
-        for first in (0..forest.trees.len()).step_by(LANES) {
-            let lanes = core::array::from_fn(|lane| Lane::new(&forest.trees, first + lane, 0));
-            let leaves = walk(forest.trees.nodes, columns, lanes);
-            for (tree, &leaf) in (first..forest.trees.len()).zip(&leaves) {
-                forest.combination.add(tree, forest.trees.first_leaf(tree) + leaf as usize, seen, out);
+        let Some(trees) = narrow else {
+            for tree in 0..forest.trees.len() {
+                let leaf = walk(forest.trees.splits(tree), columns).unwrap_or_default();
+                combination.add(tree, forest.trees.first_leaf(tree) + leaf, seen, out);
+            }
+            continue;
+        };
+        let mut leaves = [0; TREES];
+        for first in (0..trees.len()).step_by(TREES) {
+            walks(&trees, first, bytemuck::cast_slice(columns), &mut leaves);
+            let reached = (first..trees.len()).zip(&leaves);
+            match (combination.leaves, out.as_mut()) {
+                (Leaves::Single { values, targets: None }, [out]) if combination.aggregate == Aggregate::Sum => {
+                    for (tree, &leaf) in reached {
+                        let value = values.get(trees.first_leaf(tree) + usize::from(leaf));
+                        *out = out.plus(value.copied().unwrap_or_default());
+                    }
+                }
+                (_, out) => {
+                    for (tree, &leaf) in reached {
+                        combination.add(tree, trees.first_leaf(tree) + usize::from(leaf), seen, out);
+                    }
+                }
             }
         }
     }
 }
 
+/// [`rank_among`] by halves down to 32 keys, all of which are then compared.
+#[inline(always)]
+fn rank_in_windows<K: Ord + Copy>(keys: &[K], key: K) -> usize {
+    const WINDOW: usize = 32;
+    let Some(last) = keys.len().checked_sub(WINDOW) else { return rank_among(keys, key) };
+    let (mut base, mut left) = (0, keys.len());
+    while left > WINDOW {
+        let half = left / 2;
+        let below = keys.get(base + half).is_some_and(|&other| other < key);
+        base = core::hint::select_unpredictable(below, base + half, base);
+        left -= half;
+    }
+    // What is before the window is below the key: moving it to the left takes nothing away.
+    let start = base.min(last);
+    let window = keys.get(start..).and_then(|keys| keys.first_chunk::<WINDOW>());
+    start + window.map_or(0, |window| window.iter().map(|&other| usize::from(other < key)).sum())
+}
+
 /// Runs whole blocks, and a last one if enough rows are left for it; returns the number of rows.
+#[inline(always)]
 fn run_blocks<const COLUMNS: usize, F: Feature, V: Value>(
     columns: &Columns<'_, F>,
     trees: Trees<'_, u32>,
     combination: &Combination<'_, V>,
-    kernel: BlockKernel<F, V>,
     features: usize,
     x: &[F],
     out: &mut [V],
@@ -107,15 +155,14 @@ fn run_blocks<const COLUMNS: usize, F: Feature, V: Value>(
         if rows < LEAST_ROWS {
             break;
         }
-        kernel(Block { columns, trees, combination, features, x, ranks: &mut ranks, out });
+        run_block(Block { columns, trees, combination, features, x, ranks: &mut ranks, out });
         done += rows;
     }
     done
 }
 
-/// The body of every kernel for blocks.
 #[inline(always)]
-pub(in crate::kernels) fn block_of<F: Feature, V: Value>(block: Block<'_, F, V>) {
+fn run_block<F: Feature, V: Value>(block: Block<'_, F, V>) {
     let Block { columns, trees, combination, features, x, ranks, out } = block;
     fill(columns, features, x, ranks);
     let targets = combination.targets.max(1);
@@ -271,78 +318,24 @@ fn run_wide<F: Feature, N: Node, V: Value>(
     out: &mut [V],
 ) -> usize {
     let (width, targets) = (forest.columns.count.max(1), forest.combination.targets.max(1));
-    let together = (WIDE_RANKS / width).min(ROWS) / LANES * LANES;
-    if together == 0 {
+    let together = (WIDE_RANKS / width).min(ROWS);
+    if together < 2 {
         return 0;
     }
     let mut ranks = [N::Rank::default(); WIDE_RANKS];
-    let mut done = 0;
     for (x, out) in x.chunks(features * together).zip(out.chunks_mut(targets * together)) {
-        for ((row, out), ranks) in
-            x.chunks_exact(features).zip(out.chunks_exact_mut(targets)).zip(ranks.chunks_exact_mut(width))
-        {
+        let rows = x.chunks_exact(features).zip(out.chunks_exact_mut(targets));
+        for ((row, out), ranks) in rows.zip(ranks.chunks_exact_mut(width)) {
             forest.columns.fill(row, ranks);
             forest.combination.begin(out);
         }
-        let rows = out.len() / targets;
         for tree in 0..forest.trees.len() {
-            let first_leaf = forest.trees.first_leaf(tree);
-            for first in (0..rows).step_by(LANES) {
-                let lanes = core::array::from_fn(|lane| Lane::new(&forest.trees, tree, (first + lane) * width));
-                let leaves = walk(forest.trees.nodes, &ranks, lanes);
-                for (out, &leaf) in out.chunks_exact_mut(targets).skip(first).zip(&leaves) {
-                    forest.combination.add(tree, first_leaf + leaf as usize, &mut [], out);
-                }
+            let (splits, first_leaf) = (forest.trees.splits(tree), forest.trees.first_leaf(tree));
+            for (out, ranks) in out.chunks_exact_mut(targets).zip(ranks.chunks_exact(width)) {
+                let leaf = walk(splits, ranks).unwrap_or_default();
+                forest.combination.add(tree, first_leaf + leaf, &mut [], out);
             }
         }
-        done += rows;
     }
-    done
-}
-
-/// A walk down a tree.
-#[derive(Clone, Copy)]
-struct Lane {
-    /// Split where it is, among those of all trees.
-    at: u32,
-    /// Leaves of the tree to the left of it.
-    leaf: u32,
-    /// Leaves below it; 1 at the end of the walk.
-    leaves: u32,
-    /// Where the row's ranks are.
-    row: u32,
-}
-
-impl Lane {
-    fn new<N>(trees: &Trees<'_, N>, tree: usize, row: usize) -> Self {
-        let (start, leaves) = (trees.start(tree), trees.splits(tree).len() + 1);
-        Self { at: start as u32, leaf: 0, leaves: leaves as u32, row: row as u32 }
-    }
-}
-
-/// The leaves that the lanes reach, numbered within their trees.
-#[inline(always)]
-fn walk<N: Node>(nodes: &[N], ranks: &[N::Rank], mut lanes: [Lane; LANES]) -> [u32; LANES] {
-    let Some(last) = nodes.len().checked_sub(1) else { return [0; LANES] };
-    // Every step of a walk leads forward, so there are no more than splits, whatever the tables hold.
-    for _ in 0..=last {
-        let mut open = false;
-        for lane in &mut lanes {
-            let node = nodes[(lane.at as usize).min(last)];
-            let x = ranks.get(lane.row as usize + node.column()).copied().unwrap_or_default();
-            let under_way = lane.leaves > 1;
-            let left = node.left_leaves();
-            let right = x >= node.rank();
-            let step = if right { left } else { 1 };
-            lane.at += if under_way { step } else { 0 };
-            lane.leaf += if under_way & right { left } else { 0 };
-            let below = if right { lane.leaves.wrapping_sub(left) } else { left };
-            lane.leaves = if under_way { below } else { lane.leaves };
-            open |= lane.leaves > 1;
-        }
-        if !open {
-            break;
-        }
-    }
-    lanes.map(|lane| lane.leaf)
+    out.len() / targets
 }
