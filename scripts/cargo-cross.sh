@@ -26,10 +26,10 @@ case $target in
   aarch64-unknown-linux-gnu) linker=aarch64-linux-gnu-gcc debian_linker=$linker flags=$static ;;
   armv7-unknown-linux-gnueabihf) linker=arm-linux-gnueabihf-gcc debian_linker=$linker flags=$static std=std,panic_abort ;;
   # rustup's toolchain brings rust-lld; Debian's does not.
-  thumbv7em-none-eabihf) linker=rust-lld debian_linker=arm-none-eabi-ld flags='' std=core ;;
+  thumbv7em-none-eabihf | thumbv6m-none-eabi) linker=rust-lld debian_linker=arm-none-eabi-ld flags='' std=core ;;
   *)
     echo "cargo-cross: unknown target $target; known are x86_64-unknown-linux-gnu, aarch64-unknown-linux-gnu," \
-      "armv7-unknown-linux-gnueabihf and thumbv7em-none-eabihf" >&2
+      "armv7-unknown-linux-gnueabihf, thumbv7em-none-eabihf and thumbv6m-none-eabi" >&2
     exit 2
     ;;
 esac

@@ -31,10 +31,12 @@ pub enum Backend {
     Armv7,
     /// Cortex-M4F under qemu-system.
     CortexM4,
+    /// Cortex-M0 code on a Cortex-M3 under qemu-system.
+    CortexM0,
 }
 
 impl Backend {
-    const ALL: [Self; 3] = [Self::Aarch64, Self::Armv7, Self::CortexM4];
+    const ALL: [Self; 4] = [Self::Aarch64, Self::Armv7, Self::CortexM4, Self::CortexM0];
 
     /// Name in [`VARIABLE`].
     pub fn name(self) -> &'static str {
@@ -42,6 +44,7 @@ impl Backend {
             Self::Aarch64 => "aarch64",
             Self::Armv7 => "armv7",
             Self::CortexM4 => "cortex-m4",
+            Self::CortexM0 => "cortex-m0",
         }
     }
 
@@ -50,6 +53,7 @@ impl Backend {
             Self::Aarch64 => "aarch64-unknown-linux-gnu",
             Self::Armv7 => "armv7-unknown-linux-gnueabihf",
             Self::CortexM4 => "thumbv7em-none-eabihf",
+            Self::CortexM0 => "thumbv6m-none-eabi",
         }
     }
 
@@ -103,7 +107,9 @@ impl Backend {
         let mut command = Command::new(root().join("scripts/cargo-cross.sh"));
         command.args([self.target(), "build", "--locked", "--message-format=json"]).current_dir(root());
         match self {
-            Self::CortexM4 => command.args(["--release", "--manifest-path", "targets/firmware/Cargo.toml"]),
+            Self::CortexM4 | Self::CortexM0 => {
+                command.args(["--release", "--manifest-path", "targets/firmware/Cargo.toml"])
+            }
             _ => command.args(["-p", "ekiben-runtime", "--features", "std", "--example", "run-artifact"]),
         };
         let output = command.output().expect("scripts/cargo-cross.sh can be started");

@@ -10,7 +10,7 @@ use ekiben_runtime::session::ArenaBuffer;
 use ekiben_runtime::tensor::TensorSpec;
 use ekiben_runtime::{Artifact, DType, Error, Executor};
 use ekiben_tests::backend::Backend;
-use ekiben_tests::case::{group, mlperf_models};
+use ekiben_tests::case::{group, mlperf_models, root};
 use ekiben_tests::small_artifacts;
 
 /// Rows of the runs of a model that can be batched. Three differ from one in every offset and stride.
@@ -159,6 +159,21 @@ fn check_group(name: &str) {
 fn small_artifacts_give_the_same_bits_everywhere() {
     for (name, artifact) in small_artifacts() {
         check(&name, &artifact, &ROWS);
+    }
+}
+
+/// Forests of narrow and of shared leaves, f32 and f64 features, regression, classes and texts; few enough for a processor without
+/// a floating-point unit.
+#[test]
+fn forests_give_the_same_bits_everywhere() {
+    let folder = root().join("sklearn");
+    for name in [
+        "v024_extra_tree_regressor",
+        "v024_forest_classifier_text_labels",
+        "v024_forest_regressor_two_outputs",
+        "v024_tree_classifier_far_thresholds",
+    ] {
+        check_model(name, &folder.join(name).join("model.joblib"), &ROWS);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Board support for QEMU's `mps2-an386`, an ARM reference board with a Cortex-M4F.
+//! Board support for QEMU's `mps2-an386`, an ARM reference board with a Cortex-M4F, and its `mps2-an385`, the same with a Cortex-M3, which
+//! also runs programs for a Cortex-M0.
 //!
 //! A program on it talks to the machine that runs QEMU through semihosting: it prints, reads its command line, reads
 //! and writes files, and exits with a status, so that one image runs any test case. It counts its own instructions,

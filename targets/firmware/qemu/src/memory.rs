@@ -12,7 +12,13 @@ const MEMORY_ADDRESS: usize = 0x2100_0000;
 /// The whole PSRAM, at the first call; `None` afterwards.
 pub(crate) fn take() -> Option<&'static mut [u8]> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
-    if TAKEN.swap(true, Ordering::AcqRel) {
+    // A Cortex-M0 cannot swap: one core, whose interrupts are off, does it in two steps.
+    let taken = cortex_m::interrupt::free(|_| {
+        let taken = TAKEN.load(Ordering::Relaxed);
+        TAKEN.store(true, Ordering::Relaxed);
+        taken
+    });
+    if taken {
         return None;
     }
     let start = ptr::with_exposed_provenance_mut(MEMORY_ADDRESS);
