@@ -150,7 +150,7 @@ fn a_method_or_an_input_that_does_not_fit_is_refused_by_name() {
     let error = model.call(&mut graph, "predict", &[narrow]).unwrap_err().to_string();
     assert_eq!(error, "model: X is float64 [N, 5], it needs numbers [N, 6]");
     let error = model.call(&mut graph, "predict", &[]).unwrap_err().to_string();
-    assert_eq!(error, "model: 0 inputs, it takes one: X");
+    assert_eq!(error, "model: 0 inputs, it takes 1: X");
 }
 
 #[test]
