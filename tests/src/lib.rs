@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod case;
 pub mod model;
+pub mod mojo;
 pub mod suite;
 pub mod tabular;
 
@@ -21,12 +22,22 @@ use ekiben_runtime::ops::transpose::{Permutation, Transpose};
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
-/// Suite of the tabular models that [`small_artifacts`] compiles.
-const SMALL_TABLES_SUITE: &str = "sklearn_tables_1_9.tar.gz";
-
-/// Their names.
-const SMALL_TABLES: [&str; 7] =
-    ["missing", "one_hot", "count_stopped", "accents_ascii", "words_of_characters", "hashing_binary", "knn_distance"];
+/// Suites of tabular models, and the names of those that [`small_artifacts`] compiles.
+const SMALL_TABLES: [(&str, &[&str]); 2] = [
+    (
+        "sklearn_tables_1_9.tar.gz",
+        &[
+            "missing",
+            "one_hot",
+            "count_stopped",
+            "accents_ascii",
+            "words_of_characters",
+            "hashing_binary",
+            "knn_distance",
+        ],
+    ),
+    ("catboost.tar.gz", &["categories_cbm"]),
+];
 
 /// Model files of the fixtures that [`small_artifacts`] compiles, relative to the fixtures' folder.
 const SMALL_MODELS: [&str; 39] = [
@@ -79,11 +90,13 @@ pub fn small_artifacts() -> Vec<(String, Vec<u8>)> {
         let compiled = compiled.unwrap_or_else(|error| panic!("{model}: {error}"));
         artifacts.push((model.to_owned(), compiled.bytes().to_vec()));
     }
-    let tables = tabular::suites().into_iter().find(|path| path.ends_with(SMALL_TABLES_SUITE)).expect("the suite");
-    for case in tabular::cases(&tables) {
-        if !SMALL_TABLES.iter().any(|name| case.name.ends_with(&format!("/{name}"))) {
-            continue;
-        }
+    let suites = tabular::suites();
+    let tables = SMALL_TABLES.iter().flat_map(|(suite, names)| {
+        let archive = suites.iter().find(|path| path.ends_with(suite)).expect("the suite");
+        let is_small = |name: &str| names.iter().any(|small| name.ends_with(&format!("/{small}")));
+        tabular::cases(archive).into_iter().filter(move |case| is_small(&case.name))
+    });
+    for case in tables {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("model.pkl");
         std::fs::write(&path, &case.model).expect("a file");

@@ -109,7 +109,7 @@ impl ObliviousTrees<'_> {
                     }
                 }
                 for (leaf, &low) in leaves.iter_mut().zip(&low) {
-                    *leaf |= u16::from(low) << (8 * byte as u32 & 15);
+                    *leaf |= u16::from(low) << ((8 * byte as u32) & 15);
                 }
             }
             if targets == 1 {
