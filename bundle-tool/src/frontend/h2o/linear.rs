@@ -275,7 +275,7 @@ impl Network {
         for (number, pair) in units.windows(2).enumerate() {
             let weights = ini.numbers::<f32>(&format!("weight_layer{number}"))?;
             let bias = ini.numbers::<f64>(&format!("bias_layer{number}"))?;
-            let pieces = if pair[1] == 0 { 0 } else { bias.len() / pair[1] };
+            let pieces = bias.len().checked_div(pair[1]).unwrap_or(0);
             let needed = pair[0].checked_mul(pair[1]).and_then(|weights| weights.checked_mul(pieces));
             if pieces == 0 || bias.len() != pair[1] * pieces || needed != Some(weights.len()) {
                 return Err(damaged(format_args!("layer {number}: weights or biases do not fit its units")));
