@@ -467,7 +467,21 @@ impl<V: Value> Combination<'_, V> {
     }
 
     /// Adds the value of a leaf of a tree; `seen` has a byte per target for minimum and maximum.
+    #[inline(always)]
     pub(crate) fn add(&self, tree: usize, leaf: usize, seen: &mut [u8], out: &mut [V]) {
+        if let (Aggregate::Sum, Leaves::Dense { values, rows }) = (self.aggregate, self.leaves) {
+            let start = row_of(rows, leaf).and_then(|row| row.checked_mul(self.targets));
+            let values = start.and_then(|start| values.get(start..start.checked_add(self.targets)?));
+            for (out, &value) in out.iter_mut().zip(values.unwrap_or_default()) {
+                *out = out.plus(value);
+            }
+        } else {
+            self.add_by_target(tree, leaf, seen, out);
+        }
+    }
+
+    /// [`Self::add`], value by value.
+    fn add_by_target(&self, tree: usize, leaf: usize, seen: &mut [u8], out: &mut [V]) {
         self.leaves.visit(tree, leaf, self.targets, |target, value| {
             let target = if self.aggregate == Aggregate::Each { tree } else { target };
             let Some(out) = out.get_mut(target) else { return };

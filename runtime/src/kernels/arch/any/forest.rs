@@ -194,12 +194,40 @@ fn run_block<F: Feature, V: Value>(block: Block<'_, F, V>) {
                     }
                 }
             }
+            Leaves::Dense { values, rows } if combination.aggregate == Aggregate::Sum && (2..=4).contains(&targets) => {
+                match targets {
+                    2 => add_rows::<2, V>(values, rows, first, &leaves, out),
+                    3 => add_rows::<3, V>(values, rows, first, &leaves, out),
+                    _ => add_rows::<4, V>(values, rows, first, &leaves, out),
+                }
+            }
             _ => {
                 for (out, &leaf) in out.chunks_exact_mut(targets).zip(&leaves) {
                     combination.add(tree, first + usize::from(leaf), &mut [], out);
                 }
             }
         }
+    }
+}
+
+/// Adds the values of the leaves that rows reach, in a tree with the given first leaf, to few targets.
+#[inline(always)]
+fn add_rows<const TARGETS: usize, V: Value>(
+    values: &[V],
+    rows: Option<&[u16]>,
+    first: usize,
+    leaves: &[u8; ROWS],
+    out: &mut [V],
+) {
+    let values = values.as_chunks::<TARGETS>().0;
+    let rows = rows.map(|rows| rows.get(first..).unwrap_or_default());
+    for (out, &leaf) in out.as_chunks_mut::<TARGETS>().0.iter_mut().zip(leaves) {
+        let row = match rows {
+            Some(rows) => rows.get(usize::from(leaf)).map_or(usize::MAX, |&row| row.into()),
+            None => first + usize::from(leaf),
+        };
+        let Some(values) = values.get(row) else { continue };
+        *out = core::array::from_fn(|target| out[target].plus(values[target]));
     }
 }
 
