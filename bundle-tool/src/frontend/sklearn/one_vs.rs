@@ -122,7 +122,7 @@ fn decode_one(item: &Item<'_>, members: &[Member]) -> Result<Scheme, FrontendErr
     let labels = Labels::decode(&item.get("classes_")?)?;
     let count = labels.count();
     // So many classes have more pairs than there could be estimators.
-    if count < 2 || count > 1 << 16 || members.len() != count * (count - 1) / 2 {
+    if !(2..=1 << 16).contains(&count) || members.len() != count * (count - 1) / 2 {
         return Err(inconsistent(item, format!("{} estimators for {count} classes", members.len())));
     }
     let threshold = if version(item)? < (1, 1) { 0.0 } else { threshold(&members[0]) };
