@@ -1,32 +1,12 @@
 //! Importances of columns for an estimator, and the threshold that selections are made by.
 
+use super::lowering::numpy_sum;
 use super::{unsupported, version};
 use crate::frontend::FrontendError;
 use crate::frontend::pickle::Item;
 
 /// Where the importances are to be found that are not read.
 const UNREAD: &str = "its importances are not read; those of trees, forests, gradient boosting, AdaBoost and estimators with a coef_ array are";
-
-/// numpy's sum of adjacent numbers: in pairs of halves down to blocks of 128, in blocks by eight sums side by side.
-pub(super) fn numpy_sum(values: &[f64]) -> f64 {
-    if values.len() < 8 {
-        return values.iter().fold(0.0, |sum, x| sum + x);
-    }
-    if values.len() > 128 {
-        let half = values.len() / 2;
-        let (left, right) = values.split_at(half - half % 8);
-        return numpy_sum(left) + numpy_sum(right);
-    }
-    let (chunks, rest) = values.as_chunks::<8>();
-    let mut sums = [0.0; 8];
-    for (index, chunk) in chunks.iter().enumerate() {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            *sum = if index == 0 { *x } else { *sum + x };
-        }
-    }
-    let [a, b, c, d, e, f, g, h] = sums;
-    rest.iter().fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, x| sum + x)
-}
 
 /// The importance of each column for `estimator`, as the selector `item` takes it.
 pub(super) fn importances(item: &Item<'_>, estimator: &Item<'_>) -> Result<Vec<f64>, FrontendError> {

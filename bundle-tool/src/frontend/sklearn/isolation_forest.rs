@@ -178,3 +178,21 @@ impl Estimator for IsolationForest {
         Ok(vec![at.with(BinaryKind::Sub, scores, self.offset)?])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_divides_outliers_from_the_others() {
+        let forest = |denominator, offset| IsolationForest { features: 1, trees: Vec::new(), denominator, offset };
+        for offset in [-0.5, -0.4321, -0.9, -0.07] {
+            let forest = forest(12.0 * average_path_length(64.0), offset);
+            let bound = forest.bound();
+            assert!(forest.score(bound) - offset >= 0.0 && forest.score(bound.next_down()) - offset < 0.0, "{offset}");
+        }
+        assert_eq!(forest(10.0, -1.0).bound(), 0.0, "nothing stands out");
+        assert!(forest(10.0, 0.5).bound().is_nan(), "everything stands out");
+        assert_eq!((average_path_length(1.0), average_path_length(2.0)), (0.0, 1.0));
+    }
+}

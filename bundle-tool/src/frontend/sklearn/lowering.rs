@@ -229,3 +229,24 @@ pub(super) fn numpy_sum(values: &[f64]) -> f64 {
     let sum = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
     rest.iter().fold(sum, |sum, value| sum + value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::numpy_sum;
+
+    #[test]
+    fn sums_are_numpys() {
+        // numpy.sum(numpy.float64([...])) of 0.1 * 1.7 ** i, and of the reciprocals of 1 to 300.
+        let powers: Vec<f64> = (0..9).map(|i| 0.1 * 1.7f64.powi(i)).collect();
+        let (front, last) = powers.split_at(8);
+        let pairs = [front[0] + front[1], front[2] + front[3], front[4] + front[5], front[6] + front[7]];
+        assert_eq!(numpy_sum(&powers), ((pairs[0] + pairs[1]) + (pairs[2] + pairs[3])) + last[0]);
+        assert_eq!(numpy_sum(&powers[..7]), powers[..7].iter().sum::<f64>());
+        let reciprocals: Vec<f64> = (1..=300).map(|i| 1.0 / f64::from(i)).collect();
+        assert_eq!(numpy_sum(&reciprocals), RECIPROCALS);
+        assert_eq!(numpy_sum(&[]), 0.0);
+    }
+
+    /// What numpy 2.4 gives.
+    const RECIPROCALS: f64 = 6.282663880299504;
+}

@@ -78,6 +78,36 @@ fn everything_that_is_not_supported_is_listed_with_its_place() {
 }
 
 #[test]
+fn what_is_not_supported_inside_ensembles_is_listed_with_its_place() {
+    // VotingRegressor(estimators_=[mine.A, DummyClassifier(strategy="uniform"), Pipeline([("s", mine.B)])])
+    let dummy =
+        b"csklearn.dummy\nDummyClassifier\n)\x81}(\x8c\x09_strategy\x8c\x07uniform\x8c\x0an_outputs_K\x01".to_vec();
+    let labels =
+        b"\x8c\x08classes_cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85C\x01btR(K\x01K\x01\x85";
+    let labels = [&labels[..], b"cnumpy\ndtype\n(\x8c\x02i8\x89\x88tR\x89C\x08\x03\0\0\0\0\0\0\0tb"].concat();
+    let prior =
+        b"\x8c\x0cclass_prior_cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85C\x01btR(K\x01K\x01\x85";
+    let prior = [&prior[..], b"cnumpy\ndtype\n(\x8c\x02f8\x89\x88tR\x89C\x08\0\0\0\0\0\0\xf0?tb"].concat();
+    let dummy = [dummy, labels, prior, b"ub".to_vec()].concat();
+    let head = b"\x80\x04csklearn.ensemble._voting\nVotingRegressor\n)\x81}\x8c\x0bestimators_](".to_vec();
+    let file = [head, bare("mine.A"), dummy, pipeline(&[bare("mine.B")]), b"esb.".to_vec()].concat();
+    let error = match read(&file, &Limits::default()) {
+        Err(FrontendError::Unsupported(blockers)) => blockers,
+        other => panic!("{other:?}"),
+    };
+    let all: Vec<(&str, &str)> = error.iter().map(|b| (b.node.as_str(), b.operator.as_str())).collect();
+    assert_eq!(
+        all,
+        [
+            ("estimators_[0]", "mine.A"),
+            ("estimators_[1]", "sklearn.dummy.DummyClassifier"),
+            ("estimators_[2].steps[0][1]", "mine.B"),
+        ]
+    );
+    assert!(error[1].reason.contains("answers at random"), "{}", error[1].reason);
+}
+
+#[test]
 fn pipelines_that_contain_themselves_end() {
     // p.steps = [("a", p), ("b", p)]
     let file =
