@@ -102,7 +102,7 @@ pub(in crate::kernels) fn run_with<F: Feature, N: Node, V: Value>(
         for first in (0..trees.len()).step_by(TREES) {
             walks(&trees, first, bytemuck::cast_slice(columns), &mut leaves);
             let reached = (first..trees.len()).zip(&leaves);
-            match (combination.leaves, out.as_mut()) {
+            match (combination.leaves, &mut *out) {
                 (Leaves::Single { values, targets: None }, [out]) if combination.aggregate == Aggregate::Sum => {
                     for (tree, &leaf) in reached {
                         let value = values.get(trees.first_leaf(tree) + usize::from(leaf));
