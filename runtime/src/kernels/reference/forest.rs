@@ -265,6 +265,7 @@ impl<'a, F: Feature> Columns<'a, F> {
     }
 
     /// The columns of one row.
+    #[inline(never)] // once for all types of nodes and values: flash is short where this is called
     pub fn fill<R: Rank>(&self, row: &[F], columns: &mut [R]) {
         self.fill_with(row, columns, rank_among);
     }
@@ -480,7 +481,14 @@ impl<V: Value> Combination<'_, V> {
         }
     }
 
+    /// [`Self::add`], once for all types of features and nodes.
+    #[inline(never)]
+    fn add_shared(&self, tree: usize, leaf: usize, seen: &mut [u8], out: &mut [V]) {
+        self.add(tree, leaf, seen, out);
+    }
+
     /// [`Self::add`], value by value.
+    #[inline(never)]
     fn add_by_target(&self, tree: usize, leaf: usize, seen: &mut [u8], out: &mut [V]) {
         self.leaves.visit(tree, leaf, self.targets, |target, value| {
             let target = if self.aggregate == Aggregate::Each { tree } else { target };
@@ -558,7 +566,7 @@ impl<F: Feature, N: Node, V: Value> Forest<'_, F, N, V> {
             seen.fill(0);
             for tree in 0..self.trees.len() {
                 if let Some(leaf) = walk(self.trees.splits(tree), columns) {
-                    self.combination.add(tree, self.trees.first_leaf(tree) + leaf, seen, out);
+                    self.combination.add_shared(tree, self.trees.first_leaf(tree) + leaf, seen, out);
                 }
             }
         }
@@ -566,7 +574,7 @@ impl<F: Feature, N: Node, V: Value> Forest<'_, F, N, V> {
 }
 
 /// The leaf of a tree that a row's columns lead to; `None` where splits are no tree in preorder and lead out of it.
-#[inline]
+#[inline(never)]
 pub fn walk<N: Node>(nodes: &[N], columns: &[N::Rank]) -> Option<usize> {
     let (mut at, mut leaf, mut leaves) = (0, 0, nodes.len() + 1);
     while leaves > 1 {
