@@ -220,24 +220,32 @@ impl Forest {
         Ok(())
     }
 
-    fn run_typed<F: Feature, N: Node, V: Value>(&self, operands: &dyn Operands) -> Result<(), OpError> {
+    /// The tables for columns, once for all types of nodes and values: flash is short.
+    #[inline(never)]
+    fn column_tables<'a, F: Feature>(&self, operands: &'a dyn Operands) -> Result<Columns<'a, F>, OpError> {
         let (keys, sets) = (operands.slice::<F::Key>(2)?, operands.optional_slice(3)?.unwrap_or_default());
         let groups = operands.slice::<u32>(1)?.as_chunks().0;
+        Ok(Columns { groups, keys, sets, count: self.columns as usize })
+    }
+
+    /// The leaves and what becomes of them, once for all types of features and nodes.
+    #[inline(never)]
+    fn combination<'a, V: Value>(&self, operands: &'a dyn Operands) -> Result<Combination<'a, V>, OpError> {
         let (values, rows) = (operands.slice::<V>(6)?, operands.optional_slice(8)?);
         let leaves = match (operands.optional_slice(9)?, operands.optional_slice(10)?) {
             (Some(starts), Some(targets)) => Leaves::Sparse { starts, targets, values, rows },
             _ if operands.input(6)?.dims.len() == 2 => Leaves::Dense { values, rows },
             _ => Leaves::Single { values, targets: operands.optional_slice(7)? },
         };
+        let (start, targets) = (operands.optional_slice(11)?, self.targets as usize);
+        Ok(Combination { leaves, aggregate: self.aggregate, start, targets })
+    }
+
+    fn run_typed<F: Feature, N: Node, V: Value>(&self, operands: &dyn Operands) -> Result<(), OpError> {
         let forest = kernel::Forest::<F, N, V> {
-            columns: Columns { groups, keys, sets, count: self.columns as usize },
+            columns: self.column_tables(operands)?,
             trees: Trees { starts: operands.slice(4)?, nodes: operands.slice(5)? },
-            combination: Combination {
-                leaves,
-                aggregate: self.aggregate,
-                start: operands.optional_slice(11)?,
-                targets: self.targets as usize,
-            },
+            combination: self.combination(operands)?,
         };
         let features = operands.input(0)?;
         let width = features.dims.at(features.dims.len().saturating_sub(1));

@@ -460,6 +460,7 @@ pub struct Combination<'a, V> {
 
 impl<V: Value> Combination<'_, V> {
     /// Gives a row's values what they start from.
+    #[inline(never)]
     pub(crate) fn begin(&self, out: &mut [V]) {
         out.fill(V::default());
         for (out, &start) in out.iter_mut().zip(self.start.unwrap_or_default()) {
