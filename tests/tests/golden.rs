@@ -1,6 +1,7 @@
 //! Artifacts of the past still load and prove themselves: the format's promise to devices in the field.
 //!
-//! `tests/golden` holds artifacts as released. They are never regenerated, only added to:
+//! `tests/golden` holds artifacts as released. From the first release on they are never regenerated, only added to; until then one is
+//! replaced when an operator that it uses is.
 //! `EKIBEN_ADD_GOLDEN=1 cargo test -p ekiben-tests --test golden` writes those that are missing.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Forests on x86-64 with AVX2: blocks as compiled for it, and sixteen walks at a time for single rows.
+//! Forests on x86-64 with AVX2: blocks as compiled for it, and 32 walks at a time for single rows.
 #![allow(
     unsafe_code,
     reason = "instructions that a processor may lack, which select.rs has asked for; gathers, whose indices are bounded"
@@ -64,8 +64,10 @@ struct Walk {
 
 #[target_feature(enable = "avx2")]
 fn walk_chunk(trees: &Trees<'_, u32>, first: usize, ranks: &Ranks, leaves: &mut [u8; TREES]) {
-    let Some(last) = trees.nodes.len().checked_sub(1) else { return leaves.fill(0) };
-    let last = _mm256_set1_epi32(last as i32);
+    // Forests have at most 2^28 splits; were there more, the gathers' indices would not reach them.
+    let last = trees.nodes.len().checked_sub(1).and_then(|last| i32::try_from(last).ok());
+    let Some(last) = last else { return leaves.fill(0) };
+    let last = _mm256_set1_epi32(last);
     for (chunk, leaves) in leaves.as_chunks_mut::<{ LANES * TOGETHER }>().0.iter_mut().enumerate() {
         let first = first + chunk * LANES * TOGETHER;
         if first >= trees.len() {
