@@ -74,6 +74,8 @@ pub struct Exchange {
     pub status: u64,
     /// The answer's JSON, where it matters.
     pub response: Option<Value>,
+    /// The answer's text, where it is not JSON.
+    pub response_text: Option<String>,
 }
 
 /// The folder of all groups.
@@ -169,6 +171,7 @@ impl Case {
                 content_type: text(&json["request"]["content_type"]),
                 status: json["status"].as_u64().unwrap_or_else(|| panic!("{}: no status", self.folder.display())),
                 response: json.get("response").cloned(),
+                response_text: json.get("response_text").map(&text),
             }
         };
         runs.iter().map(exchange).collect()
