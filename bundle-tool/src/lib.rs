@@ -1,5 +1,6 @@
 //! Compiles BentoML bentos into memory-mapped artifacts for `ekiben-runtime`.
 
+pub mod audio;
 pub mod bundle;
 pub mod cli;
 pub mod compile;

@@ -160,7 +160,11 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// The constant that was added for the expression at `place`.
-    pub(super) fn constant(&self, added: Result<TensorId, ConstantError>, place: Place) -> Result<TensorId, Stop> {
+    pub(in crate::service) fn constant(
+        &self,
+        added: Result<TensorId, ConstantError>,
+        place: Place,
+    ) -> Result<TensorId, Stop> {
         added.or_else(|error| self.fail(place, error.to_string()))
     }
 }

@@ -31,6 +31,8 @@ pub(in crate::service) enum Value<'a> {
     Enumerate(Rc<Value<'a>>, i64),
     /// Numbers or labels that depend on the request, or a constant array.
     Array(Array),
+    /// Complex numbers: real and imaginary parts stand on a last axis that is not the value's own.
+    Complex(Array),
     /// A list with one item for each position of a loop.
     Rows(LoopId, Rc<Value<'a>>),
     /// A pandas frame.
@@ -69,6 +71,7 @@ pub(in crate::service) enum Kind {
     List,
     Dict,
     Array,
+    Complex,
     Frame,
     Matrix,
     Service,
@@ -91,6 +94,7 @@ impl Value<'_> {
             Value::Array(array) if array.python => Kind::List,
             Value::Dict(_) => Kind::Dict,
             Value::Array(_) => Kind::Array,
+            Value::Complex(_) => Kind::Complex,
             Value::Range(..) | Value::Zip(_) | Value::Enumerate(..) => Kind::Iterator,
             Value::Frame(_) => Kind::Frame,
             Value::Matrix(_) => Kind::Matrix,
@@ -190,6 +194,7 @@ impl Value<'_> {
         let all = |items: &Rc<[Self]>| items.iter().map(|item| item.substitute(from, to)).collect();
         match self {
             Value::Array(array) => Value::Array(array.substitute(from, to)),
+            Value::Complex(array) => Value::Complex(array.substitute(from, to)),
             Value::List(items) => Value::List(all(items)),
             Value::Tuple(items) => Value::Tuple(all(items)),
             Value::Zip(items) => Value::Zip(all(items)),
@@ -224,7 +229,7 @@ impl Value<'_> {
     /// Whether the value reads the rows of loop `id`.
     pub(in crate::service) fn reads(&self, id: LoopId) -> bool {
         match self {
-            Value::Array(array) => array.indices.contains(&Index::Loop(id)),
+            Value::Array(array) | Value::Complex(array) => array.indices.contains(&Index::Loop(id)),
             Value::List(items) | Value::Tuple(items) | Value::Zip(items) => items.iter().any(|item| item.reads(id)),
             Value::Enumerate(inner, _) | Value::Rows(_, inner) => inner.reads(id),
             Value::Dict(items) => items.iter().any(|(_, value)| value.reads(id)),
@@ -242,6 +247,7 @@ impl Kind {
             Kind::List => "a list",
             Kind::Dict => "a dict",
             Kind::Array => "an array",
+            Kind::Complex => "an array of complex numbers",
             Kind::Frame => "a data frame",
             Kind::Matrix => "a `DMatrix`",
             Kind::Service => "the service",

@@ -6,11 +6,14 @@
 mod bentoml;
 mod builtins;
 mod catboost;
+mod librosa;
 mod lightgbm;
 mod model;
 mod numpy;
 mod onnxruntime;
 mod pandas;
+mod sound;
+mod tf_signal;
 mod xgboost;
 
 use super::evaluate::{Call, Evaluated, Evaluator, Kind, Place, Value};
@@ -33,6 +36,8 @@ const FUNCTIONS: &[&[(&str, Function)]] = &[
     bentoml::FUNCTIONS,
     catboost::FUNCTIONS,
     xgboost::FUNCTIONS,
+    librosa::FUNCTIONS,
+    tf_signal::FUNCTIONS,
 ];
 
 const METHODS: &[&[(Kind, &str, Method)]] = &[builtins::METHODS, numpy::METHODS, pandas::METHODS, onnxruntime::METHODS];
