@@ -71,6 +71,26 @@ fn labels_are_looked_up() {
 }
 
 #[test]
+fn loops_and_choices_are_made_for_every_row() {
+    let levels = json!(["high", "high", "high", "low", "high", "low", "high"]);
+    answers("return ['high' if p.max() > 0.9 else 'low' for p in self.proba(df)]", levels.clone());
+    let body = "out = []\nfor p in self.proba(df):\n    if p.max() > 0.9:\n        level = 'high'\n    else:\n        \
+                level = 'low'\n    print(level)\n    out.append(level)\nreturn out";
+    answers(body, levels.clone());
+    let body = "def level(p):\n    if p <= 0.9:\n        return 'low'\n    return 'high'\nbest = self.proba(df).max(axis=1)\nreturn [level(p) for p in best]";
+    answers(body, levels);
+    let best = json!([1.0, 1.0, 1.0, 0.55, 1.0, 0.7, 1.0]);
+    answers("return np.round(self.proba(df).max(axis=1), 2)", best.clone());
+    answers("return [p[np.argmax(p)] for p in self.proba(df)]", best);
+    let total = json!([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
+    answers("p = self.proba(df)\nreturn np.round((p / p.sum(axis=1, keepdims=True)).sum(axis=1), 6)", total);
+    answers(
+        "p = self.proba(df)\nreturn np.where((p[:, 0] >= 0.5) & ~(p[:, 1] > 0.5), 1, 0)",
+        json!([1, 1, 0, 0, 0, 0, 0]),
+    );
+}
+
+#[test]
 fn rows_become_dicts() {
     let rows = json!([
         {"setosa": 1.0, "versicolor": 0.0, "virginica": 0.0}, {"setosa": 1.0, "versicolor": 0.0, "virginica": 0.0},
@@ -119,11 +139,17 @@ fn refused(body: &str, line: usize, problem: &str) {
 
 #[test]
 fn effects_and_unknowns_are_refused_with_their_line() {
-    refused("print(df)\nreturn model.predict(df)", 1, "`print` is not a function");
-    refused("out = []\nout.append(1)\nreturn out", 2, "`append` of a list");
+    refused("out = []\nother = out\nout.append(1)\nreturn other", 3, "another name");
+    refused(
+        "for k in model.predict(df):\n    if k > 1:\n        raise ValueError('no')\nreturn model.predict(df)",
+        3,
+        "checks are not compiled",
+    );
+    refused("total = 0\nfor k in model.predict(df):\n    total += k\nreturn total", 3, "other rows");
+    refused("out = [0]\nfor k in model.predict(df):\n    out.append(k)\nreturn out", 2, "no empty list");
     refused("model.predict(df)\nreturn model.predict(df)", 1, "is not used");
     refused("self.last = df\nreturn model.predict(df)", 1, "only `__init__`");
-    refused("return model.predict(df) if df.values.mean() > 3 else None", 1, "`mean` of an array");
+    refused("return model.predict(df) if df.values.mean() > 3 else None", 1, "one number of all rows");
     refused("return [k for k in model.predict(df) if k]", 1, "which rows are left out");
     let error = answer("return model.predict(endless(df))", "values.json").unwrap_err();
     assert!(error.contains("iris_classifier.py:13:") && error.contains("levels deep"), "{error}");

@@ -4,14 +4,12 @@ use std::rc::Rc;
 
 use ekiben_runtime::DType;
 use ekiben_runtime::ops::binary::{Binary, BinaryKind};
+use ekiben_runtime::ops::logic::LogicKind;
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 use ruff_python_ast::{Operator, UnaryOp};
 
 use super::{Array, Evaluated, Evaluator, Frame, Place, Stop, Value};
 use crate::graph::TensorId;
-
-/// Types that arithmetic is compiled for.
-const COMPUTED: [DType; 4] = [DType::I32, DType::I64, DType::F32, DType::F64];
 
 impl<'a> Evaluator<'_, 'a> {
     /// `left operator right`.
@@ -32,6 +30,9 @@ impl<'a> Evaluator<'_, 'a> {
             Operator::Div => BinaryKind::Div,
             Operator::Mod => BinaryKind::Mod,
             Operator::Pow => BinaryKind::Pow,
+            Operator::FloorDiv => return self.floor_divided(&left, &right, place).map(Value::Array),
+            Operator::BitAnd | Operator::BitOr | Operator::BitXor => return self.bitwise(operator, left, right, place),
+            Operator::MatMult => return super::super::library::mat_mul(self, &left, &right, place).map(Value::Array),
             _ => return self.fail(place, format!("`{}` is compiled only for constants", operator.as_str())),
         };
         match (&left, &right) {
@@ -61,7 +62,7 @@ impl<'a> Evaluator<'_, 'a> {
         let array = self.frame_array(frame, place)?;
         let (columns, input) = match frame {
             Frame::Table { columns, input, .. } => (columns.clone(), *input),
-            Frame::Columns(_) => (None, None),
+            Frame::Columns(..) => (None, None),
         };
         let rank = self.graph.shape(array.tensor).rank();
         let array = map(self, array)?;
@@ -81,24 +82,22 @@ impl<'a> Evaluator<'_, 'a> {
     ) -> Result<Array, Stop> {
         match (left, right) {
             (Value::Array(a), Value::Array(b)) => {
-                let (mut a, mut b) = (self.computed(a, place)?, self.computed(b, place)?);
-                if a.indices != b.indices {
-                    (a, b) = (self.materialise(&a, place)?, self.materialise(&b, place)?);
-                }
-                if a.indices != b.indices || (!a.is_whole() && self.graph.shape(a.tensor) != self.graph.shape(b.tensor))
-                {
+                let truths = [a, b].iter().all(|array| !array.python && array.dtype(&self.graph) == DType::Bool);
+                if truths {
                     return self.fail(
                         place,
-                        "two different parts of arrays are not compiled together; compute with whole arrays",
+                        "arithmetic of two arrays of truths is not compiled. Use `&` and `|`, or `astype(int)`",
                     );
                 }
-                let to = promoted(a.dtype(&self.graph), b.dtype(&self.graph));
+                let (a, b) = (self.computed(a, place)?, self.computed(b, place)?);
+                let to = self.common_type(&[a.clone(), b.clone()], place)?;
                 let to = if kind == BinaryKind::Div { floating(to) } else { to };
                 let x = self.cast(a.tensor, to, place)?;
                 let y = self.cast(b.tensor, to, place)?;
-                let result =
-                    Array { assumed: a.assumed || b.assumed, python: a.python && b.python, ..a.with_tensor(x) };
-                self.node(kind, x, y, &result, place)
+                let (assumed, python) = (a.assumed || b.assumed, a.python && b.python);
+                let (tensors, indices) = self.aligned(&[a.with_tensor(x), b.with_tensor(y)], place)?;
+                let like = Array { tensor: tensors[0], indices, python, assumed };
+                self.node(kind, tensors[0], tensors[1], &like, place)
             }
             (Value::Array(array), other) => {
                 let (array, number) = self.with_number(kind, array, other, place)?;
@@ -139,16 +138,14 @@ impl<'a> Evaluator<'_, 'a> {
                 if kind == BinaryKind::Mod && *value == 0 {
                     return self.fail(place, "the remainder of a division by zero is not compiled");
                 }
-                let tensor = if dtype == DType::I64 {
-                    self.graph.add_constant("number", dtype, &[], &[*value])
-                } else {
-                    match i32::try_from(*value) {
-                        Ok(value) => self.graph.add_constant("number", dtype, &[], &[value]),
-                        Err(_) => return self.fail(place, "this number does not fit into the array's type"),
-                    }
-                };
-                return Ok((array, self.constant(tensor, place)?));
+                if !fits(*value, dtype) {
+                    return self.fail(place, "this number does not fit into the array's type");
+                }
+                let added = self.graph.add_constant("number", DType::I64, &[], &[*value]);
+                let constant = self.constant(added, place)?;
+                return Ok((array, self.cast(constant, dtype, place)?));
             }
+            Value::Bool(value) => (f64::from(u8::from(*value)), floating(dtype)),
             Value::Int(value) => (*value as f64, floating(dtype)),
             Value::Float(value) => (*value, floating(dtype)),
             other => {
@@ -170,11 +167,46 @@ impl<'a> Evaluator<'_, 'a> {
             return self.fail(place, "arithmetic of lists is not compiled. Compute with arrays");
         }
         let array = self.widened(array, place)?;
-        if !COMPUTED.contains(&array.dtype(&self.graph)) {
-            let problem = format!("arithmetic of {} is not compiled. Convert with `astype`", array.dtype(&self.graph));
-            return self.fail(place, problem);
+        let dtype = array.dtype(&self.graph);
+        if dtype == DType::Bool {
+            // Of numpy's truths `+` means "or"; beside numbers they are 0 and 1.
+            return Ok(array.with_tensor(self.cast(array.tensor, DType::I64, place)?));
+        }
+        if !dtype.is_integer() && !matches!(dtype, DType::F32 | DType::F64) {
+            return self.fail(place, format!("arithmetic of {dtype} is not compiled. Convert with `astype`"));
         }
         Ok(array)
+    }
+
+    /// `left // right`, rounded down.
+    fn floor_divided(&mut self, left: &Value<'a>, right: &Value<'a>, place: Place) -> Result<Array, Stop> {
+        let known =
+            matches!(right, Value::Int(value) if *value != 0) || matches!(right, Value::Float(value) if *value != 0.0);
+        if !known {
+            return self.fail(place, "`//` is compiled with a constant divisor other than zero");
+        }
+        let rest = self.combine(BinaryKind::Mod, left, right, place)?;
+        let whole = self.combine(BinaryKind::Sub, left, &Value::Array(rest), place)?;
+        let integers = whole.dtype(&self.graph).is_integer();
+        let array = self.combine(BinaryKind::Div, &Value::Array(whole.clone()), right, place)?;
+        // The difference is a multiple of the divisor but for a rounding.
+        let array = self.map(&array, UnaryKind::Round, place)?;
+        let to = if integers { whole.dtype(&self.graph) } else { array.dtype(&self.graph) };
+        Ok(array.with_tensor(self.cast(array.tensor, to, place)?))
+    }
+
+    /// `&`, `|` and `^` of truths.
+    fn bitwise(&mut self, operator: Operator, left: Value<'a>, right: Value<'a>, place: Place) -> Evaluated<'a> {
+        let (a, b) = (self.operand(&left, place)?, self.operand(&right, place)?);
+        if a.dtype(&self.graph) != DType::Bool || b.dtype(&self.graph) != DType::Bool {
+            return self.fail(place, format!("`{}` is compiled only of truths", operator.as_str()));
+        }
+        let kind = match operator {
+            Operator::BitAnd => LogicKind::And,
+            Operator::BitOr => LogicKind::Or,
+            _ => LogicKind::Xor,
+        };
+        self.logical(kind, &a, &b, place).map(Value::Array)
     }
 
     /// A Python list or number with 64 bits, as numpy takes it.
@@ -200,8 +232,14 @@ impl<'a> Evaluator<'_, 'a> {
             (UnaryOp::UAdd, value @ (Value::Int(_) | Value::Float(_))) => value,
             (UnaryOp::Not, value) => match value.truth() {
                 Some(truth) => Value::Bool(!truth),
-                None => return self.fail(place, "this condition depends on the request"),
+                None => match self.condition_of(&value, place)? {
+                    Some(condition) => Value::Array(self.negated(&condition, place)?),
+                    None => return self.fail(place, "this condition depends on the request"),
+                },
             },
+            (UnaryOp::Invert, Value::Array(array)) if array.dtype(&self.graph) == DType::Bool => {
+                Value::Array(self.negated(&array, place)?)
+            }
             (UnaryOp::USub, Value::Array(array)) => {
                 let array = self.computed(&array, place)?;
                 if array.dtype(&self.graph).is_float() {
@@ -225,7 +263,7 @@ impl<'a> Evaluator<'_, 'a> {
 }
 
 /// The type that numpy gives results of two arrays.
-fn promoted(a: DType, b: DType) -> DType {
+pub(super) fn promoted(a: DType, b: DType) -> DType {
     match (a, b) {
         (a, b) if a == b => a,
         (DType::I32, DType::I64) | (DType::I64, DType::I32) => DType::I64,
@@ -282,4 +320,13 @@ fn floats<'a>(operator: Operator, a: f64, b: f64) -> Result<Value<'a>, String> {
         Operator::Pow if a > 0.0 => a.powf(b),
         _ => return Err(format!("the result of `{}` is not compiled", operator.as_str())),
     }))
+}
+
+/// Whether an integer is one of a type.
+fn fits(value: i64, dtype: DType) -> bool {
+    let bits = dtype.bits();
+    match dtype.name().starts_with('u') {
+        true => value >= 0 && (bits >= 64 || value < 1 << bits),
+        false => bits >= 64 || (-(1i64 << (bits - 1))..1 << (bits - 1)).contains(&value),
+    }
 }

@@ -60,7 +60,9 @@ impl<'a> Evaluator<'_, 'a> {
                 "`{}` is not a function that can be compiled",
                 path.strip_prefix("builtins.").unwrap_or(path)
             )),
-            Value::Path(_) | Value::Function(..) | Value::ServiceMethod(_) | Value::Method(..) => None,
+            Value::Path(_) | Value::Closure(..) | Value::Function(..) | Value::ServiceMethod(_) | Value::Method(..) => {
+                None
+            }
             other => Some(format!("{} is not called", other.describe())),
         };
         if let Some(problem) = unknown {
@@ -77,6 +79,7 @@ impl<'a> Evaluator<'_, 'a> {
                 let module = self.class.module;
                 self.call_function(module, function, Some(Value::Service), &call)
             }
+            Value::Closure(callable, id) => self.call_closure(callable, id, &call),
             Value::Method(receiver, name) => match library::method(receiver.kind(), name) {
                 Some(method) => method(self, &receiver, &call),
                 None => library::model_method(self, &receiver, name, &call),

@@ -7,7 +7,7 @@ use ruff_python_ast::{Comprehension, Expr, ExprDictComp};
 use super::{Array, Evaluated, Evaluator, Index, LoopId, MAX_ITEMS, Place, Stop, Value};
 
 /// What a loop goes over.
-enum Iteration<'a> {
+pub(super) enum Iteration<'a> {
     /// Items that are known.
     Items(Vec<Value<'a>>),
     /// One value for every position of a loop.
@@ -110,7 +110,7 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// What a loop over `value` gives; with `unroll`, axes of known length are taken apart.
-    fn iterate(&mut self, value: &Value<'a>, unroll: bool, place: Place) -> Result<Iteration<'a>, Stop> {
+    pub(super) fn iterate(&mut self, value: &Value<'a>, unroll: bool, place: Place) -> Result<Iteration<'a>, Stop> {
         match self.known_items(value, unroll, place)? {
             Some(items) => Ok(Iteration::Items(items)),
             None => {
@@ -229,7 +229,7 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// The list of `item` for every position of loop `id`: an array's part where it is just that.
-    fn rows(&self, id: LoopId, item: Value<'a>, place: Place) -> Evaluated<'a> {
+    pub(super) fn rows(&self, id: LoopId, item: Value<'a>, place: Place) -> Evaluated<'a> {
         if let Value::Array(array) = &item
             && let Some(axis) = array.indices.iter().position(|index| *index == Index::Loop(id))
             && array.axes(&self.graph).first().is_none_or(|&first| axis < first)

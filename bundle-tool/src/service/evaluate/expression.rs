@@ -2,12 +2,16 @@
 
 use std::rc::Rc;
 
+use ekiben_runtime::DType;
+use ekiben_runtime::ops::compare::CompareKind;
+use ekiben_runtime::ops::logic::LogicKind;
 use ruff_python_ast::{
-    CmpOp, Expr, ExprAttribute, ExprCompare, ExprName, FStringPart, InterpolatedStringElement, Number,
+    BoolOp, CmpOp, Expr, ExprAttribute, ExprBoolOp, ExprCompare, ExprName, FStringPart, InterpolatedStringElement,
+    Number,
 };
 
 use super::super::library;
-use super::{Evaluated, Evaluator, Kind, MAX_ITEMS, MAX_TEXT, Place, Stop, Value};
+use super::{Array, Callable, Evaluated, Evaluator, Kind, MAX_ITEMS, MAX_TEXT, Place, Stop, Value};
 
 impl<'a> Evaluator<'_, 'a> {
     /// The value of an expression.
@@ -70,8 +74,23 @@ impl<'a> Evaluator<'_, 'a> {
                 match test.truth() {
                     Some(true) => self.expression(&choice.body)?,
                     Some(false) => self.expression(&choice.orelse)?,
-                    None => return self.fail_at(&*choice.test, "this condition depends on the request"),
+                    None => {
+                        let place = self.place(&*choice.test);
+                        let Some(condition) = self.condition_of(&test, place)? else {
+                            return self.fail(place, "this condition depends on the request");
+                        };
+                        let yes = self.expression(&choice.body)?;
+                        let no = self.expression(&choice.orelse)?;
+                        self.chosen(&condition, &yes, &no, self.place(expression))?
+                    }
                 }
+            }
+            Expr::BoolOp(operation) => self.either(operation)?,
+            Expr::Lambda(lambda) => self.closure(Callable::Lambda(lambda)),
+            Expr::Named(named) => {
+                let value = self.expression(&named.value)?;
+                self.assign(&named.target, value.clone())?;
+                value
             }
             Expr::Compare(comparison) => self.compare(comparison)?,
             Expr::FString(text) => {
@@ -91,10 +110,15 @@ impl<'a> Evaluator<'_, 'a> {
                 }
                 Value::Text(whole.into())
             }
-            Expr::Slice(slice) if slice.step.is_none() => {
-                let from = self.bound(slice.lower.as_deref())?;
-                Value::Slice(from, self.bound(slice.upper.as_deref())?)
+            Expr::Slice(slice) => {
+                let from = self.slice_bound(slice.lower.as_deref())?;
+                let to = self.slice_bound(slice.upper.as_deref())?;
+                match self.slice_bound(slice.step.as_deref())? {
+                    Some(0) => return self.fail_at(expression, "a slice has a step other than zero"),
+                    step => Value::Slice(from, to, step.unwrap_or(1)),
+                }
             }
+            Expr::EllipsisLiteral(_) => Value::Ellipsis,
             other => return self.fail_at(other, refusal(other)),
         })
     }
@@ -104,7 +128,7 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// The bound of a slice.
-    fn bound(&mut self, bound: Option<&'a Expr>) -> Result<Option<i64>, Stop> {
+    fn slice_bound(&mut self, bound: Option<&'a Expr>) -> Result<Option<i64>, Stop> {
         match bound.map(|bound| self.expression(bound)).transpose()? {
             None | Some(Value::None) => Ok(None),
             Some(Value::Int(value)) => Ok(Some(value)),
@@ -134,10 +158,12 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     fn name(&mut self, name: &'a ExprName) -> Evaluated<'a> {
-        if let Some(value) = self.scope().locals.get(name.id.as_str()) {
-            return Ok(value.clone());
-        }
         let place = self.place(name);
+        match self.local(name.id.as_str()) {
+            Some(Value::Unset) => return self.unset(name.id.as_str(), place),
+            Some(value) => return Ok(value),
+            None => {}
+        }
         match self.class.modules.named(place.module, name.id.as_str()) {
             Ok(meaning) => self.meaning(place, meaning),
             Err(problem) => self.fail(place, problem),
@@ -206,40 +232,167 @@ impl<'a> Evaluator<'_, 'a> {
         self.fail(place, format!("the service has no attribute `{name}`: neither its class nor `__init__` assigns it"))
     }
 
-    /// Comparisons of constants.
-    fn compare(&mut self, comparison: &'a ExprCompare) -> Evaluated<'a> {
-        let mut left = self.expression(&comparison.left)?;
-        for (operator, right) in comparison.ops.iter().zip(comparison.comparators.iter()) {
-            let right = self.expression(right)?;
-            let order = |wanted: fn(f64, f64) -> bool| Some(wanted(number(&left)?, number(&right)?));
-            let contains = || {
-                let found: Option<Vec<bool>> = right.items()?.iter().map(|item| item.equals(&left)).collect();
-                Some(found?.contains(&true))
-            };
-            let holds = match operator {
-                CmpOp::Eq => left.equals(&right),
-                CmpOp::NotEq => left.equals(&right).map(|equal| !equal),
-                CmpOp::Is if matches!(right, Value::None) => Some(matches!(left, Value::None)),
-                CmpOp::IsNot if matches!(right, Value::None) => Some(!matches!(left, Value::None)),
-                CmpOp::Lt => order(|a, b| a < b),
-                CmpOp::LtE => order(|a, b| a <= b),
-                CmpOp::Gt => order(|a, b| a > b),
-                CmpOp::GtE => order(|a, b| a >= b),
-                CmpOp::In => contains(),
-                CmpOp::NotIn => contains().map(|found| !found),
-                CmpOp::Is | CmpOp::IsNot => None,
-            };
-            match holds {
-                Some(false) => return Ok(Value::Bool(false)),
-                Some(true) => left = right,
-                None => {
-                    let problem =
-                        format!("{} and {} are not compared; only constants are", left.describe(), right.describe());
-                    return self.fail_at(comparison, problem);
+    /// `a and b`, `a or b`: of constants one of the values, of what depends on the request a truth.
+    fn either(&mut self, operation: &'a ExprBoolOp) -> Evaluated<'a> {
+        let (kind, ends) = match operation.op {
+            BoolOp::And => (LogicKind::And, false),
+            BoolOp::Or => (LogicKind::Or, true),
+        };
+        let place = self.place(operation);
+        let mut result: Option<Array> = None;
+        let mut last = Value::None;
+        for operand in &operation.values {
+            let value = self.expression(operand)?;
+            match (value.truth(), result.take()) {
+                (Some(truth), None) if truth == ends => return Ok(value),
+                (Some(_), None) => last = value,
+                (Some(truth), Some(before)) => {
+                    let truth = self.operand(&Value::Bool(truth), place)?;
+                    result = Some(self.logical(kind, &before, &truth, place)?);
+                }
+                (None, before) => {
+                    let boolean = matches!(&value, Value::Array(array) if array.dtype(&self.graph) == DType::Bool);
+                    if !boolean {
+                        let what = value.describe();
+                        return self
+                            .fail_at(operand, format!("`and` and `or` are compiled of comparisons, not of {what}"));
+                    }
+                    let Some(condition) = self.condition_of(&value, self.place(operand))? else {
+                        return self.fail_at(operand, "this condition depends on the request");
+                    };
+                    result = Some(match before {
+                        Some(before) => self.logical(kind, &before, &condition, place)?,
+                        None => condition,
+                    });
                 }
             }
         }
-        Ok(Value::Bool(true))
+        Ok(result.map_or(last, Value::Array))
+    }
+
+    /// Comparisons: of constants at once, of arrays element by element.
+    fn compare(&mut self, comparison: &'a ExprCompare) -> Evaluated<'a> {
+        let mut left = self.expression(&comparison.left)?;
+        let mut result: Option<Array> = None;
+        let place = self.place(comparison);
+        for (operator, right) in comparison.ops.iter().zip(comparison.comparators.iter()) {
+            let right = self.expression(right)?;
+            match self.comparison(*operator, &left, &right, place)? {
+                Value::Bool(false) => return Ok(Value::Bool(false)),
+                Value::Bool(true) => {}
+                Value::Array(truths) if comparison.ops.len() == 1 => return Ok(Value::Array(truths)),
+                Value::Frame(frame) => return Ok(Value::Frame(frame)),
+                truths => {
+                    let Some(condition) = self.condition_of(&truths, place)? else {
+                        return self.fail(place, "this comparison is not compiled");
+                    };
+                    result = Some(match result {
+                        Some(before) => self.logical(LogicKind::And, &before, &condition, place)?,
+                        None => condition,
+                    });
+                }
+            }
+            left = right;
+        }
+        Ok(result.map_or(Value::Bool(true), Value::Array))
+    }
+
+    /// `left operator right`.
+    fn comparison(&mut self, operator: CmpOp, left: &Value<'a>, right: &Value<'a>, place: Place) -> Evaluated<'a> {
+        let order = |wanted: fn(f64, f64) -> bool| Some(wanted(number(left)?, number(right)?));
+        let contains = || {
+            let found: Option<Vec<bool>> = match right {
+                Value::Dict(items) => items.iter().map(|(key, _)| key.equals(left)).collect(),
+                Value::Text(text) => match left {
+                    Value::Text(part) => return Some(text.contains(&**part)),
+                    _ => return None,
+                },
+                _ => right.items()?.iter().map(|item| item.equals(left)).collect(),
+            };
+            Some(found?.contains(&true))
+        };
+        let texts = |wanted: fn(&str, &str) -> bool| match (left, right) {
+            (Value::Text(a), Value::Text(b)) => Some(wanted(a, b)),
+            _ => None,
+        };
+        let holds = match operator {
+            CmpOp::Eq => left.equals(right),
+            CmpOp::NotEq => left.equals(right).map(|equal| !equal),
+            CmpOp::Is if matches!(right, Value::None) => Some(matches!(left, Value::None)),
+            CmpOp::IsNot if matches!(right, Value::None) => Some(!matches!(left, Value::None)),
+            CmpOp::Lt => order(|a, b| a < b).or(texts(|a, b| a < b)),
+            CmpOp::LtE => order(|a, b| a <= b).or(texts(|a, b| a <= b)),
+            CmpOp::Gt => order(|a, b| a > b).or(texts(|a, b| a > b)),
+            CmpOp::GtE => order(|a, b| a >= b).or(texts(|a, b| a >= b)),
+            CmpOp::In => contains(),
+            CmpOp::NotIn => contains().map(|found| !found),
+            CmpOp::Is | CmpOp::IsNot => match (left, right) {
+                (Value::Bool(a), Value::Bool(b)) => Some((a == b) == (operator == CmpOp::Is)),
+                _ => None,
+            },
+        };
+        if let Some(holds) = holds {
+            return Ok(Value::Bool(holds));
+        }
+        let kind = match operator {
+            CmpOp::Eq => CompareKind::Equal,
+            CmpOp::NotEq => CompareKind::NotEqual,
+            CmpOp::Lt => CompareKind::Less,
+            CmpOp::LtE => CompareKind::LessOrEqual,
+            CmpOp::Gt => CompareKind::Greater,
+            CmpOp::GtE => CompareKind::GreaterOrEqual,
+            CmpOp::In | CmpOp::NotIn => return self.membership(operator == CmpOp::NotIn, left, right, place),
+            CmpOp::Is | CmpOp::IsNot => {
+                let problem = format!("whether {} is {} is not known here", left.describe(), right.describe());
+                return self.fail(place, problem);
+            }
+        };
+        match (left, right) {
+            (Value::Frame(frame), other) => {
+                let frame = frame.clone();
+                self.map_frame(&frame, place, |evaluator, array| {
+                    evaluator.compared(kind, &Value::Array(array), other, place)
+                })
+            }
+            (Value::Array(_), _) | (_, Value::Array(_)) => self.compared(kind, left, right, place).map(Value::Array),
+            _ => self.fail(place, format!("{} and {} are not compared", left.describe(), right.describe())),
+        }
+    }
+
+    /// `left in right` of an element that depends on the request.
+    fn membership(&mut self, inverted: bool, left: &Value<'a>, right: &Value<'a>, place: Place) -> Evaluated<'a> {
+        let items = match right {
+            Value::Dict(items) => items.iter().map(|(key, _)| key.clone()).collect(),
+            other => other.items().map(<[_]>::to_vec).unwrap_or_default(),
+        };
+        let element = matches!(left, Value::Array(array) if array.axes(&self.graph).is_empty());
+        if !element || items.is_empty() {
+            let problem = format!("whether {} is in {} is not compiled", left.describe(), right.describe());
+            return self.fail(place, problem);
+        }
+        let found = self.any_of(left, &items, place)?;
+        Ok(Value::Array(if inverted { self.negated(&found, place)? } else { found }))
+    }
+
+    /// Whether each element equals one of some constants.
+    pub(in crate::service) fn any_of(
+        &mut self,
+        value: &Value<'a>,
+        items: &[Value<'a>],
+        place: Place,
+    ) -> Result<Array, Stop> {
+        let mut found: Option<Array> = None;
+        for item in items {
+            let equal = self.compared(CompareKind::Equal, value, item, place)?;
+            found = Some(match found {
+                Some(before) => self.logical(LogicKind::Or, &before, &equal, place)?,
+                None => equal,
+            });
+        }
+        match found {
+            Some(found) => Ok(found),
+            None => self.fail(place, "there is nothing to compare with"),
+        }
     }
 
     /// A part of an f-string.
@@ -275,14 +428,9 @@ fn number(value: &Value<'_>) -> Option<f64> {
 /// Why a kind of expression is not evaluated.
 fn refusal(expression: &Expr) -> &'static str {
     match expression {
-        Expr::Lambda(_) => "a lambda is not compiled. Write what it does where it is used",
-        Expr::Slice(_) => "a slice with a step is not compiled",
-        Expr::BoolOp(_) => "`and` and `or` are not compiled",
         Expr::Set(_) | Expr::SetComp(_) => "sets are not compiled. Use a list",
-        Expr::Named(_) => "`:=` is not compiled. Assign in a statement before",
         Expr::Starred(_) => "`*` is not compiled. Name the values",
         Expr::BytesLiteral(_) => "bytes are not compiled",
-        Expr::EllipsisLiteral(_) => "`...` is not compiled",
         Expr::Await(_) | Expr::Yield(_) | Expr::YieldFrom(_) => "asynchronous code and generators are not compiled",
         _ => "this expression is not compiled",
     }

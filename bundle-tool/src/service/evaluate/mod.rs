@@ -8,9 +8,12 @@
 //! and the evaluation starts again ([`Stop::Settled`]).
 
 mod arithmetic;
+mod broadcast;
 mod call;
 mod comprehension;
+mod effect;
 mod expression;
+mod loops;
 mod model;
 mod statement;
 mod subscript;
@@ -24,7 +27,7 @@ use ruff_text_size::{Ranged, TextRange};
 
 pub(super) use arithmetic::floating;
 pub(super) use call::Call;
-pub(super) use value::{Array, Frame, Index, Kind, LoopId, Value};
+pub(super) use value::{Array, Callable, Frame, Index, Kind, LoopId, ScopeId, Value};
 
 use super::class::ServiceClass;
 use super::error::ServiceError;
@@ -84,6 +87,16 @@ struct Scope<'a> {
     locals: HashMap<&'a str, Value<'a>>,
     /// Whether attributes of `self` may be assigned: in `__init__`.
     constructs: bool,
+    /// The scope of the function that this one stands in.
+    parent: Option<ScopeId>,
+    /// Its number among all scopes.
+    number: usize,
+}
+
+impl<'a> Scope<'a> {
+    fn new(module: ModuleId, locals: HashMap<&'a str, Value<'a>>, constructs: bool) -> Self {
+        Self { module, locals, constructs, parent: None, number: 0 }
+    }
 }
 
 /// The evaluation of one API.
@@ -104,6 +117,10 @@ pub(super) struct Evaluator<'e, 'a> {
     /// What models gave for the inputs that they were called with.
     model_calls: Vec<(String, String, Vec<TensorId>, Vec<NamedTensor>)>,
     scopes: Vec<Scope<'a>>,
+    /// Columns of texts of which only those are known that they are compared with.
+    compared_texts: Vec<TensorId>,
+    /// Scopes that there ever were.
+    scope_count: usize,
     steps: usize,
     depth: usize,
     nesting: usize,
@@ -116,7 +133,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
         models: &'e Models,
         inputs: Vec<ApiInput>,
     ) -> Evaluator<'e, 'a> {
-        let scopes = vec![Scope { module: class.module, locals: HashMap::new(), constructs: false }];
+        let scopes = vec![Scope::new(class.module, HashMap::new(), false)];
         Evaluator {
             class,
             bundle,
@@ -128,6 +145,8 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             output_names: HashMap::new(),
             model_calls: Vec::new(),
             scopes,
+            compared_texts: Vec::new(),
+            scope_count: 0,
             steps: 0,
             depth: 0,
             nesting: 0,
@@ -161,10 +180,58 @@ impl<'e, 'a> Evaluator<'e, 'a> {
 
     fn scope(&mut self) -> &mut Scope<'a> {
         if self.scopes.is_empty() {
-            self.scopes.push(Scope { module: self.class.module, locals: HashMap::new(), constructs: false });
+            self.scopes.push(Scope::new(self.class.module, HashMap::new(), false));
         }
         let last = self.scopes.len() - 1;
         &mut self.scopes[last]
+    }
+
+    /// A function or lambda of the code that runs, which sees its names.
+    fn closure(&self, callable: Callable<'a>) -> Value<'a> {
+        let position = self.scopes.len().saturating_sub(1);
+        let number = self.scopes.last().map_or(0, |scope| scope.number);
+        Value::Closure(callable, ScopeId { position, number })
+    }
+
+    /// What a call of a closure gives.
+    pub(super) fn call_closure(&mut self, callable: Callable<'a>, id: ScopeId, call: &Call<'a>) -> Evaluated<'a> {
+        let Some(parent) = self.scopes.get(id.position).filter(|scope| scope.number == id.number) else {
+            return self.fail(call.place, "this function is called after the one that it stands in has ended");
+        };
+        let module = parent.module;
+        match callable {
+            Callable::Function(function) => {
+                if let Some(decorator) = function.decorator_list.first() {
+                    return self.fail_at(decorator, "a decorated function is not evaluated");
+                }
+                if function.is_async {
+                    return self.fail(call.place, "an `async` function is not evaluated. Write it with plain `def`");
+                }
+                let locals = self.bound(module, &function.parameters, function.name.as_str(), None, call)?;
+                let scope = Scope { parent: Some(id), ..Scope::new(module, locals, false) };
+                self.inside(call.place, scope, |evaluator| evaluator.function_body(&function.body, call.place))
+            }
+            Callable::Lambda(lambda) => {
+                let locals = match &lambda.parameters {
+                    Some(parameters) => self.bound(module, parameters, "lambda", None, call)?,
+                    None => HashMap::new(),
+                };
+                let scope = Scope { parent: Some(id), ..Scope::new(module, locals, false) };
+                self.inside(call.place, scope, |evaluator| evaluator.expression(&lambda.body))
+            }
+        }
+    }
+
+    /// What a local name stands for, in the scope that runs and those around it.
+    fn local(&self, name: &str) -> Option<Value<'a>> {
+        let mut scope = self.scopes.last()?;
+        loop {
+            if let Some(value) = scope.locals.get(name) {
+                return Some(value.clone());
+            }
+            let parent = scope.parent?;
+            scope = self.scopes.get(parent.position).filter(|scope| scope.number == parent.number)?;
+        }
     }
 
     /// The module whose code runs.
@@ -221,13 +288,15 @@ impl<'e, 'a> Evaluator<'e, 'a> {
     fn inside<T>(
         &mut self,
         place: Place,
-        scope: Scope<'a>,
+        mut scope: Scope<'a>,
         run: impl FnOnce(&mut Self) -> Result<T, Stop>,
     ) -> Result<T, Stop> {
         if self.depth >= MAX_DEPTH {
             return self.fail(place, format!("calls and names lead more than {MAX_DEPTH} levels deep"));
         }
         self.depth += 1;
+        self.scope_count += 1;
+        scope.number = self.scope_count;
         self.scopes.push(scope);
         let result = run(self);
         self.scopes.pop();
@@ -237,7 +306,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
 
     /// The value of an expression at the top of a module or of the service class.
     fn evaluate_in(&mut self, place: Place, module: ModuleId, expression: &'a Expr) -> Evaluated<'a> {
-        let scope = Scope { module, locals: HashMap::new(), constructs: false };
+        let scope = Scope::new(module, HashMap::new(), false);
         self.inside(place, scope, |evaluator| evaluator.expression(expression))
     }
 

@@ -21,7 +21,8 @@ impl<'a> Evaluator<'_, 'a> {
         if let (Some(specs), Some(names)) = (&input.table, &input.columns) {
             let named = names.iter().zip(specs);
             let columns = named.map(|(name, &spec)| (name.clone(), Array::whole(self.graph.add_input(name, spec))));
-            return Value::Frame(Rc::new(Frame::Columns(columns.collect())));
+            let open = (!input.columns_declared).then_some(index);
+            return Value::Frame(Rc::new(Frame::Columns(columns.collect(), open)));
         }
         let tensor = self.graph.add_input(&input.name, ekiben_runtime::TensorSpec::new(input.dtype, input.shape));
         let python = input.form == Form::List;
@@ -96,7 +97,7 @@ impl<'a> Evaluator<'_, 'a> {
         let wanted = model.inputs();
         let arrays = match given {
             Value::Frame(frame) => match &**frame {
-                Frame::Columns(columns) => self.columns_for(name, &wanted, columns, place)?,
+                Frame::Columns(columns, _) => self.columns_for(name, &wanted, columns, place)?,
                 Frame::Table { array, .. } => return self.settle_table(array.tensor, &wanted, None, place),
             },
             Value::Array(array) if wanted.len() == 1 => {
@@ -191,6 +192,52 @@ impl<'a> Evaluator<'_, 'a> {
         Err(Stop::Settled(inputs))
     }
 
+    /// A column of a request's table holds texts: then each column is an input of the graph.
+    pub(super) fn settle_text<T>(&mut self, array: &Array, place: Place) -> Result<T, Stop> {
+        if array.indices.is_empty() && self.graph.inputs().contains(&array.tensor) {
+            return self.settle_text_column(array.tensor, place);
+        }
+        let mut inputs = self.inputs.clone();
+        let column = match array.indices.get(1) {
+            Some(Index::At(column)) if self.graph.inputs().contains(&array.tensor) => Some(*column as usize),
+            _ => None,
+        };
+        let open = match self.sources(array.tensor)[..] {
+            [index] => inputs.get_mut(index),
+            _ => None,
+        };
+        let open = open.filter(|input| matches!(input.form, Form::Frame { .. }) && input.table.is_none());
+        let (Some(open), Some(column), Ok(shape)) = (open, column, Shape::new(&[1], Some(0))) else {
+            return self.fail(place, "numbers are compared with a text. A text is a column of the API's table");
+        };
+        let width = open.columns.as_ref().map_or(0, Vec::len);
+        let spec = |at: usize| {
+            let dtype = if at == column { DType::Category } else { DType::F64 };
+            ekiben_runtime::TensorSpec::new(dtype, shape)
+        };
+        open.table = Some((0..width).map(spec).collect());
+        open.settled = true;
+        Err(Stop::Settled(inputs))
+    }
+
+    /// A column of a table whose columns are inputs holds texts.
+    fn settle_text_column<T>(&mut self, tensor: TensorId, place: Place) -> Result<T, Stop> {
+        let mut inputs = self.inputs.clone();
+        let at = self.graph.inputs().iter().position(|input| *input == tensor);
+        let mut before = 0;
+        for input in &mut inputs {
+            let width = input.width();
+            if let (Some(at), Some(table)) = (at, &mut input.table)
+                && let Some(spec) = at.checked_sub(before).and_then(|at| table.get_mut(at))
+            {
+                spec.dtype = DType::Category;
+                return Err(Stop::Settled(inputs));
+            }
+            before += width;
+        }
+        self.fail(place, "numbers are compared with a text. A text is a column of the API's table")
+    }
+
     /// The end at a use of a model that no front-end has read.
     pub(in crate::service) fn missing_model<T>(&self, name: &str, place: Place) -> Result<T, Stop> {
         let problem = match self.bundle.model(name) {
@@ -218,6 +265,10 @@ impl<'a> Evaluator<'_, 'a> {
         }
         self.note_shape(array.tensor);
         let dtype = array.dtype(&self.graph);
+        if self.compared_texts.contains(&array.tensor) {
+            let problem = "a column that is compared with texts here is not given to a model too. Call the model first";
+            return self.fail(place, problem);
+        }
         if dtype == wanted.spec.dtype {
             return Ok(array.tensor);
         }
@@ -266,7 +317,7 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// The one input that a tensor is computed of, while its shape is only assumed.
-    fn unsettled(&self, tensor: TensorId) -> Option<usize> {
+    pub(super) fn unsettled(&self, tensor: TensorId) -> Option<usize> {
         match self.sources(tensor)[..] {
             [index] if self.inputs.get(index).is_some_and(|input| !input.settled) => Some(index),
             _ => None,
@@ -327,9 +378,13 @@ impl<'a> Evaluator<'_, 'a> {
                 columns.push(name.to_string());
             }
         }
-        let Ok(shape) = Shape::new(&[1, columns.len()], Some(0)) else {
+        let width = columns.len();
+        let (Ok(shape), Ok(column)) = (Shape::new(&[1, width], Some(0)), Shape::new(&[1], Some(0))) else {
             return self.fail(place, "these are too many columns");
         };
+        if let Some(table) = &mut open.table {
+            table.resize(width, ekiben_runtime::TensorSpec::new(DType::F64, column));
+        }
         open.shape = shape;
         open.settled = true;
         Err(Stop::Settled(inputs))

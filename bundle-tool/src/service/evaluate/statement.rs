@@ -3,18 +3,28 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use ruff_python_ast::{Expr, Stmt, StmtFunctionDef, StmtIf};
+use ekiben_runtime::ops::logic::LogicKind;
+use ruff_python_ast::{Expr, Parameters, Stmt, StmtAugAssign, StmtFunctionDef, StmtIf};
 use ruff_text_size::Ranged;
 
 use super::super::modules::ModuleId;
-use super::{Evaluated, Evaluator, Index, Place, Scope, Stop, Value};
+use super::effect::Refusal;
+use super::{Array, Callable, Evaluated, Evaluator, Index, Place, Scope, Stop, Value};
 
 /// How a block ends.
-enum Flow<'a> {
+pub(super) enum Flow<'a> {
     /// At its end.
     Next,
     /// With a value.
     Return(Value<'a>),
+    /// With a value where the condition holds, and at its end elsewhere.
+    Perhaps(Array, Value<'a>),
+    /// Out of the innermost loop.
+    Break,
+    /// At the innermost loop's next item.
+    Continue,
+    /// With an error.
+    Raise(Refusal),
 }
 
 impl<'a> Evaluator<'_, 'a> {
@@ -30,21 +40,50 @@ impl<'a> Evaluator<'_, 'a> {
         if function.is_async {
             return self.fail(place, "an `async` function is not evaluated. Write it with plain `def`");
         }
-        let flow =
-            self.inside(place, Scope { module, locals, constructs }, |evaluator| evaluator.statements(&function.body))?;
-        Ok(match flow {
-            Flow::Return(value) => value,
-            Flow::Next => Value::None,
-        })
+        let scope = Scope::new(module, locals, constructs);
+        self.inside(place, scope, |evaluator| evaluator.function_body(&function.body, place))
     }
 
-    fn statements(&mut self, body: &'a [Stmt]) -> Result<Flow<'a>, Stop> {
-        for statement in body {
-            if let Flow::Return(value) = self.statement(statement)? {
-                return Ok(Flow::Return(value));
+    /// The value that the statements of a function return.
+    pub(super) fn function_body(&mut self, body: &'a [Stmt], place: Place) -> Evaluated<'a> {
+        match self.statements(body)? {
+            Flow::Return(value) => Ok(value),
+            Flow::Next => Ok(Value::None),
+            Flow::Perhaps(condition, value) => self.chosen(&condition, &value, &Value::None, place),
+            Flow::Raise(refusal) => self.fail(refusal.place, "this error is raised for every request"),
+            Flow::Break | Flow::Continue => self.fail(place, "`break` and `continue` stand in loops"),
+        }
+    }
+
+    pub(super) fn statements(&mut self, body: &'a [Stmt]) -> Result<Flow<'a>, Stop> {
+        for (at, statement) in body.iter().enumerate() {
+            match self.statement(statement)? {
+                Flow::Next => {}
+                Flow::Perhaps(condition, value) => {
+                    let place = self.place(statement);
+                    let rest = self.statements(&body[at + 1..])?;
+                    return self.after(condition, value, rest, place);
+                }
+                other => return Ok(other),
             }
         }
         Ok(Flow::Next)
+    }
+
+    /// How a block ends that returned `value` where `condition` holds and elsewhere went on to `rest`.
+    fn after(&mut self, condition: Array, value: Value<'a>, rest: Flow<'a>, place: Place) -> Result<Flow<'a>, Stop> {
+        Ok(match rest {
+            Flow::Next => Flow::Perhaps(condition, value),
+            Flow::Return(other) => Flow::Return(self.chosen(&condition, &value, &other, place)?),
+            Flow::Perhaps(also, other) => {
+                let value = self.chosen(&condition, &value, &other, place)?;
+                Flow::Perhaps(self.logical(LogicKind::Or, &condition, &also, place)?, value)
+            }
+            Flow::Raise(refusal) => return self.unchecked(refusal),
+            Flow::Break | Flow::Continue => {
+                return self.fail(place, "whether a loop ends here depends on the request");
+            }
+        })
     }
 
     fn statement(&mut self, statement: &'a Stmt) -> Result<Flow<'a>, Stop> {
@@ -70,17 +109,31 @@ impl<'a> Evaluator<'_, 'a> {
                     self.assign(&stmt.target, value)?;
                 }
             }
-            Stmt::AugAssign(stmt) => {
-                let Expr::Name(_) = &*stmt.target else {
-                    return self.fail_at(statement, "only a name is changed in place. Assign the result to a new name");
-                };
-                let left = self.expression(&stmt.target)?;
-                let right = self.expression(&stmt.value)?;
-                let place = self.place(statement);
-                let value = self.binary(stmt.op, left, right, place)?;
-                self.assign(&stmt.target, value)?;
-            }
+            Stmt::AugAssign(stmt) => self.augmented(statement, stmt)?,
             Stmt::If(stmt) => return self.condition(stmt),
+            Stmt::For(stmt) => return self.for_loop(stmt),
+            Stmt::With(stmt) => {
+                for item in &stmt.items {
+                    self.context(item)?;
+                }
+                return self.statements(&stmt.body);
+            }
+            Stmt::Break(_) => return Ok(Flow::Break),
+            Stmt::Continue(_) => return Ok(Flow::Continue),
+            Stmt::Raise(_) => return Ok(Flow::Raise(Refusal { place: self.place(statement) })),
+            Stmt::Assert(stmt) => self.assertion(stmt)?,
+            Stmt::FunctionDef(function) => {
+                let closure = self.closure(Callable::Function(function));
+                self.scope().locals.insert(function.name.as_str(), closure);
+            }
+            Stmt::Delete(stmt) => {
+                for target in &stmt.targets {
+                    let Expr::Name(name) = target else {
+                        return self.fail_at(target, "only names are deleted");
+                    };
+                    self.scope().locals.insert(name.id.as_str(), Value::Unset);
+                }
+            }
             Stmt::Import(_) | Stmt::ImportFrom(_) => self.import(statement)?,
             Stmt::Pass(_) => {}
             Stmt::Expr(stmt) => self.bare(statement, &stmt.value)?,
@@ -89,40 +142,120 @@ impl<'a> Evaluator<'_, 'a> {
         Ok(Flow::Next)
     }
 
-    /// A statement that is an expression: a text documents, anything else would be done for its effect.
-    fn bare(&mut self, statement: &'a Stmt, expression: &'a Expr) -> Result<(), Stop> {
-        if expression.is_string_literal_expr() || expression.is_ellipsis_literal_expr() {
-            return Ok(());
+    /// `target operator= value`.
+    fn augmented(&mut self, statement: &'a Stmt, stmt: &'a StmtAugAssign) -> Result<(), Stop> {
+        let place = self.place(statement);
+        let left = self.expression(&stmt.target)?;
+        let right = self.expression(&stmt.value)?;
+        // Arrays and lists change for every name that they have; numbers, texts and what Python made new do not.
+        let shared = match (&*stmt.target, &left) {
+            (Expr::Name(name), Value::Array(array)) if !array.python => self.other_names(name.id.as_str(), &left),
+            (Expr::Name(name), Value::List(_) | Value::Frame(_)) => self.other_names(name.id.as_str(), &left),
+            _ => false,
+        };
+        if shared {
+            return self.fail(
+                place,
+                "this changes a value in place that has another name too. Assign the result to a new name",
+            );
         }
-        // An expression that is not understood says more about itself than its effect does.
-        self.expression(expression)?;
-        self.fail_at(
-            statement,
-            "the value of this statement is not used, and an effect (printing, logging, changing a list) cannot be \
-             compiled. Remove it",
-        )
+        let value = self.binary(stmt.op, left, right, place)?;
+        self.assign(&stmt.target, value)
     }
 
     fn condition(&mut self, stmt: &'a StmtIf) -> Result<Flow<'a>, Stop> {
-        let clauses = stmt.elif_else_clauses.iter().map(|clause| (clause.test.as_ref(), &clause.body));
-        for (test, body) in std::iter::once((Some(&*stmt.test), &stmt.body)).chain(clauses) {
-            let Some(test) = test else {
-                return self.statements(body);
-            };
-            let value = self.expression(test)?;
-            match value.truth() {
-                Some(true) => return self.statements(body),
-                Some(false) => {}
-                None => {
-                    let problem = format!(
-                        "this condition depends on the request ({}); one plan serves all requests",
-                        value.describe()
-                    );
-                    return self.fail_at(test, problem);
-                }
-            }
+        let clauses = stmt.elif_else_clauses.iter().map(|clause| (clause.test.as_ref(), &clause.body[..]));
+        let clauses: Vec<_> = std::iter::once((Some(&*stmt.test), &stmt.body[..])).chain(clauses).collect();
+        self.clauses(&clauses)
+    }
+
+    /// The first clause whose test holds; where that depends on the request, all that may, and the choice between them.
+    fn clauses(&mut self, clauses: &[(Option<&'a Expr>, &'a [Stmt])]) -> Result<Flow<'a>, Stop> {
+        let [(test, body), rest @ ..] = clauses else {
+            return Ok(Flow::Next);
+        };
+        let Some(test) = test else {
+            return self.statements(body);
+        };
+        let value = self.expression(test)?;
+        match value.truth() {
+            Some(true) => return self.statements(body),
+            Some(false) => return self.clauses(rest),
+            None => {}
         }
-        Ok(Flow::Next)
+        let place = self.place(*test);
+        let Some(condition) = self.condition_of(&value, place)? else {
+            return self.fail(place, "this condition depends on the request");
+        };
+        let before = self.scope().locals.clone();
+        let yes = self.statements(body)?;
+        let after_yes = std::mem::replace(&mut self.scope().locals, before);
+        let no = self.clauses(rest)?;
+        self.met(&condition, (yes, after_yes), no, place)
+    }
+
+    /// Puts two ways of the program together. The names of the second are those of the scope.
+    fn met(
+        &mut self,
+        condition: &Array,
+        (yes, after_yes): (Flow<'a>, HashMap<&'a str, Value<'a>>),
+        no: Flow<'a>,
+        place: Place,
+    ) -> Result<Flow<'a>, Stop> {
+        let elsewhere = self.negated(condition, place)?;
+        Ok(match (yes, no) {
+            (Flow::Next, Flow::Next) => {
+                self.merge(condition, after_yes, place)?;
+                Flow::Next
+            }
+            (Flow::Raise(refusal), _) | (_, Flow::Raise(refusal)) => return self.unchecked(refusal),
+            (Flow::Return(a), no) => return self.after(condition.clone(), a, no, place),
+            (Flow::Next, Flow::Return(b)) => {
+                self.scope().locals = after_yes;
+                Flow::Perhaps(elsewhere, b)
+            }
+            (Flow::Perhaps(inner, a), Flow::Return(b)) => {
+                self.scope().locals = after_yes;
+                let value = self.chosen(condition, &a, &b, place)?;
+                Flow::Perhaps(self.logical(LogicKind::Or, &elsewhere, &inner, place)?, value)
+            }
+            (Flow::Perhaps(inner, a), Flow::Next) => {
+                self.merge(condition, after_yes, place)?;
+                Flow::Perhaps(self.logical(LogicKind::And, condition, &inner, place)?, a)
+            }
+            (Flow::Next, Flow::Perhaps(inner, b)) => {
+                self.merge(condition, after_yes, place)?;
+                Flow::Perhaps(self.logical(LogicKind::And, &elsewhere, &inner, place)?, b)
+            }
+            (Flow::Perhaps(first, a), Flow::Perhaps(second, b)) => {
+                self.merge(condition, after_yes, place)?;
+                let first = self.logical(LogicKind::And, condition, &first, place)?;
+                let second = self.logical(LogicKind::And, &elsewhere, &second, place)?;
+                let value = self.chosen(condition, &a, &b, place)?;
+                Flow::Perhaps(self.logical(LogicKind::Or, &first, &second, place)?, value)
+            }
+            _ => return self.fail(place, "whether a loop ends here depends on the request"),
+        })
+    }
+
+    /// Names that have another value after `yes`, where the condition holds, than in the scope: one chosen by it.
+    fn merge(&mut self, condition: &Array, yes: HashMap<&'a str, Value<'a>>, place: Place) -> Result<(), Stop> {
+        let no = self.scope().locals.clone();
+        let mut names: Vec<&'a str> = yes.keys().chain(no.keys()).copied().collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let value = match (yes.get(name), no.get(name)) {
+                (Some(a), Some(b)) if a.is_same(b) => continue,
+                (Some(a), Some(b)) => match self.chosen(condition, a, b, place) {
+                    Err(Stop::Error(_)) => Value::Unset,
+                    other => other?,
+                },
+                _ => Value::Unset,
+            };
+            self.scope().locals.insert(name, value);
+        }
+        Ok(())
     }
 
     /// Gives a target of an assignment its value.
@@ -148,7 +281,10 @@ impl<'a> Evaluator<'_, 'a> {
                     other => self.fail_at(target, format!("an attribute of {} is not assigned", other.describe())),
                 }
             }
-            other => self.fail_at(other, "only names, and tuples of names, are assigned. Make a new value instead"),
+            Expr::Subscript(subscript) => self.assign_item(subscript, value),
+            other => {
+                self.fail_at(other, "only names, tuples of names and items are assigned. Make a new value instead")
+            }
         }
     }
 
@@ -201,43 +337,78 @@ impl<'a> Evaluator<'_, 'a> {
         receiver: Option<Value<'a>>,
         call: &super::Call<'a>,
     ) -> Evaluated<'a> {
-        if let Some(decorator) = function.decorator_list.first() {
-            return self.fail(Place { module, range: decorator.range() }, "a decorated function is not evaluated");
+        let mut bound = receiver;
+        for decorator in &function.decorator_list {
+            match &decorator.expression {
+                Expr::Name(name) if matches!(name.id.as_str(), "staticmethod") => bound = None,
+                _ => {
+                    let place = Place { module, range: decorator.range() };
+                    return self.fail(place, "a decorated function is not evaluated");
+                }
+            }
         }
-        let parameters = &function.parameters;
-        if let Some(variadic) = parameters.vararg.as_ref().or(parameters.kwarg.as_ref()) {
-            return self.fail(Place { module, range: variadic.range() }, "`*` and `**` parameters are not evaluated");
-        }
+        let locals = self.bound(module, &function.parameters, function.name.as_str(), bound, call)?;
+        self.body(call.place, function, module, locals, false)
+    }
+
+    /// The names of a function's parameters with the values of a call.
+    pub(super) fn bound(
+        &mut self,
+        module: ModuleId,
+        parameters: &'a Parameters,
+        name: &str,
+        receiver: Option<Value<'a>>,
+        call: &super::Call<'a>,
+    ) -> Result<HashMap<&'a str, Value<'a>>, Stop> {
         let positional = receiver.into_iter().chain(call.positional.iter().map(|(value, _)| value.clone()));
         let mut values: Vec<Value<'a>> = positional.collect();
         let mut locals = HashMap::new();
         let allowed = parameters.posonlyargs.len() + parameters.args.len();
-        if values.len() > allowed {
-            return self.fail(call.place, format!("`{}` takes {allowed} arguments by position", function.name));
+        let rest = values.split_off(values.len().min(allowed));
+        match &parameters.vararg {
+            Some(variadic) => {
+                locals.insert(variadic.name.as_str(), Value::Tuple(rest.into()));
+            }
+            None if !rest.is_empty() => {
+                return self.fail(call.place, format!("`{name}` takes {allowed} arguments by position"));
+            }
+            None => {}
         }
-        let mut given = values.drain(..);
-        let mut used = 0;
+        let mut given = values.into_iter();
+        let mut used: Vec<&str> = Vec::new();
         for parameter in parameters.iter_non_variadic_params() {
-            let name = parameter.parameter.name.as_str();
-            let keyword = call.keywords.iter().find(|(keyword, ..)| *keyword == name);
+            let own = parameter.parameter.name.as_str();
+            let keyword = call.keywords.iter().find(|(keyword, ..)| *keyword == own);
             let value = match (given.next(), keyword, parameter.default.as_deref()) {
                 (Some(value), None, _) => value,
-                (None, Some((_, value, _)), _) => {
-                    used += 1;
+                (None, Some((keyword, value, _)), _) => {
+                    used.push(keyword);
                     value.clone()
                 }
                 (None, None, Some(default)) => {
+                    if is_mutable(default) {
+                        let place = Place { module, range: default.range() };
+                        return self.fail(place, "a default that calls may change is not compiled");
+                    }
                     self.evaluate_in(Place { module, range: default.range() }, module, default)?
                 }
-                _ => return self.fail(call.place, format!("`{}` needs one value for `{name}`", function.name)),
+                _ => return self.fail(call.place, format!("`{name}` needs one value for `{own}`")),
             };
-            locals.insert(name, value);
+            locals.insert(own, value);
         }
-        drop(given);
-        if used != call.keywords.len() {
-            return self.fail(call.place, format!("`{}` has no parameter of one of these names", function.name));
+        let others = call.keywords.iter().filter(|(keyword, ..)| !used.contains(keyword));
+        let others: Vec<_> =
+            others.map(|(keyword, value, _)| (Value::Text((*keyword).into()), value.clone())).collect();
+        match &parameters.kwarg {
+            Some(variadic) => {
+                locals.insert(variadic.name.as_str(), Value::Dict(others.into()));
+            }
+            None if !others.is_empty() => {
+                return self.fail(call.place, format!("`{name}` has no parameter of one of these names"));
+            }
+            None => {}
         }
-        self.body(call.place, function, module, locals, false)
+        Ok(locals)
     }
 
     /// A list whose items are known.
@@ -252,17 +423,16 @@ fn refusal(statement: &Stmt) -> &'static str {
         Stmt::While(_) => {
             "how often a `while` loop runs depends on the data; only comprehensions over rows are compiled"
         }
-        Stmt::For(_) => "a `for` statement is not compiled. Write the loop as a comprehension",
-        Stmt::With(_) => "a `with` statement acts on something outside of the request. Remove it",
         Stmt::Try(_) => {
             "exception handlers are not compiled: the compiled code raises no exceptions. Remove the handler"
         }
         Stmt::Global(_) | Stmt::Nonlocal(_) => "state outside of the request is not compiled. Remove it",
-        Stmt::Raise(_) | Stmt::Assert(_) => "checks are not compiled. Remove it",
-        Stmt::Delete(_) => "`del` is not compiled. Remove it",
-        Stmt::FunctionDef(_) | Stmt::ClassDef(_) => {
-            "functions and classes inside of a function are not read. Move it to the top of the module"
-        }
+        Stmt::ClassDef(_) => "classes inside of a function are not read. Move it to the top of the module",
         _ => "this statement is not compiled",
     }
+}
+
+/// Whether a default value is one that a function could change for the calls after it.
+fn is_mutable(default: &Expr) -> bool {
+    matches!(default, Expr::List(_) | Expr::Dict(_) | Expr::Set(_) | Expr::ListComp(_) | Expr::DictComp(_))
 }

@@ -2,6 +2,9 @@
 
 use std::rc::Rc;
 
+use ekiben_runtime::DType;
+use ekiben_runtime::ops::compare::CompareKind;
+use ekiben_runtime::ops::gather_elements::GatherElements;
 use ruff_python_ast::ExprSubscript;
 
 use super::{Array, Evaluated, Evaluator, Frame, Index, Place, Stop, Value};
@@ -14,50 +17,96 @@ impl<'a> Evaluator<'_, 'a> {
             return self.fail(place, format!("`{path}` is outside of the service; its contents are not known here"));
         }
         let index = self.expression(&subscript.slice)?;
-        match (&value, &index) {
+        Ok(match (&value, &index) {
             (Value::List(items) | Value::Tuple(items), Value::Int(at)) => match position(*at, items.len()) {
-                Some(at) => Ok(items[at].clone()),
-                None => self.fail(place, format!("there is no item {at} among {}", items.len())),
+                Some(at) => items[at].clone(),
+                None => return self.fail(place, format!("there is no item {at} among {}", items.len())),
             },
-            (Value::List(items) | Value::Tuple(items), Value::Array(array)) => self.look_up(items, array, place),
-            (Value::List(items), Value::Slice(from, to)) => {
-                let (from, to) = range(*from, *to, items.len());
-                Ok(Value::List(items[from..to].into()))
+            (Value::List(items) | Value::Tuple(items), Value::Array(array)) => self.look_up(items, array, place)?,
+            (Value::List(items), Value::Slice(..)) => {
+                let chosen = positions(&index, items.len()).unwrap_or_default();
+                Value::List(chosen.into_iter().map(|at| items[at].clone()).collect())
             }
+            (Value::Tuple(items), Value::Slice(..)) => {
+                let chosen = positions(&index, items.len()).unwrap_or_default();
+                Value::Tuple(chosen.into_iter().map(|at| items[at].clone()).collect())
+            }
+            (Value::Text(text), Value::Int(at)) => {
+                let letters: Vec<char> = text.chars().collect();
+                match position(*at, letters.len()) {
+                    Some(at) => Value::Text(letters[at].to_string().into()),
+                    None => return self.fail(place, "the text has no such position"),
+                }
+            }
+            (Value::Text(text), Value::Slice(..)) => {
+                let letters: Vec<char> = text.chars().collect();
+                let chosen = positions(&index, letters.len()).unwrap_or_default();
+                Value::Text(chosen.into_iter().map(|at| letters[at]).collect::<String>().into())
+            }
+            (Value::Dict(items), Value::Array(array)) => return self.looked_up(items, array, None, place),
             (Value::Dict(items), key) => match items.iter().find(|(known, _)| known.equals(key) == Some(true)) {
-                Some((_, item)) => Ok(item.clone()),
-                None => self.fail(place, "this dict has no such key, as far as it is known here"),
+                Some((_, item)) => item.clone(),
+                None => return self.fail(place, "this dict has no such key, as far as it is known here"),
             },
-            (Value::Array(array), Value::Tuple(indices)) if !array.python => self.part(array, indices, place),
-            (Value::Array(array), index) => self.part(array, std::slice::from_ref(index), place),
-            (Value::Frame(frame), index) => self.select(&frame.clone(), index, place),
-            (Value::Artifacts, Value::Text(name)) => super::super::library::artifact(self, name, place),
+            (Value::Array(array), Value::Tuple(indices)) if !array.python => self.part(array, indices, place)?,
+            (Value::Array(array), index) => self.part(array, std::slice::from_ref(index), place)?,
+            (Value::Frame(frame), index) => self.select(&frame.clone(), index, place)?,
+            (Value::Artifacts, Value::Text(name)) => super::super::library::artifact(self, name, place)?,
             (value, index) => {
-                self.fail(place, format!("{} in brackets after {} is not compiled", index.describe(), value.describe()))
+                let problem = format!("{} in brackets after {} is not compiled", index.describe(), value.describe());
+                return self.fail(place, problem);
             }
-        }
+        })
     }
 
-    /// `array[i, :, j]`.
+    /// `array[i, :, j]`, with `...` and `None` among the indices.
     fn part(&mut self, array: &Array, indices: &[Value<'a>], place: Place) -> Evaluated<'a> {
-        let axes = array.axes(&self.graph);
-        if indices.len() > axes.len() {
-            return self.fail(place, format!("{} indices for {} axes", indices.len(), axes.len()));
+        let rank = array.axes(&self.graph).len();
+        let used = indices.iter().filter(|index| !matches!(index, Value::Ellipsis | Value::None)).count();
+        if used > rank {
+            return self.fail(place, format!("{used} indices for {rank} axes"));
+        }
+        // `...` stands for the axes that no other index names.
+        let whole = Value::Slice(None, None, 1);
+        let mut named: Vec<&Value<'a>> = Vec::new();
+        for index in indices {
+            match index {
+                Value::Ellipsis => named.extend(std::iter::repeat_n(&whole, rank - used)),
+                other => named.push(other),
+            }
         }
         let mut part = array.clone();
-        for (index, &axis) in indices.iter().zip(&axes) {
+        // Own axes of the part so far, and where axes of length 1 come in.
+        let mut at = 0;
+        let mut added = Vec::new();
+        for index in named {
+            let axes = part.axes(&self.graph);
+            if matches!(index, Value::None) {
+                added.push(at);
+                at += 1;
+                continue;
+            }
+            let Some(&axis) = axes.get(at - added.len()) else {
+                return self.fail(place, "there are more indices than axes");
+            };
             match index {
-                Value::Slice(None, None) => {}
-                Value::Slice(..) | Value::List(_) => part = self.sliced(&part, axis, index, place)?,
-                Value::Int(at) => {
-                    let at = match array.extent(&self.graph, axis) {
-                        (length, false) => position(*at, length),
-                        (_, true) => usize::try_from(*at).ok(),
+                Value::Slice(None, None, 1) => at += 1,
+                Value::Slice(..) | Value::List(_) => {
+                    part = self.sliced(&part, axis, index, place)?;
+                    at += 1;
+                }
+                Value::Int(position) => {
+                    let position = match array.extent(&self.graph, axis) {
+                        (_, false) => self::position(*position, part.extent(&self.graph, axis).0),
+                        (_, true) => usize::try_from(*position).ok(),
                     };
-                    let Some(at) = at.and_then(|at| u32::try_from(at).ok()) else {
+                    let Some(position) = position.and_then(|position| u32::try_from(position).ok()) else {
                         return self.fail(place, "this position is not there, or depends on the number of rows");
                     };
-                    part = part.with_index(axis, Index::At(at));
+                    part = part.with_index(axis, Index::At(position));
+                }
+                Value::Array(position) if position.axes(&self.graph).is_empty() => {
+                    part = self.element_at(&part, axis, position, place)?;
                 }
                 other => {
                     let problem = format!(
@@ -68,7 +117,94 @@ impl<'a> Evaluator<'_, 'a> {
                 }
             }
         }
+        if added.is_empty() {
+            return Ok(Value::Array(part));
+        }
+        let mut part = self.led(&part, place)?;
+        for at in added {
+            part = super::super::library::with_new_axis(self, &part, at, place)?;
+        }
         Ok(Value::Array(part))
+    }
+
+    /// The part of each row of an array at a position that is computed for the row: of its first own axis.
+    fn element_at(&mut self, part: &Array, axis: usize, position: &Array, place: Place) -> Result<Array, Stop> {
+        let part = self.led(part, place)?;
+        let position = self.led(position, place)?;
+        let integer = position.dtype(&self.graph).is_integer();
+        let shape = self.graph.shape(part.tensor);
+        if axis != part.indices.len() || position.indices != part.indices || !integer || shape.rank() != axis + 1 {
+            return self
+                .fail(place, "a computed position is compiled in brackets after a row of numbers, for the same row");
+        }
+        let mut dims: Vec<usize> = self.graph.shape(position.tensor).factors().iter().map(|&f| f as usize).collect();
+        dims.push(1);
+        let batch = self.graph.shape(position.tensor).batch_axis();
+        let at = self.reshaped(position.tensor, &dims, batch, place)?;
+        let op = GatherElements { axis: axis as u8 };
+        let added = self.graph.add("take", op, &[part.tensor, at]);
+        let tensor = self.added(added, place)?;
+        dims.pop();
+        let tensor = self.reshaped(tensor, &dims, batch, place)?;
+        Ok(part.with_tensor(tensor))
+    }
+
+    /// The values that a dict of constants has for texts or integers of a request; `other` for those that it does not have.
+    pub(in crate::service) fn looked_up(
+        &mut self,
+        items: &[(Value<'a>, Value<'a>)],
+        keys: &Array,
+        other: Option<&Value<'a>>,
+        place: Place,
+    ) -> Evaluated<'a> {
+        let keys_of_text: Option<Vec<Rc<str>>> =
+            items.iter().map(|(key, _)| if let Value::Text(text) = key { Some(text.clone()) } else { None }).collect();
+        let dtype = keys.dtype(&self.graph);
+        let mut keys = keys.clone();
+        if let Some(texts) = &keys_of_text
+            && (dtype == DType::Category
+                || (dtype == DType::F64 && (keys.assumed || self.graph.inputs().contains(&keys.tensor))))
+        {
+            keys = self.text_column(&keys, texts, place)?;
+        }
+        let Some(other) = other else {
+            // Integers from 0 on are positions in a list.
+            let positions = (0..).zip(items).all(|(at, (key, _))| matches!(key, Value::Int(key) if *key == at));
+            if positions && dtype.is_integer() {
+                let values: Vec<Value<'a>> = items.iter().map(|(_, value)| value.clone()).collect();
+                return self.look_up(&values, &keys, place);
+            }
+            return self.known_key(items, &keys, place);
+        };
+        let mut result = other.clone();
+        for (key, value) in items.iter().rev() {
+            let equal = self.compared(CompareKind::Equal, &Value::Array(keys.clone()), key, place)?;
+            result = Value::Array(self.selected(&equal, value, &result, place)?);
+        }
+        Ok(result)
+    }
+
+    /// A dict's value for a key that a model's labels hold: every label must be a key.
+    fn known_key(&mut self, items: &[(Value<'a>, Value<'a>)], keys: &Array, place: Place) -> Evaluated<'a> {
+        let computed = !self.graph.inputs().contains(&keys.tensor);
+        let table =
+            self.graph.spec(keys.tensor).table.and_then(|table| self.graph.tables().get(table as usize)).cloned();
+        let Some(texts) = table.filter(|_| computed && keys.dtype(&self.graph) == DType::Category) else {
+            let problem = "a key that is not in this dict would be an error of one request. Use `.get(key, default)`";
+            return self.fail(place, problem);
+        };
+        let mut values = Vec::new();
+        for text in &texts {
+            let key = Value::Text(text.as_str().into());
+            match items.iter().find(|(known, _)| known.equals(&key) == Some(true)) {
+                Some((_, value)) => values.push(value.clone()),
+                None => return self.fail(place, format!("the dict has no value for {text:?}")),
+            }
+        }
+        let positions = (0..texts.len() as i64).collect::<Vec<_>>();
+        let mut at = positions.iter();
+        let numbers = self.mapped(keys, DType::I64, |_| at.next().copied().unwrap_or(0), 0i64, place)?;
+        self.look_up(&values, &numbers, place)
     }
 
     /// The positions that a slice or a list of integers names, of an axis of known length.
@@ -76,22 +212,10 @@ impl<'a> Evaluator<'_, 'a> {
         let (length, false) = part.extent(&self.graph, axis) else {
             return self.fail(place, "which rows these are depends on the request. Use all rows");
         };
-        let positions: Option<Vec<usize>> = match index {
-            Value::Slice(from, to) => {
-                let (from, to) = range(*from, *to, length);
-                Some((from..to).collect())
-            }
-            index => index
-                .items()
-                .unwrap_or_default()
-                .iter()
-                .map(|item| match item {
-                    Value::Int(at) => position(*at, length),
-                    _ => None,
-                })
-                .collect(),
-        };
-        match positions.filter(|positions| !positions.is_empty()) {
+        if self.unsettled(part.tensor).is_some() {
+            return self.fail(place, "how long this axis is depends on the request. Declare the shape");
+        }
+        match positions(index, length).filter(|positions| !positions.is_empty()) {
             Some(positions) => Ok(part.with_tensor(self.taken(part.tensor, axis, &positions, place)?)),
             None => self.fail(place, "these positions are not there"),
         }
@@ -102,7 +226,7 @@ impl<'a> Evaluator<'_, 'a> {
         if let Value::Text(name) = index {
             let position = self.columns_of(frame, std::slice::from_ref(name), place)?;
             let column = match (frame, position.first()) {
-                (Frame::Columns(columns), Some(&at)) => columns[at].1.clone(),
+                (Frame::Columns(columns, _), Some(&at)) => columns[at].1.clone(),
                 (Frame::Table { array, .. }, Some(&at)) => array.with_index(1, Index::At(at as u32)),
                 (_, None) => return self.fail(place, "this column is not there"),
             };
@@ -113,9 +237,9 @@ impl<'a> Evaluator<'_, 'a> {
         };
         let positions = self.columns_of(frame, &names, place)?;
         match frame {
-            Frame::Columns(columns) => {
+            Frame::Columns(columns, _) => {
                 let chosen = positions.iter().map(|&at| columns[at].clone()).collect();
-                Ok(Value::Frame(Rc::new(Frame::Columns(chosen))))
+                Ok(Value::Frame(Rc::new(Frame::Columns(chosen, None))))
             }
             Frame::Table { array, columns, .. } => {
                 self.columns_taken(array, columns.as_deref().unwrap_or_default(), &positions, place)
@@ -126,7 +250,7 @@ impl<'a> Evaluator<'_, 'a> {
     /// Positions of columns by name. Where the columns of an input are not known, it is settled that these are among them.
     fn columns_of(&mut self, frame: &Frame, names: &[Rc<str>], place: Place) -> Result<Vec<usize>, Stop> {
         let known: Vec<String> = match frame {
-            Frame::Columns(columns) => columns.iter().map(|(name, _)| name.clone()).collect(),
+            Frame::Columns(columns, _) => columns.iter().map(|(name, _)| name.clone()).collect(),
             Frame::Table { columns: Some(columns), input, .. } => {
                 self.note_named_use(*input, place);
                 columns.clone()
@@ -137,8 +261,12 @@ impl<'a> Evaluator<'_, 'a> {
             names.iter().map(|name| known.iter().position(|column| **column == **name)).collect();
         match (positions, frame) {
             (Some(positions), _) => Ok(positions),
-            (None, Frame::Table { input, .. }) => self.settle_columns(*input, &known, names, place),
-            (None, Frame::Columns(_)) => self.fail(place, format!("the frame has the columns {}", known.join(", "))),
+            (None, Frame::Table { input, .. } | Frame::Columns(_, input @ Some(_))) => {
+                self.settle_columns(*input, &known, names, place)
+            }
+            (None, Frame::Columns(_, None)) => {
+                self.fail(place, format!("the frame has the columns {}", known.join(", ")))
+            }
         }
     }
 }
@@ -149,11 +277,25 @@ fn position(at: i64, length: usize) -> Option<usize> {
     usize::try_from(at).ok().filter(|at| *at < length)
 }
 
-/// The positions `from..to` of `length` items, as Python counts them.
-fn range(from: Option<i64>, to: Option<i64>, length: usize) -> (usize, usize) {
-    let length = i64::try_from(length).unwrap_or(i64::MAX);
-    let clamp = |at: i64| if at < 0 { at.saturating_add(length).max(0) } else { at.min(length) };
-    let from = clamp(from.unwrap_or(0));
-    let to = clamp(to.unwrap_or(length)).max(from);
-    (from as usize, to as usize)
+/// The positions of `length` items that a slice or a list of integers names.
+fn positions(index: &Value<'_>, length: usize) -> Option<Vec<usize>> {
+    let Value::Slice(from, to, step) = index else {
+        let at = |item: &Value<'_>| match item {
+            Value::Int(at) => position(*at, length),
+            _ => None,
+        };
+        return index.items()?.iter().map(at).collect();
+    };
+    let length = i64::try_from(length).ok()?;
+    let backwards = *step < 0;
+    let (low, high) = if backwards { (-1, length - 1) } else { (0, length) };
+    let clamp = |at: i64| if at < 0 { at.saturating_add(length).max(low) } else { at.min(high) };
+    let mut at = from.map_or(if backwards { high } else { low }, clamp);
+    let end = to.map_or(if backwards { low } else { high }, clamp);
+    let mut chosen = Vec::new();
+    while (backwards && at > end) || (!backwards && at < end) {
+        chosen.push(usize::try_from(at).ok()?);
+        at = at.checked_add(*step)?;
+    }
+    Some(chosen)
 }

@@ -26,12 +26,29 @@ impl<'a> Evaluator<'_, 'a> {
         self.gathered(tensor, axis, indices, place)
     }
 
-    fn gathered(&mut self, data: TensorId, axis: usize, indices: TensorId, place: Place) -> Result<TensorId, Stop> {
+    pub(super) fn gathered(
+        &mut self,
+        data: TensorId,
+        axis: usize,
+        indices: TensorId,
+        place: Place,
+    ) -> Result<TensorId, Stop> {
         let Ok(axis) = u8::try_from(axis) else {
             return self.fail(place, "this axis is not compiled");
         };
         let added = self.graph.add("take", Gather { axis }, &[data, indices]);
         self.added(added, place)
+    }
+
+    /// The part of a tensor at one position of an axis, which is removed.
+    pub(super) fn picked(&mut self, tensor: TensorId, axis: usize, at: u32, place: Place) -> Result<TensorId, Stop> {
+        if self.graph.shape(tensor).is_batch(axis) {
+            return self.fail(place, "one row of the request is not computed apart from the others. Use all rows");
+        }
+        let position = i32::try_from(at).unwrap_or(i32::MAX);
+        let added = self.graph.add_constant("position", DType::I32, &[], &[position]);
+        let index = self.constant(added, place)?;
+        self.gathered(tensor, axis, index, place)
     }
 
     /// The part of a tensor that an array stands for, as a whole tensor.
@@ -40,13 +57,8 @@ impl<'a> Evaluator<'_, 'a> {
         for (axis, index) in array.indices.iter().enumerate().rev() {
             match index {
                 Index::All => {}
-                Index::At(at) if !self.graph.shape(tensor).is_batch(axis) => {
-                    let position = i32::try_from(*at).unwrap_or(i32::MAX);
-                    let added = self.graph.add_constant("position", DType::I32, &[], &[position]);
-                    let index = self.constant(added, place)?;
-                    tensor = self.gathered(tensor, axis, index, place)?;
-                }
-                Index::At(_) | Index::Loop(_) => {
+                Index::At(at) => tensor = self.picked(tensor, axis, *at, place)?,
+                Index::Loop(_) => {
                     return self
                         .fail(place, "one row of the request is not computed apart from the others. Use all rows");
                 }
@@ -108,27 +120,42 @@ impl<'a> Evaluator<'_, 'a> {
     pub(in crate::service) fn frame_array(&mut self, frame: &Frame, place: Place) -> Result<Array, Stop> {
         match frame {
             Frame::Table { array, input, .. } => {
-                if let Some(input) = input.and_then(|index| self.inputs.get_mut(index)) {
-                    input.whole_use.get_or_insert(place);
-                }
+                self.note_whole_use(*input, place);
                 Ok(array.clone())
             }
-            Frame::Columns(columns) => self.joined(columns, place),
+            Frame::Columns(columns, input) => {
+                self.note_whole_use(*input, place);
+                self.joined(columns, place)
+            }
         }
     }
 
-    /// Columns side by side.
+    /// All columns of an input are used, whatever their names.
+    pub(in crate::service) fn note_whole_use(&mut self, input: Option<usize>, place: Place) {
+        if let Some(input) = input.and_then(|index| self.inputs.get_mut(index)) {
+            input.whole_use.get_or_insert(place);
+        }
+    }
+
+    /// Columns side by side, in the type that holds them all.
     fn joined(&mut self, columns: &[(String, Array)], place: Place) -> Result<Array, Stop> {
         let mut parts = Vec::new();
         let mut assumed = false;
         let Some((_, first)) = columns.first() else {
             return self.fail(place, "a frame without columns is not compiled");
         };
-        let dtype = first.dtype(&self.graph);
-        for (name, column) in columns {
-            let part = self.materialise(column, place)?;
-            if part.dtype(&self.graph) != dtype {
-                return self.fail(place, format!("the column `{name}` is not of the type of the first one"));
+        let text = |array: &Array| matches!(array.dtype(&self.graph), DType::Category | DType::Text);
+        let of_text = text(first);
+        if columns.iter().any(|(_, array)| text(array) != of_text) {
+            return self
+                .fail(place, "a frame with texts and numbers is no array of one type. Take the columns of numbers");
+        }
+        let arrays: Vec<Array> = columns.iter().map(|(_, array)| array.clone()).collect();
+        let dtype = if of_text { first.dtype(&self.graph) } else { self.common_type(&arrays, place)? };
+        for (_, column) in columns {
+            let mut part = self.materialise(column, place)?;
+            if !of_text {
+                part.tensor = self.cast(part.tensor, dtype, place)?;
             }
             assumed |= part.assumed;
             let shape = self.graph.shape(part.tensor);

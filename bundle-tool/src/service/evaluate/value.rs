@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use ekiben_runtime::DType;
-use ruff_python_ast::StmtFunctionDef;
+use ruff_python_ast::{ExprLambda, StmtFunctionDef};
 
 use super::super::modules::ModuleId;
 use crate::graph::{Graph, TensorId};
@@ -23,8 +23,12 @@ pub(in crate::service) enum Value<'a> {
     Tuple(Rc<[Value<'a>]>),
     /// In the order of the keys; no key stands twice.
     Dict(Rc<[(Value<'a>, Value<'a>)]>),
-    /// `a:b` in a subscript.
-    Slice(Option<i64>, Option<i64>),
+    /// The number of rows of a request, times a factor.
+    Count(usize),
+    /// `...`
+    Ellipsis,
+    /// `a:b:step` in a subscript.
+    Slice(Option<i64>, Option<i64>, i64),
     /// Integers from a start to an end.
     Range(i64, i64),
     Zip(Rc<[Value<'a>]>),
@@ -39,6 +43,10 @@ pub(in crate::service) enum Value<'a> {
     Frame(Rc<Frame>),
     /// An `xgboost.DMatrix`: float32, NaN where a value is missing.
     Matrix(Array),
+    /// A name whose value is not known here.
+    Unset,
+    /// A function or lambda inside of a function, with the scope whose names it sees.
+    Closure(Callable<'a>, ScopeId),
     /// `self`.
     Service,
     /// `self.artifacts`.
@@ -63,10 +71,25 @@ pub(in crate::service) enum Value<'a> {
     Method(Rc<Value<'a>>, &'a str),
 }
 
+/// A scope: its position among those that are open, and its number among all that ever were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::service) struct ScopeId {
+    pub(in crate::service) position: usize,
+    pub(in crate::service) number: usize,
+}
+
+/// What is called.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::service) enum Callable<'a> {
+    Function(&'a StmtFunctionDef),
+    Lambda(&'a ExprLambda),
+}
+
 /// What kind of value a method or an attribute belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::service) enum Kind {
     Constant,
+    Count,
     Text,
     List,
     Dict,
@@ -88,7 +111,10 @@ impl Value<'_> {
     /// What kind of value it is.
     pub(in crate::service) fn kind(&self) -> Kind {
         match self {
-            Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Slice(..) => Kind::Constant,
+            Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Slice(..) | Value::Ellipsis => {
+                Kind::Constant
+            }
+            Value::Count(_) => Kind::Count,
             Value::Text(_) => Kind::Text,
             Value::List(_) | Value::Tuple(_) | Value::Rows(..) => Kind::List,
             Value::Array(array) if array.python => Kind::List,
@@ -104,9 +130,13 @@ impl Value<'_> {
             Value::Estimator(_) => Kind::Estimator,
             Value::Session(_) => Kind::Session,
             Value::Port(_) => Kind::Port,
-            Value::Path(_) | Value::Module(_) | Value::Function(..) | Value::ServiceMethod(_) | Value::Method(..) => {
-                Kind::Function
-            }
+            Value::Path(_)
+            | Value::Module(_)
+            | Value::Closure(..)
+            | Value::Unset
+            | Value::Function(..)
+            | Value::ServiceMethod(_)
+            | Value::Method(..) => Kind::Function,
         }
     }
 
@@ -125,6 +155,8 @@ impl Value<'_> {
                 format!("the function `{}`", function.name)
             }
             Value::Method(_, name) => format!("the method `{name}`"),
+            Value::Closure(..) => "a function".to_owned(),
+            Value::Unset => "a name that is not known here".to_owned(),
             other => other.kind().describe().to_owned(),
         }
     }
@@ -185,6 +217,55 @@ impl Value<'_> {
         })
     }
 
+    /// Whether both are one value: the same object, or equal constants of one type.
+    pub(in crate::service) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Value::Array(a), Value::Array(b))
+            | (Value::Complex(a), Value::Complex(b))
+            | (Value::Matrix(a), Value::Matrix(b)) => {
+                a.tensor == b.tensor && a.indices == b.indices && a.python == b.python
+            }
+            (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => Rc::ptr_eq(a, b),
+            (Value::Dict(a), Value::Dict(b)) => Rc::ptr_eq(a, b),
+            (Value::Frame(a), Value::Frame(b)) => Rc::ptr_eq(a, b),
+            (Value::Rows(a, x), Value::Rows(b, y)) => a == b && Rc::ptr_eq(x, y),
+            (Value::Function(_, a), Value::Function(_, b)) => std::ptr::eq(*a, *b),
+            (Value::Path(a), Value::Path(b)) => a == b,
+            (Value::Closure(_, a), Value::Closure(_, b)) => a == b,
+            (Value::Estimator(a), Value::Estimator(b))
+            | (Value::Session(a), Value::Session(b))
+            | (Value::Reference(a), Value::Reference(b)) => a == b,
+            (Value::Service, Value::Service) | (Value::Artifacts, Value::Artifacts) | (Value::None, Value::None) => {
+                true
+            }
+            (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b) && a.equals(b) == Some(true),
+        }
+    }
+
+    /// Whether this value is the object `other`, or has it in it. Constants are no objects that change.
+    pub(in crate::service) fn holds(&self, other: &Self) -> bool {
+        let same = match (self, other) {
+            (Value::List(a), Value::List(b)) => Rc::ptr_eq(a, b),
+            (Value::Dict(a), Value::Dict(b)) => Rc::ptr_eq(a, b),
+            (Value::Frame(a), Value::Frame(b)) => Rc::ptr_eq(a, b),
+            (Value::Array(a), Value::Array(b)) => a.tensor == b.tensor,
+            _ => false,
+        };
+        same || match self {
+            Value::List(items) | Value::Tuple(items) | Value::Zip(items) => items.iter().any(|item| item.holds(other)),
+            Value::Dict(items) => items.iter().any(|(_, item)| item.holds(other)),
+            Value::Enumerate(inner, _) | Value::Rows(_, inner) | Value::Method(inner, _) => inner.holds(other),
+            Value::Frame(frame) => match (&**frame, other) {
+                (Frame::Table { array, .. }, Value::Array(part)) => array.tensor == part.tensor,
+                (Frame::Columns(columns, _), Value::Array(part)) => {
+                    columns.iter().any(|(_, array)| array.tensor == part.tensor)
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
     fn is_constant(&self) -> bool {
         matches!(self, Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_))
     }
@@ -243,6 +324,7 @@ impl Kind {
     pub(in crate::service) fn describe(self) -> &'static str {
         match self {
             Kind::Constant => "a constant",
+            Kind::Count => "the number of rows of a request",
             Kind::Text => "a text",
             Kind::List => "a list",
             Kind::Dict => "a dict",
@@ -324,11 +406,6 @@ impl Array {
         part
     }
 
-    /// Whether it is the whole tensor.
-    pub(in crate::service) fn is_whole(&self) -> bool {
-        self.indices.iter().all(|index| *index == Index::All)
-    }
-
     fn substitute(&self, from: LoopId, to: Index) -> Self {
         let replace = |index: &Index| if *index == Index::Loop(from) { to } else { *index };
         Self { indices: self.indices.iter().map(replace).collect(), ..self.clone() }
@@ -347,6 +424,6 @@ pub(in crate::service) enum Frame {
         /// The input that it is, where not only named columns of it were taken.
         input: Option<usize>,
     },
-    /// Columns put together, each of one axis.
-    Columns(Vec<(String, Array)>),
+    /// Columns put together, each of one axis; and the input of which they are some, where its other columns are not known.
+    Columns(Vec<(String, Array)>, Option<usize>),
 }

@@ -20,6 +20,8 @@ use super::evaluate::{Call, Evaluated, Evaluator, Kind, Place, Value};
 
 pub(super) use bentoml::artifact;
 pub(super) use model::model_method;
+pub(super) use numpy::create::mat_mul;
+pub(super) use numpy::shape::with_new_axis;
 pub(super) use pandas::columns;
 
 /// What a function does.
@@ -32,6 +34,10 @@ pub(super) type Property = for<'e, 'a, 'c> fn(&mut Evaluator<'e, 'a>, &'c Value<
 const FUNCTIONS: &[&[(&str, Function)]] = &[
     builtins::FUNCTIONS,
     numpy::FUNCTIONS,
+    numpy::create::FUNCTIONS,
+    numpy::element::FUNCTIONS,
+    numpy::reduce::FUNCTIONS,
+    numpy::shape::FUNCTIONS,
     pandas::FUNCTIONS,
     bentoml::FUNCTIONS,
     catboost::FUNCTIONS,
@@ -40,9 +46,19 @@ const FUNCTIONS: &[&[(&str, Function)]] = &[
     tf_signal::FUNCTIONS,
 ];
 
-const METHODS: &[&[(Kind, &str, Method)]] = &[builtins::METHODS, numpy::METHODS, pandas::METHODS, onnxruntime::METHODS];
+const METHODS: &[&[(Kind, &str, Method)]] = &[
+    builtins::METHODS,
+    numpy::METHODS,
+    numpy::create::METHODS,
+    numpy::element::METHODS,
+    numpy::reduce::METHODS,
+    numpy::shape::METHODS,
+    pandas::METHODS,
+    onnxruntime::METHODS,
+];
 
-const PROPERTIES: &[&[(Kind, &str, Property)]] = &[numpy::PROPERTIES, pandas::PROPERTIES, onnxruntime::PROPERTIES];
+const PROPERTIES: &[&[(Kind, &str, Property)]] =
+    &[numpy::PROPERTIES, numpy::shape::PROPERTIES, pandas::PROPERTIES, onnxruntime::PROPERTIES];
 
 /// The function with this full path.
 pub(super) fn function(path: &str) -> Option<Function> {

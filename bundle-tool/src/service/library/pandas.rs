@@ -105,7 +105,10 @@ pub(in crate::service) fn columns(
     place: Place,
 ) -> Result<Vec<(String, Array)>, Stop> {
     match frame {
-        Frame::Columns(columns) => Ok(columns.clone()),
+        Frame::Columns(columns, input) => {
+            evaluator.note_whole_use(*input, place);
+            Ok(columns.clone())
+        }
         Frame::Table { array, columns, .. } => match columns {
             Some(columns) => Ok(named(array, columns)),
             None => evaluator.fail(place, "the columns of this frame depend on the request"),
@@ -177,11 +180,11 @@ fn by_name<'a>(
         found.push((name.to_string(), array.clone()));
     }
     let Some(names) = names else {
-        return Ok(Frame::Columns(found));
+        return Ok(Frame::Columns(found, None));
     };
     let chosen = names.iter().map(|name| found.iter().find(|(known, _)| known == name).cloned());
     match chosen.collect() {
-        Some(columns) => Ok(Frame::Columns(columns)),
+        Some(columns) => Ok(Frame::Columns(columns, None)),
         None => evaluator.fail(call.place, "`columns` names a column that is not there"),
     }
 }
@@ -204,5 +207,5 @@ fn by_position(
         return evaluator.fail(call.place, format!("{} names for {width} columns", names.len()));
     }
     let column = |at: usize| axes.get(1).map_or(array.clone(), |&axis| array.with_index(axis, Index::At(at as u32)));
-    Ok(Frame::Columns(names.into_iter().enumerate().map(|(at, name)| (name, column(at))).collect()))
+    Ok(Frame::Columns(names.into_iter().enumerate().map(|(at, name)| (name, column(at))).collect(), None))
 }

@@ -1,6 +1,11 @@
 //! `tf.signal`: spectra, mel bands and cepstra as TensorFlow computes them. Time stands before the bins: `[…, frames, bins]`.
 
+use ekiben_runtime::ops::binary::BinaryKind;
+use ekiben_runtime::ops::unary::UnaryKind;
+
 use super::Function;
+use super::numpy::create::mat_mul;
+use super::numpy::element::each;
 use super::sound::{Options, absolute, computed_audio, signal};
 use crate::audio::{self, Bands, Frames, MelNorm, MelScale, Taper, Window};
 use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Stop, Value};
@@ -11,6 +16,12 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("tensorflow.signal.mfccs_from_log_mel_spectrograms", mfccs),
     ("tensorflow.abs", magnitude),
     ("tensorflow.math.abs", magnitude),
+    ("tensorflow.math.log", |evaluator, call| each(evaluator, call, UnaryKind::Log)),
+    ("tensorflow.square", square),
+    ("tensorflow.math.square", square),
+    ("tensorflow.matmul", product),
+    ("tensorflow.linalg.matmul", product),
+    ("tensorflow.tensordot", tensor_product),
 ];
 
 /// Windows that TensorFlow names; all are periodic where nothing is said.
@@ -70,6 +81,29 @@ fn magnitude<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluate
         return evaluator.fail(call.place, "`x` is needed");
     };
     absolute(evaluator, value, call.place).map(Value::Array)
+}
+
+fn square<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [x] = call.bind(evaluator, ["x"])?;
+    match x {
+        Some(x @ Value::Array(_)) => evaluator.combine(BinaryKind::Mul, &x, &x, call.place).map(Value::Array),
+        _ => evaluator.fail(call.place, "an array is needed"),
+    }
+}
+
+fn product<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    match call.bind(evaluator, ["a", "b"])? {
+        [Some(a), Some(b)] => mat_mul(evaluator, &a, &b, call.place).map(Value::Array),
+        _ => evaluator.fail(call.place, "two arrays are needed"),
+    }
+}
+
+/// `tf.tensordot(a, b, 1)`: the last axis of one with the first of the other.
+fn tensor_product<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    match call.bind(evaluator, ["a", "b", "axes"])? {
+        [Some(a), Some(b), Some(Value::Int(1))] => mat_mul(evaluator, &a, &b, call.place).map(Value::Array),
+        _ => evaluator.fail(call.place, "`tensordot` is compiled with axes=1"),
+    }
 }
 
 /// `tf.signal.linear_to_mel_weight_matrix(…)`: a constant `[bins, bands]` of float32.
