@@ -222,7 +222,7 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// `frame["name"]` and `frame[["name", …]]`.
-    fn select(&mut self, frame: &Frame, index: &Value<'a>, place: Place) -> Evaluated<'a> {
+    pub(in crate::service) fn select(&mut self, frame: &Frame, index: &Value<'a>, place: Place) -> Evaluated<'a> {
         if let Value::Text(name) = index {
             let position = self.columns_of(frame, std::slice::from_ref(name), place)?;
             let column = match (frame, position.first()) {
@@ -262,7 +262,9 @@ impl<'a> Evaluator<'_, 'a> {
         match (positions, frame) {
             (Some(positions), _) => Ok(positions),
             (None, Frame::Table { input, .. } | Frame::Columns(_, input @ Some(_))) => {
-                self.settle_columns(*input, &known, names, place)
+                let missing: Vec<Rc<str>> =
+                    names.iter().filter(|name| known.iter().all(|column| **column != ***name)).cloned().collect();
+                self.settle_columns(*input, &known, &missing, place)
             }
             (None, Frame::Columns(_, None)) => {
                 self.fail(place, format!("the frame has the columns {}", known.join(", ")))

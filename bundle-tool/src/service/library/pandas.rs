@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
+use ekiben_runtime::DType;
+
 use super::numpy::converted;
+use super::numpy::element::{filled, nan, per_array};
 use super::{Function, Method, Property};
 use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Frame, Index, Kind, Place, Stop, Value};
 
@@ -17,6 +20,14 @@ pub(super) const METHODS: &[(Kind, &str, Method)] = &[
     // A column is an array here.
     (Kind::Array, "to_numpy", to_numpy),
     (Kind::Array, "to_list", to_list),
+    (Kind::Array, "fillna", fill_missing),
+    (Kind::Frame, "fillna", fill_missing),
+    (Kind::Array, "isna", |evaluator, value, call| missing(evaluator, value, call, true)),
+    (Kind::Array, "isnull", |evaluator, value, call| missing(evaluator, value, call, true)),
+    (Kind::Array, "notna", |evaluator, value, call| missing(evaluator, value, call, false)),
+    (Kind::Array, "notnull", |evaluator, value, call| missing(evaluator, value, call, false)),
+    (Kind::Array, "isin", is_in),
+    (Kind::Array, "map", map),
 ];
 
 pub(super) const PROPERTIES: &[(Kind, &str, Property)] =
@@ -62,9 +73,81 @@ fn astype<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<
     }
 }
 
+/// `fillna(number)` of a column or frame, `fillna({column: number})` of a frame.
+fn fill_missing<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [with] = call.bind(evaluator, ["value"])?;
+    let number = |with: &Value<'a>| matches!(with, Value::Int(_) | Value::Float(_));
+    let fill = |evaluator: &mut Evaluator<'_, 'a>, array: Array, with: &Value<'a>| {
+        if matches!(array.dtype(&evaluator.graph), DType::Category | DType::Text) {
+            return evaluator.fail(call.place, "missing texts are not filled");
+        }
+        filled(evaluator, &array, with, call.place)
+    };
+    match (value, with) {
+        (Value::Frame(frame), Some(Value::Dict(items))) => {
+            let mut columns = Vec::new();
+            for (key, with) in items.iter() {
+                let Value::Text(name) = key else {
+                    return evaluator.fail(call.place, "columns are filled by their names");
+                };
+                let Value::Array(column) = evaluator.select(frame, key, call.place)? else {
+                    return evaluator.fail(call.place, "this column is not there");
+                };
+                if !number(with) {
+                    return evaluator.fail(call.place, "missing numbers are filled with constants");
+                }
+                columns.push((name.to_string(), fill(evaluator, column, with)?));
+            }
+            evaluator.with_columns(frame, columns, call.place)
+        }
+        (value, Some(with)) if number(&with) => {
+            per_array(evaluator, value, call.place, |evaluator, array| fill(evaluator, array, &with))
+        }
+        _ => evaluator.fail(call.place, "missing numbers are filled with a constant, or a dict of them by column"),
+    }
+}
+
+fn missing<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>, wanted: bool) -> Evaluated<'a> {
+    call.none(evaluator)?;
+    nan(evaluator, value, wanted, call.place)
+}
+
+fn is_in<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [values] = call.bind(evaluator, ["values"])?;
+    match values.as_ref().and_then(Value::items) {
+        Some(items) => evaluator.any_of(value, &items.to_vec(), call.place).map(Value::Array),
+        None => evaluator.fail(call.place, "`isin` is compiled with a list of constants"),
+    }
+}
+
+/// `column.map({key: number})`: NaN for what is no key. Whether all were keys, and so integers stay integers, the request decides.
+fn map<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [mapping] = call.bind(evaluator, ["arg"])?;
+    let (Value::Array(column), Some(Value::Dict(items))) = (value, mapping) else {
+        return evaluator.fail(call.place, "`map` is compiled with a dict of numbers");
+    };
+    let number = |(key, value): &(Value<'a>, Value<'a>)| match value {
+        Value::Int(value) => Some((key.clone(), Value::Float(*value as f64))),
+        Value::Float(value) => Some((key.clone(), Value::Float(*value))),
+        _ => None,
+    };
+    let items: Option<Vec<_>> = items.iter().map(number).collect();
+    let Some(items) = items.filter(|items| !items.is_empty()) else {
+        return evaluator.fail(call.place, "`map` is compiled with a dict of numbers");
+    };
+    match evaluator.looked_up(&items, column, Some(&Value::Float(f64::NAN)), call.place)? {
+        Value::Array(array) => Ok(Value::Array(Array { assumed: true, python: false, ..array })),
+        other => Ok(other),
+    }
+}
+
 fn copy<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
     call.bind(evaluator, ["deep"])?;
-    Ok(value.clone())
+    match value {
+        // Another object, which may be changed alone.
+        Value::Frame(frame) => Ok(Value::Frame(Rc::new((**frame).clone()))),
+        other => Ok(other.clone()),
+    }
 }
 
 /// `frame.to_dict("records")` and `frame.to_dict("list")`.
