@@ -115,7 +115,7 @@ fn missing<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call
 fn is_in<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
     let [values] = call.bind(evaluator, ["values"])?;
     match values.as_ref().and_then(Value::items) {
-        Some(items) => evaluator.any_of(value, &items.to_vec(), call.place).map(Value::Array),
+        Some(items) => evaluator.any_of(value, items, call.place).map(Value::Array),
         None => evaluator.fail(call.place, "`isin` is compiled with a list of constants"),
     }
 }
