@@ -81,17 +81,28 @@ impl<'a> Evaluator<'_, 'a> {
         place: Place,
     ) -> Result<Array, Stop> {
         match (left, right) {
-            (Value::Array(a), Value::Array(b)) => {
-                let truths = [a, b].iter().all(|array| !array.python && array.dtype(&self.graph) == DType::Bool);
-                if truths {
-                    return self.fail(
-                        place,
-                        "arithmetic of two arrays of truths is not compiled. Use `&` and `|`, or `astype(int)`",
-                    );
+            (Value::Array(_), Value::Array(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_))
+            | (Value::Int(_) | Value::Float(_) | Value::Bool(_), Value::Array(_)) => {
+                let (a, b) = (self.number(left, place)?, self.number(right, place)?);
+                if let (Value::Int(0), BinaryKind::Mod, true) = (right, kind, a.dtype(&self.graph).is_integer()) {
+                    return self.fail(place, "the remainder of a division by zero is not compiled");
                 }
-                let (a, b) = (self.computed(a, place)?, self.computed(b, place)?);
                 let to = self.common_type(&[a.clone(), b.clone()], place)?;
-                let to = if kind == BinaryKind::Div { floating(to) } else { to };
+                let to = match (kind, to) {
+                    (BinaryKind::Div, to) => floating(to),
+                    (_, DType::Bool) if a.python && b.python => DType::I64,
+                    (_, DType::Bool) => {
+                        let problem =
+                            "arithmetic of arrays of truths is not compiled. Use `&` and `|`, or `astype(int)`";
+                        return self.fail(place, problem);
+                    }
+                    (_, to) => to,
+                };
+                for number in [left, right] {
+                    if matches!(number, Value::Int(number) if to.is_integer() && !fits(*number, to)) {
+                        return self.fail(place, "this number does not fit into the array's type");
+                    }
+                }
                 let x = self.cast(a.tensor, to, place)?;
                 let y = self.cast(b.tensor, to, place)?;
                 let (assumed, python) = (a.assumed || b.assumed, a.python && b.python);
@@ -99,18 +110,21 @@ impl<'a> Evaluator<'_, 'a> {
                 let like = Array { tensor: tensors[0], indices, python, assumed };
                 self.node(kind, tensors[0], tensors[1], &like, place)
             }
-            (Value::Array(array), other) => {
-                let (array, number) = self.with_number(kind, array, other, place)?;
-                self.node(kind, array.tensor, number, &array, place)
-            }
-            (other, Value::Array(array)) => {
-                let (array, number) = self.with_number(kind, array, other, place)?;
-                self.node(kind, number, array.tensor, &array, place)
-            }
             (left, right) => {
                 let problem = format!("arithmetic of {} and {} is not compiled", left.describe(), right.describe());
                 self.fail(place, problem)
             }
+        }
+    }
+
+    /// An array or a constant as something that is computed with.
+    fn number(&mut self, value: &Value<'a>, place: Place) -> Result<Array, Stop> {
+        match value {
+            Value::Array(array) if array.dtype(&self.graph) != DType::Bool => self.computed(array, place),
+            Value::Array(array) if array.python && !array.axes(&self.graph).is_empty() => {
+                self.fail(place, "arithmetic of lists is not compiled. Compute with arrays")
+            }
+            value => self.operand(value, place),
         }
     }
 
@@ -123,44 +137,6 @@ impl<'a> Evaluator<'_, 'a> {
         Ok(like.with_tensor(self.added(added, place)?))
     }
 
-    /// An array and a constant number, as tensors of the type that numpy gives the result.
-    fn with_number(
-        &mut self,
-        kind: BinaryKind,
-        array: &Array,
-        number: &Value<'a>,
-        place: Place,
-    ) -> Result<(Array, TensorId), Stop> {
-        let array = self.computed(array, place)?;
-        let dtype = array.dtype(&self.graph);
-        let (number, dtype) = match number {
-            Value::Int(value) if dtype.is_integer() && kind != BinaryKind::Div => {
-                if kind == BinaryKind::Mod && *value == 0 {
-                    return self.fail(place, "the remainder of a division by zero is not compiled");
-                }
-                if !fits(*value, dtype) {
-                    return self.fail(place, "this number does not fit into the array's type");
-                }
-                let added = self.graph.add_constant("number", DType::I64, &[], &[*value]);
-                let constant = self.constant(added, place)?;
-                return Ok((array, self.cast(constant, dtype, place)?));
-            }
-            Value::Bool(value) => (f64::from(u8::from(*value)), floating(dtype)),
-            Value::Int(value) => (*value as f64, floating(dtype)),
-            Value::Float(value) => (*value, floating(dtype)),
-            other => {
-                let problem = format!("arithmetic of an array and {} is not compiled", other.describe());
-                return self.fail(place, problem);
-            }
-        };
-        let tensor = self.cast(array.tensor, dtype, place)?;
-        let constant = match dtype {
-            DType::F32 => self.graph.add_constant("number", dtype, &[], &[number as f32]),
-            _ => self.graph.add_constant("number", dtype, &[], &[number]),
-        };
-        Ok((array.with_tensor(tensor), self.constant(constant, place)?))
-    }
-
     /// An array as it is computed with: Python's numbers have 64 bits.
     pub(in crate::service) fn computed(&mut self, array: &Array, place: Place) -> Result<Array, Stop> {
         if array.python && !array.axes(&self.graph).is_empty() {
@@ -169,7 +145,6 @@ impl<'a> Evaluator<'_, 'a> {
         let array = self.widened(array, place)?;
         let dtype = array.dtype(&self.graph);
         if dtype == DType::Bool {
-            // Of numpy's truths `+` means "or"; beside numbers they are 0 and 1.
             return Ok(array.with_tensor(self.cast(array.tensor, DType::I64, place)?));
         }
         if !dtype.is_integer() && !matches!(dtype, DType::F32 | DType::F64) {
@@ -232,10 +207,10 @@ impl<'a> Evaluator<'_, 'a> {
             (UnaryOp::UAdd, value @ (Value::Int(_) | Value::Float(_))) => value,
             (UnaryOp::Not, value) => match value.truth() {
                 Some(truth) => Value::Bool(!truth),
-                None => match self.condition_of(&value, place)? {
-                    Some(condition) => Value::Array(self.negated(&condition, place)?),
-                    None => return self.fail(place, "this condition depends on the request"),
-                },
+                None => {
+                    let condition = self.condition_of(&value, place)?;
+                    Value::Array(self.negated(&condition, place)?)
+                }
             },
             (UnaryOp::Invert, Value::Array(array)) if array.dtype(&self.graph) == DType::Bool => {
                 Value::Array(self.negated(&array, place)?)
@@ -262,12 +237,47 @@ impl<'a> Evaluator<'_, 'a> {
     }
 }
 
-/// The type that numpy gives results of two arrays.
+/// The type that numpy gives results of two arrays (`numpy.promote_types`).
 pub(super) fn promoted(a: DType, b: DType) -> DType {
+    let unsigned = |dtype: DType| dtype.name().starts_with('u');
+    let signed_of = |bits: u64| match bits {
+        ..=8 => DType::I8,
+        9..=16 => DType::I16,
+        17..=32 => DType::I32,
+        _ => DType::I64,
+    };
+    let float_for = |dtype: DType, other: DType| match (dtype, other.bits()) {
+        (DType::F64, _) | (_, 32..) => DType::F64,
+        (_, 16) => DType::F32,
+        (dtype, _) => dtype,
+    };
     match (a, b) {
         (a, b) if a == b => a,
-        (DType::I32, DType::I64) | (DType::I64, DType::I32) => DType::I64,
-        _ => DType::F64,
+        (DType::Bool, other) | (other, DType::Bool) => other,
+        (a, b) if a.is_float() && b.is_float() => {
+            if a.bits() > b.bits() {
+                a
+            } else {
+                b
+            }
+        }
+        (a, b) if a.is_float() => float_for(a, b),
+        (a, b) if b.is_float() => float_for(b, a),
+        (a, b) if unsigned(a) == unsigned(b) => {
+            if a.bits() > b.bits() {
+                a
+            } else {
+                b
+            }
+        }
+        (a, b) => {
+            let (positive, other) = if unsigned(a) { (a, b) } else { (b, a) };
+            match positive.bits() {
+                64 => DType::F64,
+                bits if other.bits() > bits => other,
+                bits => signed_of(bits * 2),
+            }
+        }
     }
 }
 

@@ -64,10 +64,12 @@ impl<'a> Evaluator<'_, 'a> {
         arrays: &[Array],
         place: Place,
     ) -> Result<(Vec<TensorId>, Vec<Index>), Stop> {
-        if let [first, rest @ ..] = arrays {
+        // One number broadcasts as it is, so parts of one array at the same place need not be taken out of it.
+        let number = |array: &&Array| array.indices.is_empty() && self.graph.shape(array.tensor).rank() == 0;
+        let mut parts = arrays.iter().filter(|array| !number(array));
+        if let Some(first) = parts.next() {
             let shape = self.graph.shape(first.tensor);
-            let alike = |other: &Array| other.indices == first.indices && self.graph.shape(other.tensor) == shape;
-            if rest.iter().all(alike) {
+            if parts.all(|other| other.indices == first.indices && self.graph.shape(other.tensor) == shape) {
                 return Ok((arrays.iter().map(|array| array.tensor).collect(), first.indices.clone()));
             }
         }
@@ -156,8 +158,14 @@ impl<'a> Evaluator<'_, 'a> {
             }
             parts.push(part);
         }
-        let python: Vec<bool> = parts.iter().map(|part| part.python).collect();
-        let to = self.common_type(&parts, place)?;
+        // Here Python's numbers do not give way: they are of 64 bits.
+        let Some(to) = parts.iter().map(|part| part.dtype(&self.graph)).reduce(promoted) else {
+            return self.fail(place, "an empty array is not compiled");
+        };
+        let axes = |part: &Array| part.axes(&self.graph).len();
+        if parts.iter().any(|part| axes(part) != axes(&parts[0])) {
+            return self.fail(place, "these arrays have different numbers of axes");
+        }
         let assumed = parts.iter().any(|part| part.assumed);
         for part in &mut parts {
             part.tensor = self.cast(part.tensor, to, place)?;
@@ -169,7 +177,7 @@ impl<'a> Evaluator<'_, 'a> {
         };
         // Numbers beside rows of a loop are the same for each row.
         let mut columns = Vec::new();
-        for (&tensor, _) in tensors.iter().zip(&python) {
+        for &tensor in &tensors {
             let tensor = self.expanded(tensor, shape, place)?;
             let mut dims: Vec<usize> = shape.factors().iter().map(|&factor| factor as usize).collect();
             dims.insert(loops.len(), 1);
@@ -403,13 +411,10 @@ impl<'a> Evaluator<'_, 'a> {
         self.logical(LogicKind::Xor, array, &always, place)
     }
 
-    /// The truth of a value that depends on the request, as one element; `None` where it is known already.
-    pub(in crate::service) fn condition_of(&mut self, value: &Value<'a>, place: Place) -> Result<Option<Array>, Stop> {
-        if value.truth().is_some() {
-            return Ok(None);
-        }
+    /// The truth of a value that depends on the request, as one element.
+    pub(in crate::service) fn condition_of(&mut self, value: &Value<'a>, place: Place) -> Result<Array, Stop> {
         match value {
-            Value::Array(array) if array.axes(&self.graph).is_empty() => self.truths(array, place).map(Some),
+            Value::Array(array) if array.axes(&self.graph).is_empty() => self.truths(array, place),
             Value::Array(_) | Value::Frame(_) => {
                 self.fail(place, "the truth of an array is ambiguous. Use `any()` or `all()`, or `np.where`")
             }
@@ -438,6 +443,9 @@ impl<'a> Evaluator<'_, 'a> {
         Ok(match (yes, no) {
             (a, b) if a.equals(b) == Some(true) && a.kind() == b.kind() && same_type(a, b) => a.clone(),
             (Value::List(a), Value::List(b)) if a.len() == b.len() => Value::List(both(a, b, self)?),
+            (Value::Growing(before, a), Value::Growing(_, b)) if a.len() == b.len() => {
+                Value::Growing(before.clone(), both(a, b, self)?)
+            }
             (Value::Tuple(a), Value::Tuple(b)) if a.len() == b.len() => Value::Tuple(both(a, b, self)?),
             (Value::Dict(a), Value::Dict(b))
                 if a.len() == b.len() && a.iter().zip(b.iter()).all(|((a, _), (b, _))| a.equals(b) == Some(true)) =>

@@ -90,6 +90,7 @@ impl<'a> Evaluator<'_, 'a> {
         item: impl FnOnce(&mut Self) -> Evaluated<'a>,
     ) -> Result<Option<Value<'a>>, Stop> {
         let outer = self.scope().locals.clone();
+        self.scope().comprehensions += 1;
         self.assign(&generator.target, value)?;
         let mut kept = true;
         for filter in &generator.ifs {
@@ -100,6 +101,7 @@ impl<'a> Evaluator<'_, 'a> {
         }
         let result = if kept { Some(item(self)?) } else { None };
         self.scope().locals = outer;
+        self.scope().comprehensions -= 1;
         Ok(result)
     }
 

@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use ekiben_runtime::Op;
 use ruff_python_ast::{Expr, ExprCall, ExprSubscript, Stmt, StmtAssert, WithItem};
 
 use super::{Array, Evaluator, Frame, Index, Place, Stop, Value};
+use crate::graph::TensorId;
 
 /// Functions that leave nothing in the answer: what they write has no reader on a device.
 const SILENT: [&str; 6] =
@@ -78,6 +80,21 @@ impl<'a> Evaluator<'_, 'a> {
         let name = name.id.as_str();
         let place = self.place(call);
         let Some(value) = self.scope().locals.get(name).cloned() else { return Ok(false) };
+        let value = match value {
+            Value::Growing(before, items) if method == "append" => {
+                let [argument] = &call.arguments.args[..] else {
+                    return self.fail(place, "`append` takes one item");
+                };
+                let item = self.expression(argument)?;
+                if self.other_names(name, &Value::List(before.clone())) {
+                    return self.fail(place, "this changes a value that has another name too. Copy it first");
+                }
+                let items = items.iter().cloned().chain([item]).collect();
+                self.scope().locals.insert(name, Value::Growing(before, items));
+                return Ok(true);
+            }
+            value => value,
+        };
         let known = match &value {
             Value::List(_) => ["append", "extend", "insert"].contains(&method),
             Value::Dict(_) => ["update", "setdefault"].contains(&method),
@@ -135,8 +152,21 @@ impl<'a> Evaluator<'_, 'a> {
         let own = self.scopes.last().map(|scope| &scope.locals);
         let elsewhere = self.scopes.iter().rev().skip(1).flat_map(|scope| scope.locals.values());
         let here = own.into_iter().flat_map(|locals| locals.iter().filter(|(other, _)| **other != name));
-        let others = here.map(|(_, value)| value).chain(elsewhere).chain(self.attributes.values());
-        others.into_iter().any(|other| other.holds(value))
+        let mut others =
+            here.map(|(_, value)| value).chain(elsewhere).chain(self.attributes.values()).chain(self.shared.values());
+        let base = |array: &Array| self.base(array.tensor);
+        others.any(|other| other.holds(value, &base))
+    }
+
+    /// The tensor whose memory numpy may share with `tensor`: reshapes, transposes and parts are views.
+    fn base(&self, mut tensor: TensorId) -> TensorId {
+        while let Some(node) = self.graph.producer(tensor)
+            && matches!(node.op, Op::Reshape(_) | Op::Transpose(_) | Op::Gather(_) | Op::Slice(_) | Op::Expand(_))
+            && let Some(Some(from)) = node.inputs.first()
+        {
+            tensor = *from;
+        }
+        tensor
     }
 
     /// `value[index] = item`: of a dict or frame that has no other name.

@@ -76,9 +76,7 @@ impl<'a> Evaluator<'_, 'a> {
                     Some(false) => self.expression(&choice.orelse)?,
                     None => {
                         let place = self.place(&*choice.test);
-                        let Some(condition) = self.condition_of(&test, place)? else {
-                            return self.fail(place, "this condition depends on the request");
-                        };
+                        let condition = self.condition_of(&test, place)?;
                         let yes = self.expression(&choice.body)?;
                         let no = self.expression(&choice.orelse)?;
                         self.chosen(&condition, &yes, &no, self.place(expression))?
@@ -88,6 +86,10 @@ impl<'a> Evaluator<'_, 'a> {
             Expr::BoolOp(operation) => self.either(operation)?,
             Expr::Lambda(lambda) => self.closure(Callable::Lambda(lambda)),
             Expr::Named(named) => {
+                let known = matches!(&*named.target, Expr::Name(name) if self.local(name.id.as_str()).is_some());
+                if known && self.scope().comprehensions > 0 {
+                    return self.fail_at(expression, "a name that items of a comprehension hand on is not compiled");
+                }
                 let value = self.expression(&named.value)?;
                 self.assign(&named.target, value.clone())?;
                 value
@@ -160,7 +162,7 @@ impl<'a> Evaluator<'_, 'a> {
     fn name(&mut self, name: &'a ExprName) -> Evaluated<'a> {
         let place = self.place(name);
         match self.local(name.id.as_str()) {
-            Some(Value::Unset) => return self.unset(name.id.as_str(), place),
+            Some(Value::Unset | Value::Growing(..)) => return self.unset(name.id.as_str(), place),
             Some(value) => return Ok(value),
             None => {}
         }
@@ -257,9 +259,7 @@ impl<'a> Evaluator<'_, 'a> {
                         return self
                             .fail_at(operand, format!("`and` and `or` are compiled of comparisons, not of {what}"));
                     }
-                    let Some(condition) = self.condition_of(&value, self.place(operand))? else {
-                        return self.fail_at(operand, "this condition depends on the request");
-                    };
+                    let condition = self.condition_of(&value, self.place(operand))?;
                     result = Some(match before {
                         Some(before) => self.logical(kind, &before, &condition, place)?,
                         None => condition,
@@ -283,9 +283,7 @@ impl<'a> Evaluator<'_, 'a> {
                 Value::Array(truths) if comparison.ops.len() == 1 => return Ok(Value::Array(truths)),
                 Value::Frame(frame) => return Ok(Value::Frame(frame)),
                 truths => {
-                    let Some(condition) = self.condition_of(&truths, place)? else {
-                        return self.fail(place, "this comparison is not compiled");
-                    };
+                    let condition = self.condition_of(&truths, place)?;
                     result = Some(match result {
                         Some(before) => self.logical(LogicKind::And, &before, &condition, place)?,
                         None => condition,
@@ -381,6 +379,13 @@ impl<'a> Evaluator<'_, 'a> {
         items: &[Value<'a>],
         place: Place,
     ) -> Result<Array, Stop> {
+        let texts: Option<Vec<Rc<str>>> =
+            items.iter().map(|item| if let Value::Text(text) = item { Some(text.clone()) } else { None }).collect();
+        if let (Some(texts), Value::Array(array)) = (texts, value) {
+            let array = self.text_column(array, &texts, place)?;
+            let among = |known: &String| u8::from(texts.iter().any(|text| **text == **known));
+            return self.mapped(&array, DType::Bool, among, 0, place);
+        }
         let mut found: Option<Array> = None;
         for item in items {
             let equal = self.compared(CompareKind::Equal, value, item, place)?;

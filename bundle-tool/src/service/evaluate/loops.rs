@@ -43,12 +43,14 @@ impl<'a> Evaluator<'_, 'a> {
         changed.target(&stmt.target);
         let appended: Vec<&'a str> = changed.appended.difference(&changed.assigned).copied().collect();
         for name in &appended {
-            let empty = matches!(self.scope().locals.get(name), Some(Value::List(items)) if items.is_empty());
-            if !empty {
+            let Some(Value::List(items)) = self.scope().locals.get(name).filter(|list| list.truth() == Some(false))
+            else {
                 let problem =
                     format!("`{name}` gets an item for each row, and is no empty list of this function before");
                 return self.fail(place, problem);
-            }
+            };
+            let growing = Value::Growing(items.clone(), [].into());
+            self.scope().locals.insert(name, growing);
         }
         for name in &changed.assigned {
             if self.scope().locals.contains_key(name) {
@@ -61,14 +63,11 @@ impl<'a> Evaluator<'_, 'a> {
             _ => return self.fail(place, "a loop over the rows of a request does not end before the last one"),
         }
         for name in appended {
-            let value = self.scope().locals.get(name).cloned();
-            let Some(Value::List(items)) = value else {
-                return self.fail(place, format!("`{name}` does not get one item for each row"));
+            let item = match self.scope().locals.get(name) {
+                Some(Value::Growing(_, items)) if items.len() == 1 => items[0].clone(),
+                _ => return self.fail(place, format!("`{name}` does not get one item for each row")),
             };
-            let [item] = &items[..] else {
-                return self.fail(place, format!("`{name}` does not get one item for each row"));
-            };
-            let rows = self.rows(id, item.clone(), place)?;
+            let rows = self.rows(id, item, place)?;
             self.scope().locals.insert(name, rows);
         }
         // What a row assigned is gone: after the loop it would be the last row's.

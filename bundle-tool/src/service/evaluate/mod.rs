@@ -91,11 +91,13 @@ struct Scope<'a> {
     parent: Option<ScopeId>,
     /// Its number among all scopes.
     number: usize,
+    /// Comprehensions that run.
+    comprehensions: usize,
 }
 
 impl<'a> Scope<'a> {
     fn new(module: ModuleId, locals: HashMap<&'a str, Value<'a>>, constructs: bool) -> Self {
-        Self { module, locals, constructs, parent: None, number: 0 }
+        Self { module, locals, constructs, parent: None, number: 0, comprehensions: 0 }
     }
 }
 
@@ -112,6 +114,8 @@ pub(super) struct Evaluator<'e, 'a> {
     attributes: HashMap<&'a str, Value<'a>>,
     /// Length of each loop over rows: the factor, and whether the number of rows multiplies it.
     pub(super) loops: Vec<(usize, bool)>,
+    /// Values of expressions at the top of modules and classes, and of parameters' defaults: objects that every request shares.
+    shared: HashMap<(ModuleId, TextRange), Value<'a>>,
     /// Names of the outputs of each session.
     output_names: HashMap<String, Vec<String>>,
     /// What models gave for the inputs that they were called with.
@@ -142,6 +146,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             inputs,
             attributes: HashMap::new(),
             loops: Vec::new(),
+            shared: HashMap::new(),
             output_names: HashMap::new(),
             model_calls: Vec::new(),
             scopes,
@@ -304,10 +309,16 @@ impl<'e, 'a> Evaluator<'e, 'a> {
         result
     }
 
-    /// The value of an expression at the top of a module or of the service class.
+    /// The value of an expression at the top of a module or of the service class, or of a parameter's default.
     fn evaluate_in(&mut self, place: Place, module: ModuleId, expression: &'a Expr) -> Evaluated<'a> {
+        let key = (module, expression.range());
+        if let Some(value) = self.shared.get(&key) {
+            return Ok(value.clone());
+        }
         let scope = Scope::new(module, HashMap::new(), false);
-        self.inside(place, scope, |evaluator| evaluator.expression(expression))
+        let value = self.inside(place, scope, |evaluator| evaluator.expression(expression))?;
+        self.shared.insert(key, value.clone());
+        Ok(value)
     }
 
     /// The value of what a name means at the top of a module.

@@ -97,7 +97,13 @@ impl<'a> Evaluator<'_, 'a> {
         let wanted = model.inputs();
         let arrays = match given {
             Value::Frame(frame) => match &**frame {
-                Frame::Columns(columns, _) => self.columns_for(name, &wanted, columns, place)?,
+                Frame::Columns(columns, input) => {
+                    let named = |input: &ModelInput| columns.iter().any(|(name, _)| *name == input.name);
+                    if !wanted.iter().all(named) {
+                        self.note_whole_use(*input, place);
+                    }
+                    self.columns_for(name, &wanted, columns, place)?
+                }
                 Frame::Table { array, .. } => return self.settle_table(array.tensor, &wanted, None, place),
             },
             Value::Array(array) if wanted.len() == 1 => {

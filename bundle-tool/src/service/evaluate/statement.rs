@@ -147,20 +147,36 @@ impl<'a> Evaluator<'_, 'a> {
         let place = self.place(statement);
         let left = self.expression(&stmt.target)?;
         let right = self.expression(&stmt.value)?;
-        // Arrays and lists change for every name that they have; numbers, texts and what Python made new do not.
-        let shared = match (&*stmt.target, &left) {
-            (Expr::Name(name), Value::Array(array)) if !array.python => self.other_names(name.id.as_str(), &left),
-            (Expr::Name(name), Value::List(_) | Value::Frame(_)) => self.other_names(name.id.as_str(), &left),
+        // What can be changed changes for every name that it has; numbers and texts are made new.
+        let in_place = match &left {
+            Value::Array(array) => !array.python && !array.axes(&self.graph).is_empty(),
+            Value::List(_) | Value::Dict(_) | Value::Frame(_) => true,
             _ => false,
         };
-        if shared {
+        if let Expr::Name(name) = &*stmt.target
+            && in_place
+            && self.other_names(name.id.as_str(), &left)
+        {
+            let problem = "this changes a value in place that has another name too. Assign the result to a new name";
+            return self.fail(place, problem);
+        }
+        let mut value = self.binary(stmt.op, left.clone(), right, place)?;
+        if let (true, Value::Array(old), Value::Array(new)) = (in_place, &left, &value) {
+            value = Value::Array(self.stored(old, new, place)?);
+        }
+        self.assign(&stmt.target, value)
+    }
+
+    /// What is left of `new` where it is written into the array `old`: the element type stays.
+    fn stored(&mut self, old: &Array, new: &Array, place: Place) -> Result<Array, Stop> {
+        let (from, to) = (new.dtype(&self.graph), old.dtype(&self.graph));
+        if from.is_float() && !to.is_float() {
             return self.fail(
                 place,
-                "this changes a value in place that has another name too. Assign the result to a new name",
+                format!("numpy does not store {from} in an array of {to}. Convert it with `astype` before"),
             );
         }
-        let value = self.binary(stmt.op, left, right, place)?;
-        self.assign(&stmt.target, value)
+        Ok(new.with_tensor(self.cast(new.tensor, to, place)?))
     }
 
     fn condition(&mut self, stmt: &'a StmtIf) -> Result<Flow<'a>, Stop> {
@@ -184,9 +200,7 @@ impl<'a> Evaluator<'_, 'a> {
             None => {}
         }
         let place = self.place(*test);
-        let Some(condition) = self.condition_of(&value, place)? else {
-            return self.fail(place, "this condition depends on the request");
-        };
+        let condition = self.condition_of(&value, place)?;
         let before = self.scope().locals.clone();
         let yes = self.statements(body)?;
         let after_yes = std::mem::replace(&mut self.scope().locals, before);
@@ -386,10 +400,6 @@ impl<'a> Evaluator<'_, 'a> {
                     value.clone()
                 }
                 (None, None, Some(default)) => {
-                    if is_mutable(default) {
-                        let place = Place { module, range: default.range() };
-                        return self.fail(place, "a default that calls may change is not compiled");
-                    }
                     self.evaluate_in(Place { module, range: default.range() }, module, default)?
                 }
                 _ => return self.fail(call.place, format!("`{name}` needs one value for `{own}`")),
@@ -430,9 +440,4 @@ fn refusal(statement: &Stmt) -> &'static str {
         Stmt::ClassDef(_) => "classes inside of a function are not read. Move it to the top of the module",
         _ => "this statement is not compiled",
     }
-}
-
-/// Whether a default value is one that a function could change for the calls after it.
-fn is_mutable(default: &Expr) -> bool {
-    matches!(default, Expr::List(_) | Expr::Dict(_) | Expr::Set(_) | Expr::ListComp(_) | Expr::DictComp(_))
 }

@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
-use ekiben_runtime::DType;
 use ekiben_runtime::ops::compare::CompareKind;
 use ekiben_runtime::ops::gather_elements::GatherElements;
+use ekiben_runtime::ops::require_known::RequireKnown;
+use ekiben_runtime::{DType, Op};
 use ruff_python_ast::ExprSubscript;
 
 use super::{Array, Evaluated, Evaluator, Frame, Index, Place, Stop, Value};
@@ -66,6 +67,11 @@ impl<'a> Evaluator<'_, 'a> {
         if used > rank {
             return self.fail(place, format!("{used} indices for {rank} axes"));
         }
+        let advanced = |index: &&Value<'a>| matches!(index, Value::List(_) | Value::Array(_) | Value::Int(_));
+        let listed = indices.iter().any(|index| matches!(index, Value::List(_)));
+        if listed && indices.iter().filter(advanced).count() > 1 {
+            return self.fail(place, "numpy takes several lists of positions in pairs. Index one axis after the other");
+        }
         // `...` stands for the axes that no other index names.
         let whole = Value::Slice(None, None, 1);
         let mut named: Vec<&Value<'a>> = Vec::new();
@@ -96,8 +102,8 @@ impl<'a> Evaluator<'_, 'a> {
                     at += 1;
                 }
                 Value::Int(position) => {
-                    let position = match array.extent(&self.graph, axis) {
-                        (_, false) => self::position(*position, part.extent(&self.graph, axis).0),
+                    let position = match part.extent(&self.graph, axis) {
+                        (length, false) => self::position(*position, length),
                         (_, true) => usize::try_from(*position).ok(),
                     };
                     let Some(position) = position.and_then(|position| u32::try_from(position).ok()) else {
@@ -131,11 +137,12 @@ impl<'a> Evaluator<'_, 'a> {
     fn element_at(&mut self, part: &Array, axis: usize, position: &Array, place: Place) -> Result<Array, Stop> {
         let part = self.led(part, place)?;
         let position = self.led(position, place)?;
-        let integer = position.dtype(&self.graph).is_integer();
+        // Positions that were found are there; one of the request's own may be behind the end, or count from it.
+        let integer = self.graph.producer(position.tensor).is_some_and(|node| matches!(node.op, Op::ArgReduce(_)));
         let shape = self.graph.shape(part.tensor);
         if axis != part.indices.len() || position.indices != part.indices || !integer || shape.rank() != axis + 1 {
             return self
-                .fail(place, "a computed position is compiled in brackets after a row of numbers, for the same row");
+                .fail(place, "a computed position is compiled where `argmax` or `argmin` of the same row gives it");
         }
         let mut dims: Vec<usize> = self.graph.shape(position.tensor).factors().iter().map(|&f| f as usize).collect();
         dims.push(1);
@@ -176,10 +183,18 @@ impl<'a> Evaluator<'_, 'a> {
             }
             return self.known_key(items, &keys, place);
         };
+        let float = |value: &Value<'a>| if let Value::Float(number) = value { Some(*number) } else { None };
+        let numbers: Option<Vec<f64>> = items.iter().map(|(_, value)| float(value)).collect();
+        if let (Some(texts), Some(numbers), Some(other)) = (&keys_of_text, numbers, float(other))
+            && keys.dtype(&self.graph) == DType::Category
+        {
+            let number = |text: &String| texts.iter().position(|key| **key == **text).map_or(other, |at| numbers[at]);
+            return self.mapped(&keys, DType::F64, number, other, place).map(Value::Array);
+        }
         let mut result = other.clone();
         for (key, value) in items.iter().rev() {
             let equal = self.compared(CompareKind::Equal, &Value::Array(keys.clone()), key, place)?;
-            result = Value::Array(self.selected(&equal, value, &result, place)?);
+            result = self.chosen(&equal, value, &result, place)?;
         }
         Ok(result)
     }
@@ -201,9 +216,11 @@ impl<'a> Evaluator<'_, 'a> {
                 None => return self.fail(place, format!("the dict has no value for {text:?}")),
             }
         }
-        let positions = (0..texts.len() as i64).collect::<Vec<_>>();
-        let mut at = positions.iter();
-        let numbers = self.mapped(keys, DType::I64, |_| at.next().copied().unwrap_or(0), 0i64, place)?;
+        // A text of the request that is none of these has no value: the server raises a KeyError there, the run fails.
+        let position = |text: &String| texts.iter().position(|known| known == text).map_or(-1, |at| at as i32);
+        let numbers = self.mapped(keys, DType::I32, position, -1, place)?;
+        let added = self.graph.add("key", RequireKnown { limit: texts.len() as u32 }, &[numbers.tensor]);
+        let numbers = numbers.with_tensor(self.added(added, place)?);
         self.look_up(&values, &numbers, place)
     }
 

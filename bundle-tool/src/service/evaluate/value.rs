@@ -45,6 +45,8 @@ pub(in crate::service) enum Value<'a> {
     Matrix(Array),
     /// A name whose value is not known here.
     Unset,
+    /// A list to which each row of a loop appends, while the loop runs: the list before, and what one row appended.
+    Growing(Rc<[Value<'a>]>, Rc<[Value<'a>]>),
     /// A function or lambda inside of a function, with the scope whose names it sees.
     Closure(Callable<'a>, ScopeId),
     /// `self`.
@@ -134,6 +136,7 @@ impl Value<'_> {
             | Value::Module(_)
             | Value::Closure(..)
             | Value::Unset
+            | Value::Growing(..)
             | Value::Function(..)
             | Value::ServiceMethod(_)
             | Value::Method(..) => Kind::Function,
@@ -156,7 +159,7 @@ impl Value<'_> {
             }
             Value::Method(_, name) => format!("the method `{name}`"),
             Value::Closure(..) => "a function".to_owned(),
-            Value::Unset => "a name that is not known here".to_owned(),
+            Value::Unset | Value::Growing(..) => "a name that is not known here".to_owned(),
             other => other.kind().describe().to_owned(),
         }
     }
@@ -231,6 +234,7 @@ impl Value<'_> {
             (Value::Rows(a, x), Value::Rows(b, y)) => a == b && Rc::ptr_eq(x, y),
             (Value::Function(_, a), Value::Function(_, b)) => std::ptr::eq(*a, *b),
             (Value::Path(a), Value::Path(b)) => a == b,
+            (Value::Growing(a, x), Value::Growing(b, y)) => Rc::ptr_eq(a, b) && Rc::ptr_eq(x, y),
             (Value::Closure(_, a), Value::Closure(_, b)) => a == b,
             (Value::Estimator(a), Value::Estimator(b))
             | (Value::Session(a), Value::Session(b))
@@ -242,23 +246,25 @@ impl Value<'_> {
         }
     }
 
-    /// Whether this value is the object `other`, or has it in it. Constants are no objects that change.
-    pub(in crate::service) fn holds(&self, other: &Self) -> bool {
+    /// Whether this value is the object `other`, or has it in it; `base` tells the memory of an array. Constants are no objects that change.
+    pub(in crate::service) fn holds(&self, other: &Self, base: &dyn Fn(&Array) -> TensorId) -> bool {
         let same = match (self, other) {
             (Value::List(a), Value::List(b)) => Rc::ptr_eq(a, b),
             (Value::Dict(a), Value::Dict(b)) => Rc::ptr_eq(a, b),
             (Value::Frame(a), Value::Frame(b)) => Rc::ptr_eq(a, b),
-            (Value::Array(a), Value::Array(b)) => a.tensor == b.tensor,
+            (Value::Array(a), Value::Array(b)) => base(a) == base(b),
             _ => false,
         };
         same || match self {
-            Value::List(items) | Value::Tuple(items) | Value::Zip(items) => items.iter().any(|item| item.holds(other)),
-            Value::Dict(items) => items.iter().any(|(_, item)| item.holds(other)),
-            Value::Enumerate(inner, _) | Value::Rows(_, inner) | Value::Method(inner, _) => inner.holds(other),
+            Value::List(items) | Value::Tuple(items) | Value::Zip(items) => {
+                items.iter().any(|item| item.holds(other, base))
+            }
+            Value::Dict(items) => items.iter().any(|(_, item)| item.holds(other, base)),
+            Value::Enumerate(inner, _) | Value::Rows(_, inner) | Value::Method(inner, _) => inner.holds(other, base),
             Value::Frame(frame) => match (&**frame, other) {
-                (Frame::Table { array, .. }, Value::Array(part)) => array.tensor == part.tensor,
+                (Frame::Table { array, .. }, Value::Array(part)) => base(array) == base(part),
                 (Frame::Columns(columns, _), Value::Array(part)) => {
-                    columns.iter().any(|(_, array)| array.tensor == part.tensor)
+                    columns.iter().any(|(_, array)| base(array) == base(part))
                 }
                 _ => false,
             },

@@ -208,6 +208,9 @@ fn items<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'
 
 fn get<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
     let [key, default] = call.bind(evaluator, ["key", "default"])?;
+    if let (Some(Value::Array(keys)), Value::Dict(items)) = (&key, value) {
+        return evaluator.looked_up(items, keys, Some(&default.unwrap_or(Value::None)), call.place);
+    }
     let Some(key) = key.filter(|key| matches!(key.kind(), Kind::Constant | Kind::Text)) else {
         return evaluator.fail(call.place, "the key depends on the request");
     };

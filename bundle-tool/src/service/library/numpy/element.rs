@@ -332,6 +332,9 @@ fn nan_to_num<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluat
     };
     per_array(evaluator, &value, call.place, |evaluator, array| {
         let dtype = array.dtype(&evaluator.graph);
+        if !dtype.is_float() {
+            return Ok(array);
+        }
         let largest = if dtype == DType::F32 { f64::from(f32::MAX) } else { f64::MAX };
         let filled = filled(evaluator, &array, &nan.unwrap_or(Value::Float(0.0)), call.place)?;
         let mut result = Value::Array(filled);
