@@ -145,6 +145,12 @@ fn effects_and_unknowns_are_refused_with_their_line() {
         3,
         "checks are not compiled",
     );
+    refused("out = []\nfor k in model.predict(df):\n    out.append(len(out))\nreturn out", 3, "other rows");
+    refused("t = 0\nreturn [(t := t + k) for k in model.predict(df)]", 2, "hand on");
+    refused("p = self.proba(df)\nq = p.T\np += 1\nreturn p - q.T", 3, "another name");
+    refused("names = NAMES\nnames.append('other')\nreturn [names[k] for k in model.predict(df)]", 2, "another name");
+    refused("k = model.predict(df)\nk += 0.5\nreturn k", 2, "does not store");
+    refused("p = self.proba(df)\nreturn p[:, [0, 1]][[0, 1], [1, 0]]", 2, "in pairs");
     refused("total = 0\nfor k in model.predict(df):\n    total += k\nreturn total", 3, "other rows");
     refused("out = [0]\nfor k in model.predict(df):\n    out.append(k)\nreturn out", 2, "no empty list");
     refused("model.predict(df)\nreturn model.predict(df)", 1, "is not used");

@@ -17,7 +17,7 @@ use crate::graph::{ConstantError, Graph, GraphError, TensorId};
 pub use decibel::{Decibels, Reference, decibels};
 pub use mel::{Bands, MelNorm, MelScale};
 pub use resample::{Resampling, resample};
-pub use spectrum::{Frames, bands, cosine_transform, framed, magnitude, power, spectrum, zeros_behind};
+pub use spectrum::{Frames, bands, cosine_transform, framed, magnitude, power, spectrum, twiddles, zeros_behind};
 pub use window::{Taper, Window};
 
 /// The longest transform, window and filter, in samples.

@@ -2,12 +2,12 @@
 
 use std::f64::consts::PI;
 
+use ekiben_runtime::DType;
 use ekiben_runtime::kernels::reference::conv2d::Clamp;
 use ekiben_runtime::ops::conv_nd::{ConvNd, Direction};
-use ekiben_runtime::ops::reshape::Reshape;
 use ekiben_runtime::ops::slice::Slice;
-use ekiben_runtime::{DType, Shape, TensorSpec};
 
+use super::spectrum::{as_rows, reshaped};
 use super::{AudioError, MAX_LENGTH, constant, samples};
 use crate::graph::{Graph, TensorId};
 
@@ -109,27 +109,20 @@ pub fn resample(graph: &mut Graph, signal: TensorId, resampling: Resampling) -> 
     let end = (count - 1) * down + (last.max(0) as usize) + 1;
     let table = [down as i32, 1, -first as i32, end.saturating_sub(given) as i32];
     let table = graph.add_constant("steps", DType::I32, &[4, 1], &table)?;
-    let shape = graph.shape(signal);
-    let leading: Vec<usize> = shape.factors().iter().rev().skip(1).map(|&factor| factor as usize).collect();
-    let (rows, batch) = (leading.first().copied().unwrap_or(1), shape.batch_axis());
-    let dtype = graph.spec(signal).dtype;
-    let spec = |dims: &[usize], batch: Option<usize>| {
-        let shape = Shape::new(dims, batch).map_err(|error| AudioError::option(format!("{error}")))?;
-        Ok::<_, AudioError>(TensorSpec::new(dtype, shape))
-    };
-    let rows_first = graph.add_declared("resample", Reshape, &[signal], spec(&[rows, given, 1], batch)?)?;
-    let clamp = Clamp::NONE;
-    let op = ConvNd { direction: Direction::Forward, groups: 1, clamp };
-    let phases = graph.add("resample", op, &[rows_first, filters, table])?;
-    let long = graph.shape(phases).factor(1).unwrap_or(0) * up;
-    let dims: &[usize] = if leading.is_empty() { &[long] } else { &[rows, long] };
-    let flat = graph.add_declared("resample", Reshape, &[phases], spec(dims, batch)?)?;
+    let batch = graph.shape(signal).batch_axis();
+    let (rows, rank) = as_rows(graph, signal)?;
+    let op = ConvNd { direction: Direction::Forward, groups: 1, clamp: Clamp::NONE };
+    let phases = graph.add("resample", op, &[rows, filters, table])?;
+    let found: Vec<usize> = graph.shape(phases).factors().iter().map(|&factor| factor as usize).collect();
+    let (count, long) = (found[0], found[1] * up);
+    let dims = if rank == 1 { vec![long] } else { vec![count, long] };
+    let flat = reshaped(graph, phases, &dims, batch)?;
     if long == wanted {
         return Ok(flat);
     }
-    let table: Vec<i32> = match leading.is_empty() {
-        true => vec![0, 1, wanted as i32],
-        false => vec![0, 0, 1, 1, rows as i32, wanted as i32],
+    let table: Vec<i32> = match rank {
+        1 => vec![0, 1, wanted as i32],
+        _ => vec![0, 0, 1, 1, count as i32, wanted as i32],
     };
     let table = graph.add_constant("samples", DType::I32, &[3, dims.len()], &table)?;
     Ok(graph.add("resample", Slice, &[flat, table])?)

@@ -43,8 +43,31 @@ impl Frames {
     }
 }
 
+/// `exp(-2 pi i k / length)` for each k: real and imaginary parts, which the runtime's transforms take.
+pub fn twiddles(length: usize) -> Vec<f64> {
+    let angles = (0..length).map(|k| -TAU * k as f64 / length as f64);
+    angles.flat_map(|angle| [angle.cos(), angle.sin()]).collect()
+}
+
+/// A signal as `[rows, samples, 1]`, one row where it has no axis before its samples; and its number of axes.
+pub(super) fn as_rows(graph: &mut Graph, signal: TensorId) -> Result<(TensorId, usize), AudioError> {
+    let shape = graph.shape(signal);
+    let dims: Vec<usize> = shape.factors().iter().map(|&factor| factor as usize).collect();
+    let rows = match dims[..] {
+        [samples] => reshaped(graph, signal, &[1, samples, 1], None)?,
+        [rows, samples] => reshaped(graph, signal, &[rows, samples, 1], shape.batch_axis())?,
+        _ => return Err(AudioError::option("a signal has one axis, or rows of samples")),
+    };
+    Ok((rows, dims.len()))
+}
+
 /// The same elements, with other axes.
-fn reshaped(graph: &mut Graph, x: TensorId, dims: &[usize], batch: Option<usize>) -> Result<TensorId, AudioError> {
+pub(super) fn reshaped(
+    graph: &mut Graph,
+    x: TensorId,
+    dims: &[usize],
+    batch: Option<usize>,
+) -> Result<TensorId, AudioError> {
     let shape = Shape::new(dims, batch).map_err(|error| AudioError::option(format!("{error}")))?;
     let spec = TensorSpec::new(graph.spec(x).dtype, shape);
     Ok(graph.add_declared("frames", Reshape, &[x], spec)?)
@@ -99,18 +122,12 @@ pub fn spectrum(graph: &mut Graph, signal: TensorId, frames: &Frames) -> Result<
     if long < length {
         return Err(AudioError::option(format!("{given} samples are less than a frame of {length}")));
     }
-    let shape = graph.shape(signal);
-    let leading: Vec<usize> = shape.factors().iter().rev().skip(1).map(|&factor| factor as usize).collect();
-    let batch = shape.batch_axis();
-    let rows = leading.first().copied().unwrap_or(1);
-    let rows_first = reshaped(graph, signal, &[rows, long, 1], batch)?;
-    let turns = (0..length).map(|k| -TAU * k as f64 / length as f64);
-    let twiddles: Vec<f64> = turns.flat_map(|angle| [angle.cos(), angle.sin()]).collect();
-    let twiddles = constant(graph, "twiddles", signal, &[length, 2], &twiddles)?;
+    let (rows, rank) = as_rows(graph, signal)?;
+    let twiddles = constant(graph, "twiddles", signal, &[length, 2], &twiddles(length))?;
     let window = constant(graph, "window", signal, &[length], &frames.window)?;
     let op = ShortFourier { step: frames.step as u32, onesided: true };
-    let spectra = graph.add("spectrum", op, &[rows_first, twiddles, window])?;
-    if !leading.is_empty() {
+    let spectra = graph.add("spectrum", op, &[rows, twiddles, window])?;
+    if rank > 1 {
         return Ok(spectra);
     }
     let count = graph.shape(spectra).factor(1).unwrap_or(0);

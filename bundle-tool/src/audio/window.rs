@@ -13,6 +13,8 @@ pub enum Taper {
     Hann,
     /// `0.54 - 0.46 cos(a)`
     Hamming,
+    /// `25/46 - 21/46 cos(a)` (ONNX)
+    ExactHamming,
     /// `0.42 - 0.5 cos(a) + 0.08 cos(2a)`
     Blackman,
     /// `0.35875 - 0.48829 cos(a) + 0.14128 cos(2a) - 0.01168 cos(3a)`
@@ -42,6 +44,7 @@ impl Taper {
             Self::Boxcar => 1.0,
             Self::Hann => 0.5 - 0.5 * a.cos(),
             Self::Hamming => 0.54 - 0.46 * a.cos(),
+            Self::ExactHamming => 25.0 / 46.0 - 21.0 / 46.0 * a.cos(),
             Self::Blackman => 0.42 - 0.5 * a.cos() + 0.08 * (2.0 * a).cos(),
             Self::BlackmanHarris => 0.35875 - 0.48829 * a.cos() + 0.14128 * (2.0 * a).cos() - 0.01168 * (3.0 * a).cos(),
         }

@@ -220,7 +220,7 @@ impl<'a> Evaluator<'_, 'a> {
                 if array.dtype(&self.graph).is_float() {
                     Value::Array(self.map(&array, UnaryKind::Neg, place)?)
                 } else {
-                    Value::Array(self.combine(BinaryKind::Mul, &Value::Array(array), &Value::Int(-1), place)?)
+                    Value::Array(self.combine(BinaryKind::Sub, &Value::Int(0), &Value::Array(array), place)?)
                 }
             }
             (_, other) => {

@@ -323,7 +323,7 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// The one input that a tensor is computed of, while its shape is only assumed.
-    pub(super) fn unsettled(&self, tensor: TensorId) -> Option<usize> {
+    pub(in crate::service) fn unsettled(&self, tensor: TensorId) -> Option<usize> {
         match self.sources(tensor)[..] {
             [index] if self.inputs.get(index).is_some_and(|input| !input.settled) => Some(index),
             _ => None,

@@ -2,9 +2,7 @@
 
 use std::rc::Rc;
 
-use ekiben_runtime::ops::unary::{Unary, UnaryKind};
-
-use crate::audio::{self, AudioError};
+use crate::audio::AudioError;
 use crate::graph::{Graph, TensorId};
 use crate::service::evaluate::{Array, Call, Evaluator, Index, Place, Stop, Value};
 
@@ -141,20 +139,4 @@ pub(super) fn whole_axes(evaluator: &Evaluator<'_, '_>, array: &Array, place: Pl
         return evaluator.fail(place, problem);
     }
     Ok(axes.iter().fold(0, |bits, &axis| bits | 1u8.checked_shl(axis as u32).unwrap_or(0)))
-}
-
-/// The absolute values of numbers, which of complex ones are magnitudes.
-pub(super) fn absolute<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, place: Place) -> Result<Array, Stop> {
-    match value {
-        Value::Complex(array) => {
-            let tensor = computed_audio(evaluator, place, |graph| audio::magnitude(graph, array.tensor))?;
-            Ok(array.with_tensor(tensor))
-        }
-        Value::Array(array) => {
-            let array = evaluator.computed(array, place)?;
-            let added = evaluator.graph.add("abs", Unary::of(UnaryKind::Abs), &[array.tensor]);
-            Ok(array.with_tensor(evaluator.added(added, place)?))
-        }
-        other => evaluator.fail(place, format!("the absolute value of {} is not compiled", other.describe())),
-    }
 }

@@ -1,12 +1,11 @@
 //! `tf.signal`: spectra, mel bands and cepstra as TensorFlow computes them. Time stands before the bins: `[…, frames, bins]`.
 
-use ekiben_runtime::ops::binary::BinaryKind;
 use ekiben_runtime::ops::unary::UnaryKind;
 
 use super::Function;
-use super::numpy::create::mat_mul;
-use super::numpy::element::each;
-use super::sound::{Options, absolute, computed_audio, signal};
+use super::numpy::create::{mat_mul, product};
+use super::numpy::element::{absolute, each, square};
+use super::sound::{Options, computed_audio, signal};
 use crate::audio::{self, Bands, Frames, MelNorm, MelScale, Taper, Window};
 use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Stop, Value};
 
@@ -14,8 +13,8 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("tensorflow.signal.stft", stft),
     ("tensorflow.signal.linear_to_mel_weight_matrix", mel_weights),
     ("tensorflow.signal.mfccs_from_log_mel_spectrograms", mfccs),
-    ("tensorflow.abs", magnitude),
-    ("tensorflow.math.abs", magnitude),
+    ("tensorflow.abs", absolute),
+    ("tensorflow.math.abs", absolute),
     ("tensorflow.math.log", |evaluator, call| each(evaluator, call, UnaryKind::Log)),
     ("tensorflow.square", square),
     ("tensorflow.math.square", square),
@@ -72,30 +71,6 @@ fn stft<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a>
         audio::spectrum(graph, long, &frames)
     })?;
     Ok(Value::Complex(given.with_tensor(tensor)))
-}
-
-/// `tf.abs(x)`: of complex numbers their magnitudes.
-fn magnitude<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
-    let options = Options::bind(evaluator, call, ["x"])?;
-    let Some(value) = options.get("x") else {
-        return evaluator.fail(call.place, "`x` is needed");
-    };
-    absolute(evaluator, value, call.place).map(Value::Array)
-}
-
-fn square<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
-    let [x] = call.bind(evaluator, ["x"])?;
-    match x {
-        Some(x @ Value::Array(_)) => evaluator.combine(BinaryKind::Mul, &x, &x, call.place).map(Value::Array),
-        _ => evaluator.fail(call.place, "an array is needed"),
-    }
-}
-
-fn product<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
-    match call.bind(evaluator, ["a", "b"])? {
-        [Some(a), Some(b)] => mat_mul(evaluator, &a, &b, call.place).map(Value::Array),
-        _ => evaluator.fail(call.place, "two arrays are needed"),
-    }
 }
 
 /// `tf.tensordot(a, b, 1)`: the last axis of one with the first of the other.

@@ -7,10 +7,8 @@ use ekiben_runtime::ops::short_fourier::ShortFourier;
 
 use super::super::call::{Call, Lowered, Refusal, one};
 use super::super::tensor;
+use crate::audio::{self, MAX_LENGTH, Taper, Window};
 use crate::graph::TensorId;
-
-/// The longest transform and the longest window.
-const MAX_LENGTH: usize = 1 << 16;
 
 /// A scalar input that must be known.
 fn scalar(call: &Call<'_>, index: usize) -> Result<i64, Refusal> {
@@ -32,9 +30,7 @@ fn twiddles(call: &mut Call<'_>, like: TensorId, length: usize) -> Result<Tensor
     if !(1..=MAX_LENGTH).contains(&length) {
         return Err(Refusal(format!("a transform of {length} elements; 1 to {MAX_LENGTH} are supported")));
     }
-    let angle = |k: usize| -std::f64::consts::TAU * k as f64 / length as f64;
-    let values: Vec<f64> = (0..length).flat_map(|k| [angle(k).cos(), angle(k).sin()]).collect();
-    call.computed(call.dtype(like), &[length, 2], &values)
+    call.computed(call.dtype(like), &[length, 2], &audio::twiddles(length))
 }
 
 pub(super) fn dft(call: &mut Call<'_>) -> Lowered {
@@ -81,28 +77,28 @@ fn put(call: &mut Call<'_>, dims: &[usize], values: &[f64]) -> Lowered {
     if dtype == stored { one(result) } else { one(call.add(Cast { to: dtype }, &[result])?) }
 }
 
-/// A window whose element n is `function(n / period)`.
-fn window(call: &mut Call<'_>, function: fn(f64) -> f64) -> Lowered {
-    let size = length(call, 0)?;
+/// A window of the length that input 0 says.
+fn window(call: &mut Call<'_>, taper: Taper) -> Lowered {
+    let length = length(call, 0)?;
     let periodic = call.attributes.flag("periodic", true)?;
-    if size == 1 && !periodic {
+    if length == 1 && !periodic {
         return Err("a window of one element with periodic=0 is not defined".into());
     }
-    let period = if periodic { size } else { size - 1 } as f64;
-    let values: Vec<f64> = (0..size).map(|n| function(std::f64::consts::TAU * n as f64 / period)).collect();
-    put(call, &[size], &values)
+    let window = Window { taper, length, period: if periodic { length } else { length - 1 } };
+    let values = window.values().map_err(|error| Refusal(error.to_string()))?;
+    put(call, &[length], &values)
 }
 
 pub(super) fn hann(call: &mut Call<'_>) -> Lowered {
-    window(call, |angle| 0.5 - 0.5 * angle.cos())
+    window(call, Taper::Hann)
 }
 
 pub(super) fn hamming(call: &mut Call<'_>) -> Lowered {
-    window(call, |angle| 25.0 / 46.0 - 21.0 / 46.0 * angle.cos())
+    window(call, Taper::ExactHamming)
 }
 
 pub(super) fn blackman(call: &mut Call<'_>) -> Lowered {
-    window(call, |angle| 0.42 - 0.5 * angle.cos() + 0.08 * (2.0 * angle).cos())
+    window(call, Taper::Blackman)
 }
 
 /// Triangles on the mel scale: `[dft_length / 2 + 1, num_mel_bins]`.

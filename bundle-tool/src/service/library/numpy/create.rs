@@ -15,8 +15,8 @@ pub(in crate::service::library) const FUNCTIONS: &[(&str, Function)] = &[
     ("numpy.full", |evaluator, call| full(evaluator, call, None)),
     ("numpy.arange", arange),
     ("numpy.linspace", linspace),
-    ("numpy.dot", |evaluator, call| product(evaluator, call)),
-    ("numpy.matmul", |evaluator, call| product(evaluator, call)),
+    ("numpy.dot", product),
+    ("numpy.matmul", product),
     ("scipy.special.softmax", softmax),
 ];
 
@@ -94,7 +94,7 @@ fn linspace<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated
     Ok(Value::Array(Array::whole(evaluator.constant(added, call.place)?)))
 }
 
-fn product<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+pub(in crate::service::library) fn product<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
     match call.bind(evaluator, ["a", "b"])? {
         [Some(left), Some(right)] => mat_mul(evaluator, &left, &right, call.place).map(Value::Array),
         _ => evaluator.fail(call.place, "two arrays are needed"),
@@ -187,7 +187,7 @@ fn softmax<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<
 }
 
 /// The softmax along one of an array's own axes.
-pub(in crate::service::library) fn softmax_of<'a>(
+fn softmax_of<'a>(
     evaluator: &mut Evaluator<'_, 'a>,
     array: &Array,
     axis: Option<&Value<'a>>,

@@ -6,8 +6,10 @@ use ekiben_runtime::ops::compare::CompareKind;
 use ekiben_runtime::ops::logic::LogicKind;
 use ekiben_runtime::ops::unary::UnaryKind;
 
-use super::super::sound::absolute;
+use super::super::sound::computed_audio;
 use super::super::{Function, Method};
+use crate::audio;
+use crate::graph::Graph;
 use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Kind, Place, Stop, Value, floating};
 
 pub(in crate::service::library) const FUNCTIONS: &[(&str, Function)] = &[
@@ -44,10 +46,10 @@ pub(in crate::service::library) const FUNCTIONS: &[(&str, Function)] = &[
     ("math.sin", |evaluator, call| each(evaluator, call, UnaryKind::Sin)),
     ("math.cos", |evaluator, call| each(evaluator, call, UnaryKind::Cos)),
     ("math.tanh", |evaluator, call| each(evaluator, call, UnaryKind::Tanh)),
-    ("numpy.abs", absolute_function),
-    ("numpy.absolute", absolute_function),
-    ("numpy.fabs", absolute_function),
-    ("builtins.abs", absolute_function),
+    ("numpy.abs", absolute),
+    ("numpy.absolute", absolute),
+    ("numpy.fabs", absolute),
+    ("builtins.abs", absolute),
     ("numpy.square", square),
     ("numpy.negative", |evaluator, call| with(evaluator, call, BinaryKind::Mul, Value::Int(-1))),
     ("numpy.degrees", |evaluator, call| {
@@ -177,12 +179,16 @@ fn element_wise(
     Ok(Array { assumed: false, ..array })
 }
 
-fn absolute_function<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+pub(in crate::service::library) fn absolute<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
     let [value] = call.bind(evaluator, ["x"])?;
     match value {
         Some(Value::Int(value)) => Ok(Value::Int(value.saturating_abs())),
         Some(Value::Float(value)) => Ok(Value::Float(value.abs())),
-        Some(value @ Value::Complex(_)) => absolute(evaluator, &value, call.place).map(Value::Array),
+        Some(Value::Complex(array)) => {
+            let magnitude = |graph: &mut Graph| audio::magnitude(graph, array.tensor);
+            let tensor = computed_audio(evaluator, call.place, magnitude)?;
+            Ok(Value::Array(array.with_tensor(tensor)))
+        }
         Some(value) => abs_of(evaluator, &value, call.place),
         None => evaluator.fail(call.place, "an array is needed"),
     }
@@ -204,7 +210,7 @@ fn abs_of<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, place: Place
     })
 }
 
-fn square<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+pub(in crate::service::library) fn square<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
     let [value] = call.bind(evaluator, ["x"])?;
     let Some(value) = value else {
         return evaluator.fail(call.place, "an array is needed");

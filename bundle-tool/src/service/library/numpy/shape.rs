@@ -90,13 +90,11 @@ fn at_least_two(evaluator: &mut Evaluator<'_, '_>, array: Array, place: Place) -
     let axes = axes_of(evaluator, &array);
     match axes.own.len() {
         0 => with_axes(evaluator, &array, &[1, 1], axes.batch, place),
-        1 => with_axes(evaluator, &array, &[1, axes.own[0]], axes.batch.map(|axis| axis + i_from(axis >= 0)), place),
+        1 => {
+            with_axes(evaluator, &array, &[1, axes.own[0]], axes.batch.map(|axis| axis + isize::from(axis >= 0)), place)
+        }
         _ => Ok(array),
     }
-}
-
-fn i_from(truth: bool) -> isize {
-    isize::from(truth)
 }
 
 /// Lengths that a call names: `reshape(a, b)` or `reshape((a, b))`.
@@ -141,7 +139,7 @@ fn reshape_method<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call
 
 /// numpy's reshape. The rows of a request stay on the first axis, in the length that is left open.
 fn reshaped(evaluator: &mut Evaluator<'_, '_>, array: &Array, shape: &[i64], place: Place) -> Result<Array, Stop> {
-    if array.assumed && axes_of(evaluator, array).own.len() != 1 && shape.first() != Some(&-1) {
+    if evaluator.unsettled(array.tensor).is_some() {
         return evaluator.fail(place, "the shape of this array depends on the request. Declare it (`Shape((-1, 4))`)");
     }
     let axes = axes_of(evaluator, array);
@@ -248,7 +246,7 @@ pub(in crate::service) fn with_new_axis(
 ) -> Result<Array, Stop> {
     let mut axes = axes_of(evaluator, array);
     axes.own.insert(at, 1);
-    let batch = axes.batch.map(|axis| axis + i_from(axis >= at as isize));
+    let batch = axes.batch.map(|axis| axis + isize::from(axis >= at as isize));
     with_axes(evaluator, array, &axes.own, batch, place)
 }
 
@@ -357,12 +355,7 @@ fn joined<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>, kind: Join) ->
 }
 
 /// Arrays of the same number of axes, one after the other along their own axis `at`.
-pub(in crate::service::library) fn put_together<'a>(
-    evaluator: &mut Evaluator<'_, 'a>,
-    parts: &[Array],
-    at: usize,
-    place: Place,
-) -> Evaluated<'a> {
+fn put_together<'a>(evaluator: &mut Evaluator<'_, 'a>, parts: &[Array], at: usize, place: Place) -> Evaluated<'a> {
     let to = evaluator.common_type(parts, place)?;
     let Some(first) = parts.first() else {
         return evaluator.fail(place, "there is nothing to put together");
