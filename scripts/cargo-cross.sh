@@ -23,7 +23,7 @@ static=-Ctarget-feature=+crt-static
 std='' # crates to build where Debian has no standard library for the target
 case $target in
   x86_64-unknown-linux-gnu) linker=gcc debian_linker=gcc flags=$static ;;
-  aarch64-unknown-linux-gnu) linker=aarch64-linux-gnu-gcc debian_linker=$linker flags=$static ;;
+  aarch64-unknown-linux-gnu) linker=aarch64-linux-gnu-gcc debian_linker=$linker flags=$static std=std,panic_abort ;;
   armv7-unknown-linux-gnueabihf) linker=arm-linux-gnueabihf-gcc debian_linker=$linker flags=$static std=std,panic_abort ;;
   # rustup's toolchain brings rust-lld; Debian's does not.
   thumbv7em-none-eabihf | thumbv6m-none-eabi) linker=rust-lld debian_linker=arm-none-eabi-ld flags='' std=core ;;

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs, on Debian 12 and as root, what it takes to build for ARM and to run the result on an x86-64 machine: cross
-# compilers, emulators, Python's venv, and Debian's own Rust with its source, linter and arm64 standard library, for machines where
-# rustup cannot add targets (scripts/cargo-cross.sh chooses between the two).
+# compilers, emulators, Python's venv, and Debian's own Rust with its source and linter, for machines where rustup cannot
+# add targets (scripts/cargo-cross.sh chooses between the two).
 # Only what is missing is installed; with everything there it does nothing and needs neither root nor a network.
 set -euo pipefail
 
-readonly TRIES=5
+readonly TRIES=7
 
 packages=(
   gcc libc6-dev                                    # x86-64 binaries and build scripts
@@ -14,8 +14,7 @@ packages=(
   gcc-arm-none-eabi libnewlib-arm-none-eabi        # Cortex-M
   qemu-user qemu-system-arm                        # their emulators
   rustc-web rust-web-clippy
-  rust-web-src                                     # armv7 and Cortex-M build their standard library from it
-  libstd-rust-web-dev:arm64                        # aarch64 has it ready-made
+  rust-web-src                                     # the ARM targets' standard library is built from it
   python3-venv                                     # the conformance cases' generator
 )
 
@@ -23,13 +22,14 @@ installed() { # PACKAGE[:ARCH]
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-retry() { # COMMAND...: a mirror that is being synchronised fails for a minute or two
-  local try
+retry() { # COMMAND...: a mirror that is being synchronised fails for some minutes
+  local try wait
   for ((try = 1; ; try++)); do
     "$@" && return
     ((try < TRIES)) || return 1
-    echo "install-cross: '$*' failed, try $((try + 1)) of $TRIES in $((10 * try)) s" >&2
-    sleep $((10 * try))
+    wait=$((5 << try))
+    echo "install-cross: '$*' failed, try $((try + 1)) of $TRIES in $wait s" >&2
+    sleep "$wait"
   done
 }
 
@@ -58,6 +58,5 @@ echo "install-cross: missing ${missing[*]}"
   exit 1
 }
 export DEBIAN_FRONTEND=noninteractive
-dpkg --print-foreign-architectures | grep -qx arm64 || dpkg --add-architecture arm64
 retry refresh_lists
 retry apt-get install -q -y --no-install-recommends "${missing[@]}"
