@@ -193,7 +193,9 @@ pub enum ValueSchema {
     Null,
     /// A list.
     List(Box<ValueSchema>),
-    /// An object, or anything else; its declaration is in [`Parameter::declared`].
+    /// An object with these members: a pydantic model.
+    Object(Vec<Parameter>),
+    /// Anything; its declaration is in [`Parameter::declared`].
     Any,
 }
 

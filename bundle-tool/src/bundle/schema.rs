@@ -1,6 +1,6 @@
 //! The JSON-schema-like types of BentoML 1.x APIs.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::api::{Parameter, ValueSchema};
 
@@ -14,8 +14,13 @@ pub(super) fn parameters(input: &Value) -> Result<(Vec<Parameter>, bool), String
     if object.get("root_input").and_then(Value::as_bool).unwrap_or(false) {
         return Ok((vec![parameter("", input, !object.contains_key("default"))], true));
     }
+    Ok((members(object)?.unwrap_or_default(), false))
+}
+
+/// The members that an object declares, in order; `None` where it declares none.
+fn members(object: &Map<String, Value>) -> Result<Option<Vec<Parameter>>, String> {
     let Some(properties) = object.get("properties") else {
-        return Ok((Vec::new(), false));
+        return Ok(None);
     };
     let properties = properties.as_object().ok_or("`input.properties` is no mapping")?;
     let required = match object.get("required") {
@@ -24,8 +29,7 @@ pub(super) fn parameters(input: &Value) -> Result<(Vec<Parameter>, bool), String
         Some(_) => return Err("`input.required` is no list".to_owned()),
     };
     let is_required = |name: &str| required.iter().any(|other| other.as_str() == Some(name));
-    let parameters = properties.iter().map(|(name, declared)| parameter(name, declared, is_required(name))).collect();
-    Ok((parameters, false))
+    Ok(Some(properties.iter().map(|(name, declared)| parameter(name, declared, is_required(name))).collect()))
 }
 
 fn parameter(name: &str, declared: &Value, required: bool) -> Parameter {
@@ -62,6 +66,10 @@ pub(super) fn value(declared: &Value) -> ValueSchema {
         Some("boolean") => ValueSchema::Boolean,
         Some("string") => ValueSchema::Text,
         Some("null") => ValueSchema::Null,
+        Some("object") => match declared.as_object().map(members) {
+            Some(Ok(Some(members))) => ValueSchema::Object(members),
+            _ => ValueSchema::Any,
+        },
         Some("array") => ValueSchema::List(Box::new(declared.get("items").map_or(ValueSchema::Any, value))),
         _ => ValueSchema::Any,
     }
@@ -97,9 +105,12 @@ mod tests {
 
     #[test]
     fn root_input_is_one_parameter() {
-        let object = json!({"root_input": true, "type": "object", "properties": {"a": {}, "b": {}}});
+        let object = json!({"root_input": true, "type": "object", "properties": {"a": {}, "b": {"type": "integer"}}});
         let (found, root) = parameters(&object).unwrap();
-        assert!(root && found.len() == 1 && found[0].schema == ValueSchema::Any);
+        assert!(root && found.len() == 1);
+        let ValueSchema::Object(members) = &found[0].schema else { panic!("{:?}", found[0].schema) };
+        assert_eq!(members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(members[1].schema, ValueSchema::Integer);
         let (found, root) = parameters(&json!({"root_input": true, "type": "string"})).unwrap();
         assert!(root);
         assert_eq!(found[0].schema, ValueSchema::Text);

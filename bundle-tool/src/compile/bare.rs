@@ -56,6 +56,7 @@ fn table(inputs: &[ModelInput]) -> Parameter {
     Parameter {
         name: TABLE.to_owned(),
         kind: ParameterKind::Dataframe(Frame { orient: None, columns, input: 0, inputs }),
+        default: None,
     }
 }
 
@@ -70,5 +71,6 @@ fn parameter(input: &ModelInput, index: u32) -> Parameter {
             dtype: Some(input.spec.dtype.name().to_owned()),
             input: index,
         },
+        default: None,
     }
 }

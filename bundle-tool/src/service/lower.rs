@@ -6,7 +6,7 @@ use ruff_text_size::Ranged;
 use super::class::{ApiMethod, ServiceClass};
 use super::error::ServiceError;
 use super::evaluate::{Evaluator, Models, Place, Stop};
-use super::input::{self, ApiInput};
+use super::input::{self, ApiInput, Inputs};
 use super::modules::Program;
 use super::returns;
 use crate::bundle::{ApiDecl, Bundle, Interface};
@@ -65,13 +65,13 @@ fn attempt(
     class: &ServiceClass<'_>,
     api: &ApiDecl,
     method: &ApiMethod<'_>,
-    inputs: Vec<ApiInput>,
+    inputs: Inputs,
 ) -> Result<LoweredApi, Stop> {
     let mut evaluator = Evaluator::new(class, bundle, models, inputs);
     let value = evaluator.api(method.function)?;
     let place = Place { module: class.module, range: method.function.name.range() };
     let returns = returns::template(&mut evaluator, api, &value, place)?;
-    for input in &evaluator.inputs {
+    for input in &evaluator.inputs.leaves {
         settled(&evaluator, input)?;
     }
     let manifest = manifest_api(api, input::adapter(&evaluator.inputs, api), returns);
@@ -80,7 +80,7 @@ fn attempt(
 
 /// That everything about an input is known.
 fn settled(evaluator: &Evaluator<'_, '_>, input: &ApiInput) -> Result<(), Stop> {
-    if !input.settled {
+    if !input.settled && !input.holds {
         let problem = format!(
             "the shape of `{}` is neither declared nor told by a model that takes it. Declare it (`Shape((-1, 4))`, `columns=[…]`)",
             input.name

@@ -20,7 +20,8 @@ pub(super) fn template(
     value: &Value<'_>,
     place: Place,
 ) -> Result<Returns, Stop> {
-    let mut writer = Writer { evaluator, place };
+    let batch = !matches!(declared.interface, Interface::V0_13 { batch: false, .. });
+    let mut writer = Writer { evaluator, place, batch };
     match &declared.interface {
         Interface::V0_13 { output, .. } => writer.by_adapter(output, value),
         Interface::V1 { output, .. } => match value {
@@ -33,6 +34,8 @@ pub(super) fn template(
 struct Writer<'w, 'e, 'a> {
     evaluator: &'w mut Evaluator<'e, 'a>,
     place: Place,
+    /// Whether the function answers many requests at once.
+    batch: bool,
 }
 
 impl Writer<'_, '_, '_> {
@@ -73,6 +76,8 @@ impl Writer<'_, '_, '_> {
         };
         match extent {
             Some((1, true)) => self.value(value, &[], 0),
+            // One value for one request.
+            _ if !self.batch => self.value(value, &[], 0),
             _ => self.fail(format!(
                 "a list or array with one item for each row of the request is needed, not {}",
                 value.describe()
@@ -133,7 +138,7 @@ impl Writer<'_, '_, '_> {
                 let items = items.iter().map(|item| self.value(item, within, depth + 1)).collect::<Result<_, _>>()?;
                 Returns::List(items)
             }
-            Value::Dict(items) => {
+            Value::Dict(items) | Value::Record(items) => {
                 let mut members = Vec::new();
                 for (key, item) in items.iter() {
                     let Some(key) = json_key(key) else {
@@ -186,6 +191,11 @@ impl Writer<'_, '_, '_> {
     fn output(&mut self, array: &Array, name: Option<&str>) -> Result<u32, Stop> {
         if array.assumed {
             return self.fail("whether these are integers or floats depends on the request. Convert with `astype`");
+        }
+        let graph = &self.evaluator.graph;
+        if array.dtype(graph) == ekiben_runtime::DType::Category && graph.inputs().contains(&array.tensor) {
+            return self
+                .fail("a text of the request is not handed back; only the texts that it is compared with are known");
         }
         let tensor = self.computed(array.tensor)?;
         let known = self.evaluator.graph.outputs().iter().position(|output| *output == tensor);

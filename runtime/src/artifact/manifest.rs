@@ -115,6 +115,9 @@ pub enum InputAdapter {
     Parameters(Vec<Parameter>),
     /// The body is the value of the only parameter: 1.x services with a positional-only one.
     Value(Parameter),
+    /// The body is one row of the only parameter, whose answer has no list around it: 0.13 adapters that hand over one value for
+    /// each request.
+    Row(Parameter),
 }
 
 /// A table whose columns become one tensor of shape `[N, columns]`, or one tensor each.
@@ -178,6 +181,9 @@ pub struct Parameter {
     pub name: String,
     /// Its type.
     pub kind: ParameterKind,
+    /// The value, as JSON text, where the request has none. Without it the request must have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
 }
 
 /// Type of a parameter.
@@ -197,6 +203,80 @@ pub enum ParameterKind {
     },
     /// A table.
     Dataframe(Frame),
+    /// One value.
+    Scalar(Scalar),
+    /// An object, of whose members these are read.
+    Object(Vec<Parameter>),
+    /// A list with one item for each row.
+    Records(alloc::boxed::Box<ParameterKind>),
+    /// One value that stands for a list of it alone.
+    Single(alloc::boxed::Box<ParameterKind>),
+}
+
+/// One value of JSON, read as pydantic reads it into a field of this type where the service declares one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scalar {
+    /// Its type.
+    pub kind: ScalarKind,
+    /// What it must hold to.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
+    /// Index of the API's input: without axes, or `[N]` inside of [`ParameterKind::Records`]; a text has the axis of its bytes
+    /// besides.
+    pub input: u32,
+}
+
+/// Type of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScalarKind {
+    /// Any number, truth or text that the input's type holds.
+    Any,
+    /// A floating-point number.
+    Number,
+    /// An integer.
+    Integer,
+    /// A truth.
+    Boolean,
+    /// A text.
+    Text,
+}
+
+/// What a value must hold to: the keywords of JSON Schema of these names.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Least value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<f64>,
+    /// Greatest value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum: Option<f64>,
+    /// The value is above this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclusive_minimum: Option<f64>,
+    /// The value is below this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclusive_maximum: Option<f64>,
+    /// The value is a multiple of this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiple_of: Option<f64>,
+    /// Least number of characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_length: Option<u32>,
+    /// Greatest number of characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<u32>,
+    /// The only values, each as JSON text. Empty: any.
+    #[serde(rename = "enum", skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<String>,
+}
+
+impl Limits {
+    /// True where every value holds.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How output tensors become an answer: JSON with holes.

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read, Write};
 
-use ekiben_runtime::artifact::manifest::Api;
+use ekiben_runtime::artifact::manifest::{Api, InputAdapter};
 use ekiben_runtime::artifact::plans::ApiRecord;
 use ekiben_runtime::{Artifact, Error, Executor};
 
@@ -130,7 +130,11 @@ impl<'a> Scorer<'a> {
             }
             None => {
                 let mut json = JsonText::default();
-                Answer::new(self.artifact, &executor)?.whole(&self.api.returns, &mut json)?;
+                let answer = Answer::new(self.artifact, &executor)?;
+                match self.api.input {
+                    InputAdapter::Row(_) => answer.row(&self.api.returns, 0, &mut json)?,
+                    _ => answer.whole(&self.api.returns, &mut json)?,
+                }
                 out.write_all(json.text()).and_then(|()| out.write_all(b"\n")).map_err(ScoreError::Write)?;
             }
         }

@@ -100,7 +100,7 @@ fn frame(orient: Option<Orient>, columns: &[&str]) -> Frame {
 
 fn array(shape: Option<&[i64]>) -> InputAdapter {
     let kind = ParameterKind::Array { shape: shape.map(<[i64]>::to_vec), dtype: None, input: 0 };
-    InputAdapter::Parameters(vec![Parameter { name: "x".to_owned(), kind }])
+    InputAdapter::Parameters(vec![Parameter { name: "x".to_owned(), kind, default: None }])
 }
 
 fn labelled() -> Returns {
@@ -163,7 +163,7 @@ fn arrays_follow_numpy_and_the_declared_shape() {
     let unshaped = message(Fixture::new(array(None), Returns::output(0)).request(r#"{"x": [[1, 2]]}"#, None));
     assert_eq!(unshaped, "x: an array of shape [1, 2], the API takes [N, 3]");
     let kind = ParameterKind::Array { shape: None, dtype: None, input: 0 };
-    let root = InputAdapter::Value(Parameter { name: "x".to_owned(), kind });
+    let root = InputAdapter::Value(Parameter { name: "x".to_owned(), kind, default: None });
     assert_eq!(Fixture::new(root, Returns::output(1)).request("[[0, 0, 1]]", None).unwrap(), "[2]\n");
 }
 

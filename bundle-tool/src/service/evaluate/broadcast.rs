@@ -108,6 +108,7 @@ impl<'a> Evaluator<'_, 'a> {
             Value::Float(value) => self.graph.add_constant("number", DType::F64, &[], &[*value]),
             Value::Text(text) => self.graph.add_texts("text", &[], vec![text.to_string()]),
             Value::List(_) | Value::Tuple(_) => return self.constant_array(value, place),
+            Value::Json(json) => return self.settle_number(json, place),
             other => return self.fail(place, format!("{} is no array", other.describe())),
         };
         let python = !matches!(value, Value::Text(_));
@@ -121,7 +122,7 @@ impl<'a> Evaluator<'_, 'a> {
         let Some(dims) = dims.filter(|dims| dims.iter().product::<usize>() == leaves.len()) else {
             return self.fail(place, "these lists are ragged, or too large to become an array");
         };
-        if leaves.iter().any(|leaf| matches!(leaf, Value::Array(_))) {
+        if leaves.iter().any(|leaf| matches!(leaf, Value::Array(_) | Value::Json(_))) {
             return self.stacked(&leaves, &dims, place);
         }
         let texts: Option<Vec<String>> = leaves
@@ -150,6 +151,15 @@ impl<'a> Evaluator<'_, 'a> {
 
     /// Arrays side by side on new leading axes of lengths `dims`.
     fn stacked(&mut self, leaves: &[Value<'a>], dims: &[usize], place: Place) -> Result<Array, Stop> {
+        if let [Value::Array(text)] = leaves
+            && matches!(text.dtype(&self.graph), DType::Category | DType::Text)
+        {
+            let mut text = self.led(text, place)?;
+            for _ in dims {
+                text = super::super::library::with_new_axis(self, &text, 0, place)?;
+            }
+            return Ok(Array { python: false, ..text });
+        }
         let mut parts = Vec::new();
         for leaf in leaves {
             let part = self.operand(leaf, place)?;

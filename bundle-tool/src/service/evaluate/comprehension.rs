@@ -150,8 +150,12 @@ impl<'a> Evaluator<'_, 'a> {
                     }
                     _ => return Ok(None),
                 },
-                None => return self.fail(place, "a number is not iterated over"),
+                None => match self.open_leaf(array) {
+                    Some(leaf) => return self.settle_records(leaf, place),
+                    None => return self.fail(place, "a number is not iterated over"),
+                },
             },
+            Value::Json(json) => return self.settle_list(json, place),
             Value::Enumerate(inner, start) => match self.known_items(inner, true, place)? {
                 Some(items) => {
                     (*start..).zip(items).map(|(at, item)| Value::Tuple([Value::Int(at), item].into())).collect()

@@ -191,6 +191,12 @@ impl<'a> Evaluator<'_, 'a> {
                 };
             }
             Value::Service => return self.service_attribute(name, place),
+            Value::Record(items) => {
+                if let Some((_, item)) = items.iter().find(|(key, _)| matches!(key, Value::Text(key) if **key == *name))
+                {
+                    return Ok(item.clone());
+                }
+            }
             Value::Artifacts if self.class.artifacts.iter().any(|artifact| artifact.name == name) => {
                 return library::artifact(self, name, place);
             }

@@ -15,6 +15,7 @@ mod effect;
 mod expression;
 mod loops;
 mod model;
+mod request;
 mod statement;
 mod subscript;
 mod take;
@@ -27,11 +28,11 @@ use ruff_text_size::{Ranged, TextRange};
 
 pub(super) use arithmetic::floating;
 pub(super) use call::Call;
-pub(super) use value::{Array, Callable, Frame, Index, Kind, LoopId, ScopeId, Value};
+pub(super) use value::{Array, Callable, Frame, Index, Json, Kind, LoopId, ScopeId, Value};
 
 use super::class::ServiceClass;
 use super::error::ServiceError;
-use super::input::ApiInput;
+use super::input::Inputs;
 use super::modules::{Meaning, ModuleId};
 use crate::bundle::Bundle;
 use crate::frontend::{Model, NamedTensor};
@@ -65,7 +66,7 @@ pub(super) enum Stop {
     /// Something is not understood.
     Error(ServiceError),
     /// More is known about the inputs; evaluate again with these.
-    Settled(Vec<ApiInput>),
+    Settled(Inputs),
 }
 
 impl From<ServiceError> for Stop {
@@ -108,8 +109,8 @@ pub(super) struct Evaluator<'e, 'a> {
     pub(super) models: &'e Models,
     /// What is computed of the request.
     pub(super) graph: Graph,
-    /// The API's parameters, with what is known about them.
-    pub(super) inputs: Vec<ApiInput>,
+    /// The API's parameters and their leaves, with what is known about them.
+    pub(super) inputs: Inputs,
     /// Attributes of `self` that `__init__` assigned.
     attributes: HashMap<&'a str, Value<'a>>,
     /// Length of each loop over rows: the factor, and whether the number of rows multiplies it.
@@ -135,7 +136,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
         class: &'e ServiceClass<'a>,
         bundle: &'e Bundle,
         models: &'e Models,
-        inputs: Vec<ApiInput>,
+        inputs: Inputs,
     ) -> Evaluator<'e, 'a> {
         let scopes = vec![Scope::new(class.module, HashMap::new(), false)];
         Evaluator {
@@ -169,9 +170,9 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             self.body(self.place(&init.name), init, module, locals, true)?;
         }
         let mut locals = self.with_self(function);
+        let values = self.input_values(self.place(&function.name))?;
         let names = function.parameters.iter_non_variadic_params().skip(1);
-        for (index, parameter) in names.enumerate() {
-            let value = self.input_value(index);
+        for (parameter, value) in names.zip(values) {
             locals.insert(parameter.parameter.name.as_str(), value);
         }
         self.body(self.place(&function.name), function, module, locals, false)

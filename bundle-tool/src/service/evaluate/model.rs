@@ -13,29 +13,6 @@ use crate::frontend::{FrontendError, ModelInput, NamedTensor, format_name};
 use crate::graph::{Graph, GraphError, TensorId};
 
 impl<'a> Evaluator<'_, 'a> {
-    /// The value of the API's parameter number `index`: an input of the graph.
-    pub(super) fn input_value(&mut self, index: usize) -> Value<'a> {
-        let Some(input) = self.inputs.get(index) else {
-            return Value::None;
-        };
-        if let (Some(specs), Some(names)) = (&input.table, &input.columns) {
-            let named = names.iter().zip(specs);
-            let columns = named.map(|(name, &spec)| (name.clone(), Array::whole(self.graph.add_input(name, spec))));
-            let open = (!input.columns_declared).then_some(index);
-            return Value::Frame(Rc::new(Frame::Columns(columns.collect(), open)));
-        }
-        let tensor = self.graph.add_input(&input.name, ekiben_runtime::TensorSpec::new(input.dtype, input.shape));
-        let python = input.form == Form::List;
-        let array = Array { tensor, indices: Vec::new(), python, assumed: input.assumed };
-        match &input.form {
-            Form::Frame { .. } => {
-                let columns = input.columns.clone();
-                Value::Frame(Rc::new(Frame::Table { array, columns, input: Some(index) }))
-            }
-            Form::Array { .. } | Form::List => Value::Array(array),
-        }
-    }
-
     /// What `method` of a model computes of `given`, one array for each of its inputs.
     ///
     /// With `converts`, numbers of another type are converted, as scikit-learn does and ONNX Runtime does not.
@@ -200,6 +177,7 @@ impl<'a> Evaluator<'_, 'a> {
 
     /// A column of a request's table holds texts: then each column is an input of the graph.
     pub(super) fn settle_text<T>(&mut self, array: &Array, place: Place) -> Result<T, Stop> {
+        self.retype(array.tensor, DType::Category, &[])?;
         if array.indices.is_empty() && self.graph.inputs().contains(&array.tensor) {
             return self.settle_text_column(array.tensor, place);
         }
@@ -231,7 +209,7 @@ impl<'a> Evaluator<'_, 'a> {
         let mut inputs = self.inputs.clone();
         let at = self.graph.inputs().iter().position(|input| *input == tensor);
         let mut before = 0;
-        for input in &mut inputs {
+        for input in &mut inputs.leaves {
             let width = input.width();
             if let (Some(at), Some(table)) = (at, &mut input.table)
                 && let Some(spec) = at.checked_sub(before).and_then(|at| table.get_mut(at))
@@ -271,6 +249,9 @@ impl<'a> Evaluator<'_, 'a> {
         }
         self.note_shape(array.tensor);
         let dtype = array.dtype(&self.graph);
+        if dtype != wanted.spec.dtype && matches!(wanted.spec.dtype, DType::Category | DType::Text) {
+            self.retype(array.tensor, wanted.spec.dtype, &[])?;
+        }
         if self.compared_texts.contains(&array.tensor) {
             let problem = "a column that is compared with texts here is not given to a model too. Call the model first";
             return self.fail(place, problem);
@@ -337,7 +318,7 @@ impl<'a> Evaluator<'_, 'a> {
             && let Some(input) = self.inputs.get_mut(index)
             && input.shape == shape
         {
-            input.settled = true;
+            input.settled = !input.is_scalar();
         }
     }
 
@@ -348,7 +329,9 @@ impl<'a> Evaluator<'_, 'a> {
         let possible = |input: &ApiInput| match &input.form {
             Form::Frame { .. } => rank == 2,
             Form::Array { .. } | Form::List => true,
+            Form::Scalar { .. } => false,
         };
+        self.settle_leaf(tensor, wanted)?;
         let index = self.unsettled(tensor);
         if let Some(index) = index.filter(|&index| self.inputs.get(index).is_some_and(possible)) {
             let mut inputs = self.inputs.clone();

@@ -49,6 +49,11 @@ impl<'a> Evaluator<'_, 'a> {
                 Some((_, item)) => item.clone(),
                 None => return self.fail(place, "this dict has no such key, as far as it is known here"),
             },
+            (Value::Json(json), Value::Text(name)) => self.json_member(json, name, None, place)?,
+            (Value::Array(array), Value::Text(name)) => match self.open_leaf(array) {
+                Some(leaf) => return self.settle_object(leaf, name, place),
+                None => self.part(array, std::slice::from_ref(&index), place)?,
+            },
             (Value::Array(array), Value::Tuple(indices)) if !array.python => self.part(array, indices, place)?,
             (Value::Array(array), index) => self.part(array, std::slice::from_ref(index), place)?,
             (Value::Frame(frame), index) => self.select(&frame.clone(), index, place)?,

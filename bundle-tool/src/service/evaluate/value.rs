@@ -5,6 +5,7 @@ use std::rc::Rc;
 use ekiben_runtime::DType;
 use ruff_python_ast::{ExprLambda, StmtFunctionDef};
 
+use super::super::input::Step;
 use super::super::modules::ModuleId;
 use crate::graph::{Graph, TensorId};
 
@@ -23,6 +24,10 @@ pub(in crate::service) enum Value<'a> {
     Tuple(Rc<[Value<'a>]>),
     /// In the order of the keys; no key stands twice.
     Dict(Rc<[(Value<'a>, Value<'a>)]>),
+    /// An object of the request whose members are known: a pydantic model.
+    Record(Rc<[(Value<'a>, Value<'a>)]>),
+    /// A value of the request of which only its uses tell what it is.
+    Json(Json),
     /// The number of rows of a request, times a factor.
     Count(usize),
     /// `...`
@@ -73,6 +78,17 @@ pub(in crate::service) enum Value<'a> {
     Method(Rc<Value<'a>>, &'a str),
 }
 
+/// A value of a request of which only its uses tell what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::service) struct Json {
+    /// Index of the API's parameter.
+    pub(in crate::service) parameter: usize,
+    /// The way down its tree.
+    pub(in crate::service) path: Rc<[Step]>,
+    /// The row that it belongs to, inside of a list with one item for each.
+    pub(in crate::service) row: Option<Index>,
+}
+
 /// A scope: its position among those that are open, and its number among all that ever were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::service) struct ScopeId {
@@ -95,6 +111,8 @@ pub(in crate::service) enum Kind {
     Text,
     List,
     Dict,
+    Record,
+    Json,
     Array,
     Complex,
     Frame,
@@ -121,6 +139,8 @@ impl Value<'_> {
             Value::List(_) | Value::Tuple(_) | Value::Rows(..) => Kind::List,
             Value::Array(array) if array.python => Kind::List,
             Value::Dict(_) => Kind::Dict,
+            Value::Record(_) => Kind::Record,
+            Value::Json(_) => Kind::Json,
             Value::Array(_) => Kind::Array,
             Value::Complex(_) => Kind::Complex,
             Value::Range(..) | Value::Zip(_) | Value::Enumerate(..) => Kind::Iterator,
@@ -229,7 +249,8 @@ impl Value<'_> {
                 a.tensor == b.tensor && a.indices == b.indices && a.python == b.python
             }
             (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => Rc::ptr_eq(a, b),
-            (Value::Dict(a), Value::Dict(b)) => Rc::ptr_eq(a, b),
+            (Value::Dict(a), Value::Dict(b)) | (Value::Record(a), Value::Record(b)) => Rc::ptr_eq(a, b),
+            (Value::Json(a), Value::Json(b)) => a == b,
             (Value::Frame(a), Value::Frame(b)) => Rc::ptr_eq(a, b),
             (Value::Rows(a, x), Value::Rows(b, y)) => a == b && Rc::ptr_eq(x, y),
             (Value::Function(_, a), Value::Function(_, b)) => std::ptr::eq(*a, *b),
@@ -250,7 +271,8 @@ impl Value<'_> {
     pub(in crate::service) fn holds(&self, other: &Self, base: &dyn Fn(&Array) -> TensorId) -> bool {
         let same = match (self, other) {
             (Value::List(a), Value::List(b)) => Rc::ptr_eq(a, b),
-            (Value::Dict(a), Value::Dict(b)) => Rc::ptr_eq(a, b),
+            (Value::Dict(a), Value::Dict(b)) | (Value::Record(a), Value::Record(b)) => Rc::ptr_eq(a, b),
+            (Value::Json(a), Value::Json(b)) => a == b,
             (Value::Frame(a), Value::Frame(b)) => Rc::ptr_eq(a, b),
             (Value::Array(a), Value::Array(b)) => base(a) == base(b),
             _ => false,
@@ -259,7 +281,7 @@ impl Value<'_> {
             Value::List(items) | Value::Tuple(items) | Value::Zip(items) => {
                 items.iter().any(|item| item.holds(other, base))
             }
-            Value::Dict(items) => items.iter().any(|(_, item)| item.holds(other, base)),
+            Value::Dict(items) | Value::Record(items) => items.iter().any(|(_, item)| item.holds(other, base)),
             Value::Enumerate(inner, _) | Value::Rows(_, inner) | Value::Method(inner, _) => inner.holds(other, base),
             Value::Frame(frame) => match (&**frame, other) {
                 (Frame::Table { array, .. }, Value::Array(part)) => base(array) == base(part),
@@ -279,6 +301,9 @@ impl Value<'_> {
     /// The value with the rows of loop `from` replaced by `to`.
     pub(in crate::service) fn substitute(&self, from: LoopId, to: Index) -> Self {
         let all = |items: &Rc<[Self]>| items.iter().map(|item| item.substitute(from, to)).collect();
+        let members = |items: &Rc<[(Self, Self)]>| {
+            items.iter().map(|(key, value)| (key.clone(), value.substitute(from, to))).collect()
+        };
         match self {
             Value::Array(array) => Value::Array(array.substitute(from, to)),
             Value::Complex(array) => Value::Complex(array.substitute(from, to)),
@@ -286,8 +311,10 @@ impl Value<'_> {
             Value::Tuple(items) => Value::Tuple(all(items)),
             Value::Zip(items) => Value::Zip(all(items)),
             Value::Enumerate(inner, start) => Value::Enumerate(Rc::new(inner.substitute(from, to)), *start),
-            Value::Dict(items) => {
-                Value::Dict(items.iter().map(|(key, value)| (key.clone(), value.substitute(from, to))).collect())
+            Value::Dict(items) => Value::Dict(members(items)),
+            Value::Record(items) => Value::Record(members(items)),
+            Value::Json(json) if json.row == Some(Index::Loop(from)) => {
+                Value::Json(Json { row: Some(to), ..json.clone() })
             }
             Value::Rows(id, item) => Value::Rows(*id, Rc::new(item.substitute(from, to))),
             other => other.clone(),
@@ -307,7 +334,7 @@ impl Value<'_> {
         };
         match self {
             Value::List(items) | Value::Tuple(items) | Value::Zip(items) => all(&mut items.iter()),
-            Value::Dict(items) => all(&mut items.iter().flat_map(|(key, value)| [key, value])),
+            Value::Dict(items) | Value::Record(items) => all(&mut items.iter().flat_map(|(key, value)| [key, value])),
             Value::Enumerate(inner, _) | Value::Rows(_, inner) => all(&mut std::iter::once(&**inner)),
             _ => (limit > 0).then_some(1),
         }
@@ -319,7 +346,8 @@ impl Value<'_> {
             Value::Array(array) | Value::Complex(array) => array.indices.contains(&Index::Loop(id)),
             Value::List(items) | Value::Tuple(items) | Value::Zip(items) => items.iter().any(|item| item.reads(id)),
             Value::Enumerate(inner, _) | Value::Rows(_, inner) => inner.reads(id),
-            Value::Dict(items) => items.iter().any(|(_, value)| value.reads(id)),
+            Value::Dict(items) | Value::Record(items) => items.iter().any(|(_, value)| value.reads(id)),
+            Value::Json(json) => json.row == Some(Index::Loop(id)),
             _ => false,
         }
     }
@@ -334,6 +362,8 @@ impl Kind {
             Kind::Text => "a text",
             Kind::List => "a list",
             Kind::Dict => "a dict",
+            Kind::Record => "an object of the request",
+            Kind::Json => "a value of the request",
             Kind::Array => "an array",
             Kind::Complex => "an array of complex numbers",
             Kind::Frame => "a data frame",
@@ -390,10 +420,12 @@ impl Array {
         graph.spec(self.tensor).dtype
     }
 
-    /// The tensor's axes that are the value's own.
+    /// The tensor's axes that are the value's own. The bytes of a text are none.
     pub(in crate::service) fn axes(&self, graph: &Graph) -> Vec<usize> {
         let free = |axis: &usize| matches!(self.indices.get(*axis), None | Some(Index::All));
-        (0..graph.shape(self.tensor).rank()).filter(free).collect()
+        let spec = graph.spec(self.tensor);
+        let rank = spec.shape.rank().saturating_sub((spec.dtype == DType::Text).into());
+        (0..rank).filter(free).collect()
     }
 
     /// Length of a tensor's axis: the factor, and whether the number of rows multiplies it.

@@ -25,6 +25,9 @@ pub(super) const METHODS: &[(Kind, &str, Method)] = &[
     (Kind::Dict, "values", values),
     (Kind::Dict, "items", items),
     (Kind::Dict, "get", get),
+    (Kind::Json, "get", json_get),
+    (Kind::Record, "model_dump", model_dump),
+    (Kind::Record, "dict", model_dump),
     (Kind::Text, "lower", |evaluator, value, call| case(evaluator, value, call, str::to_lowercase)),
     (Kind::Text, "upper", |evaluator, value, call| case(evaluator, value, call, str::to_uppercase)),
 ];
@@ -216,6 +219,36 @@ fn get<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>
     };
     let found = pairs(value).iter().find(|(known, _)| known.equals(&key) == Some(true));
     Ok(found.map_or(default.unwrap_or(Value::None), |(_, item)| item.clone()))
+}
+
+/// `value.get(key, default)` of an object of the request.
+fn json_get<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [key, default] = call.bind(evaluator, ["key", "default"])?;
+    let (Value::Json(json), Some(Value::Text(name))) = (value, key) else {
+        return evaluator.fail(call.place, "a member of an object is taken by its name");
+    };
+    let default = match default {
+        Some(Value::Int(number)) => number.into(),
+        Some(Value::Float(number)) => number.into(),
+        Some(Value::Bool(truth)) => truth.into(),
+        Some(Value::Text(text)) => serde_json::Value::from(&*text),
+        _ => return evaluator.fail(call.place, "`get` is compiled with a number, a truth or a text as the default"),
+    };
+    evaluator.json_member(json, &name, Some(default), call.place)
+}
+
+/// The dict of a pydantic model.
+fn model_dump<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
+    call.none(evaluator)?;
+    Ok(dumped(value))
+}
+
+/// A model and the models in it as dicts.
+fn dumped<'a>(value: &Value<'a>) -> Value<'a> {
+    match value {
+        Value::Record(items) => Value::Dict(items.iter().map(|(key, item)| (key.clone(), dumped(item))).collect()),
+        other => other.clone(),
+    }
 }
 
 fn case<'a>(

@@ -219,22 +219,94 @@ fn data_frame<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluat
     };
     let frame = match (data, names) {
         (Some(Value::Dict(items)), names) => by_name(evaluator, &items, names, call)?,
+        (Some(Value::Array(array)), _) if evaluator.open_leaf(&array).is_some() => {
+            let leaf = evaluator.open_leaf(&array).unwrap_or_default();
+            return evaluator.leaf_frame(leaf, false, call.place);
+        }
         (Some(Value::Array(array)), names) => by_position(evaluator, &array, names, call)?,
-        (Some(Value::Rows(id, item)), None) => match &*item {
+        (Some(Value::Rows(id, item)), names) => match &*item {
+            Value::Json(json) => match evaluator.json_row_frame(json, call.place)? {
+                Value::Frame(frame) if names.is_some() => return chosen(evaluator, &frame, columns, call),
+                frame => return Ok(frame),
+            },
             Value::Dict(items) => {
                 let free: Vec<_> =
                     items.iter().map(|(key, value)| (key.clone(), value.substitute(id, Index::All))).collect();
-                by_name(evaluator, &free, None, call)?
+                by_name(evaluator, &free, names, call)?
             }
             _ => return evaluator.fail(call.at(0), "a frame is compiled of rows that are dicts"),
         },
         (Some(Value::Frame(frame)), None) => (*frame).clone(),
+        (Some(Value::Frame(frame)), Some(_)) => return chosen(evaluator, &frame, columns, call),
+        (Some(data @ (Value::Json(_) | Value::List(_))), _) => return of_values(evaluator, &data, columns, call),
         _ => {
             return evaluator
                 .fail(call.place, "a frame is compiled of a dict of columns, an array, or rows that are dicts");
         }
     };
     Ok(Value::Frame(Rc::new(frame)))
+}
+
+/// The columns of a frame that `columns=[…]` names.
+fn chosen<'a>(
+    evaluator: &mut Evaluator<'_, 'a>,
+    frame: &Frame,
+    columns: Option<Value<'a>>,
+    call: &Call<'a>,
+) -> Evaluated<'a> {
+    let names = columns.unwrap_or(Value::None);
+    evaluator.select(frame, &names, call.place)
+}
+
+/// A frame of a value of the request, of a list of one of them, of known dicts, or of known rows.
+fn of_values<'a>(
+    evaluator: &mut Evaluator<'_, 'a>,
+    data: &Value<'a>,
+    columns: Option<Value<'a>>,
+    call: &Call<'a>,
+) -> Evaluated<'a> {
+    let columns = columns.filter(|columns| !matches!(columns, Value::None));
+    let frame = match data {
+        Value::Json(json) => evaluator.json_frame(json, call.place)?,
+        Value::List(items) => match &items[..] {
+            [Value::Json(json)] => evaluator.json_row_frame(json, call.place)?,
+            [Value::Array(array)]
+                if evaluator.open_leaf(array).is_some() && array.axes(&evaluator.graph).is_empty() =>
+            {
+                let leaf = evaluator.open_leaf(array).unwrap_or_default();
+                return evaluator.leaf_frame(leaf, true, call.place);
+            }
+            [Value::Dict(first) | Value::Record(first), ..] => {
+                let mut found = Vec::new();
+                for (key, _) in first.iter() {
+                    let cell = |item: &Value<'a>| match item {
+                        Value::Dict(items) | Value::Record(items) => items
+                            .iter()
+                            .find(|(known, _)| known.equals(key) == Some(true))
+                            .map(|(_, cell)| cell.clone()),
+                        _ => None,
+                    };
+                    let Some(cells) = items.iter().map(cell).collect::<Option<Vec<_>>>() else {
+                        return evaluator.fail(call.at(0), "these rows have different keys");
+                    };
+                    found.push((key.clone(), Value::List(cells.into())));
+                }
+                let frame = by_name(evaluator, &found, None, call)?;
+                Value::Frame(Rc::new(frame))
+            }
+            _ => {
+                let array = evaluator.operand(data, call.at(0))?;
+                let names = columns.as_ref().and_then(Value::texts);
+                let names = names.map(|names| names.iter().map(ToString::to_string).collect());
+                return by_position(evaluator, &array, names, call).map(|frame| Value::Frame(Rc::new(frame)));
+            }
+        },
+        other => return evaluator.fail(call.at(0), format!("a frame of {} is not compiled", other.describe())),
+    };
+    match (frame, columns) {
+        (Value::Frame(frame), Some(columns)) => chosen(evaluator, &frame, Some(columns), call),
+        (frame, _) => Ok(frame),
+    }
 }
 
 /// A frame of a dict of columns, of those in `names` where it is given.
@@ -246,7 +318,11 @@ fn by_name<'a>(
 ) -> Result<Frame, Stop> {
     let mut found: Vec<(String, Array)> = Vec::new();
     for (key, value) in items {
-        let (Value::Text(name), Value::Array(array)) = (key, value) else {
+        let listed = match value {
+            Value::List(_) => Value::Array(evaluator.operand(value, call.at(0))?),
+            other => other.clone(),
+        };
+        let (Value::Text(name), Value::Array(array)) = (key, &listed) else {
             let problem = format!("a column called by {}, of {}, is not compiled", key.describe(), value.describe());
             return evaluator.fail(call.at(0), problem);
         };

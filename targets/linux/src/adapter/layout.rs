@@ -1,6 +1,6 @@
 //! Where the fields of one record go: what a row of a CSV or JSON lines file must hold.
 
-use ekiben_runtime::artifact::manifest::{Api, Frame, InputAdapter, ParameterKind};
+use ekiben_runtime::artifact::manifest::{Api, Frame, InputAdapter, Parameter, ParameterKind};
 
 use super::{Batch, DataError, InputBuffer};
 
@@ -33,6 +33,8 @@ pub struct Layout {
     columns: Vec<Column>,
     /// Further fields are passed over: those of tables whose columns have an input each.
     pub(super) passes_others: bool,
+    /// The adapter, where records are more than rows of a table or an array: values and objects.
+    pub(super) tree: Option<InputAdapter>,
 }
 
 /// The most fields that a record may have.
@@ -45,10 +47,13 @@ impl Layout {
     /// [`DataError::Api`] when an input's rows do not lie one after the other, or an input is not filled by exactly one parameter.
     pub fn new(api: &Api, batch: &Batch<'_>) -> Result<Self, DataError> {
         let refused = |reason: String| DataError::Api { api: api.name.clone(), reason };
-        let mut layout = Self { parts: Vec::new(), columns: Vec::new(), passes_others: false };
+        let mut layout = Self { parts: Vec::new(), columns: Vec::new(), passes_others: false, tree: None };
+        if let Some(columns) = tree_columns(&api.input, batch).map_err(refused)? {
+            return Ok(Self { columns, tree: Some(api.input.clone()), ..layout });
+        }
         match &api.input {
             InputAdapter::Dataframe(frame) => layout.add_frame(None, frame, batch),
-            InputAdapter::Value(parameter) => layout.add(None, &parameter.kind, batch),
+            InputAdapter::Value(parameter) | InputAdapter::Row(parameter) => layout.add(None, &parameter.kind, batch),
             InputAdapter::Parameters(parameters) => {
                 parameters.iter().try_for_each(|parameter| layout.add(Some(&parameter.name), &parameter.kind, batch))
             }
@@ -76,6 +81,7 @@ impl Layout {
                 self.parts.push(part);
                 Ok(())
             }
+            _ => Err("its values are read one by one".to_owned()),
         }
     }
 
@@ -128,5 +134,55 @@ impl Layout {
     pub fn label(&self, index: usize) -> String {
         let name = self.columns.get(index).and_then(|column| column.name.clone());
         name.unwrap_or_else(|| (index + 1).to_string())
+    }
+}
+
+/// The fields of records that are values and objects; `None` for tables and arrays.
+fn tree_columns(input: &InputAdapter, batch: &Batch<'_>) -> Result<Option<Vec<Column>>, String> {
+    let parameters = match input {
+        InputAdapter::Dataframe(_) => return Ok(None),
+        InputAdapter::Value(parameter) | InputAdapter::Row(parameter) => std::slice::from_ref(parameter),
+        InputAdapter::Parameters(parameters) => parameters,
+    };
+    let plain =
+        |parameter: &Parameter| matches!(parameter.kind, ParameterKind::Array { .. } | ParameterKind::Dataframe(_));
+    if parameters.iter().all(plain) {
+        return Ok(None);
+    }
+    let mut columns = Vec::new();
+    // A list of objects is a record for each; the list's own name is not needed.
+    let alone = parameters.len() == 1;
+    for parameter in parameters {
+        let is_list = matches!(parameter.kind, ParameterKind::Records(_));
+        let named = matches!(input, InputAdapter::Parameters(_)) && !(alone && is_list);
+        leaves(if named { &parameter.name } else { "" }, &parameter.kind, &mut columns);
+    }
+    let mut found = Vec::new();
+    for (name, input) in columns {
+        let buffer = batch.inputs.get(input).ok_or("its parameters name an input that it does not have")?;
+        found.push(Column { name: Some(name), input, ignored: buffer.is_ignored() });
+    }
+    Ok(Some(found))
+}
+
+/// The names and inputs of the values below a type. What is no single value has no name that a CSV file could have.
+fn leaves(name: &str, kind: &ParameterKind, found: &mut Vec<(String, usize)>) {
+    match kind {
+        ParameterKind::Scalar(scalar) => {
+            let name = if name.is_empty() { "value" } else { name };
+            found.push((name.to_owned(), scalar.input as usize));
+        }
+        ParameterKind::Object(members) => {
+            for member in members {
+                let name = if name.is_empty() { member.name.clone() } else { format!("{name}.{}", member.name) };
+                leaves(&name, &member.kind, found);
+            }
+        }
+        ParameterKind::Records(item) | ParameterKind::Single(item) => leaves(name, item, found),
+        ParameterKind::Dataframe(frame) => {
+            let inputs = |at: usize| frame.inputs.get(at).copied().unwrap_or(frame.input) as usize;
+            found.extend(frame.columns.iter().enumerate().map(|(at, column)| (column.clone(), inputs(at))));
+        }
+        ParameterKind::Array { input, .. } => found.push((name.to_owned(), *input as usize)),
     }
 }

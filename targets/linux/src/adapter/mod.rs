@@ -8,6 +8,7 @@ mod parameters;
 mod python;
 mod returns;
 mod rows;
+mod scalar;
 mod sinks;
 
 pub use batch::{Batch, InputBuffer};

@@ -5,7 +5,7 @@ use ekiben_runtime::artifact::manifest::{Api, InputAdapter, Parameter, Parameter
 use serde_json::{Map, Value};
 
 use super::frame::read_frame;
-use super::{Batch, CsvRows, DataError, InputBuffer, Layout, RowSource};
+use super::{Batch, CsvRows, DataError, InputBuffer, Layout, RowSource, scalar};
 
 /// Deepest nesting of an array.
 const MAX_RANK: usize = 32;
@@ -24,24 +24,60 @@ pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch<'_>) -> Result<(),
     }
     let body: Value =
         serde_json::from_slice(body).map_err(|error| DataError::body("body", format!("no JSON: {error}")))?;
-    let mut rows = RowCount(None);
+    let mut filling = Filling { batch, rows: None, as_text: false };
     match &api.input {
         InputAdapter::Dataframe(frame) => {
-            rows.agree("body", read_frame(frame, "body", &body, false, batch)?)?;
+            let found = read_frame(frame, "body", &body, false, filling.batch)?;
+            filling.agree("body", found)?;
         }
-        InputAdapter::Value(parameter) => read_parameter(parameter, &body, batch, &mut rows)?,
+        InputAdapter::Value(parameter) => filling.parameter(parameter, &body)?,
+        InputAdapter::Row(parameter) => filling.row(parameter, &body)?,
+        InputAdapter::Parameters(parameters) => filling.members("body", parameters, &body, None)?,
+    }
+    batch.rows = filling.rows.unwrap_or(1);
+    Ok(())
+}
+
+/// Appends one record of a file to `batch`: the members of a request's body with one item for each list of rows. With `as_text`, numbers and
+/// truths stand as texts, as in a CSV file.
+pub(super) fn append_record(
+    input: &InputAdapter,
+    value: &Value,
+    as_text: bool,
+    batch: &mut Batch<'_>,
+) -> Result<(), DataError> {
+    let mut filling = Filling { batch, rows: None, as_text };
+    match input {
+        InputAdapter::Dataframe(frame) => {
+            read_frame(frame, "record", &Value::Array(vec![value.clone()]), false, filling.batch)?;
+        }
+        InputAdapter::Value(parameter) | InputAdapter::Row(parameter) => filling.row(parameter, value)?,
         InputAdapter::Parameters(parameters) => {
-            let Value::Object(members) = &body else {
-                return Err(DataError::body("body", format!("it must be an object with {}", names(parameters))));
-            };
-            for parameter in parameters {
-                let missing = || DataError::body(&parameter.name, missing(members));
-                let value = members.get(&parameter.name).ok_or_else(missing)?;
-                read_parameter(parameter, value, batch, &mut rows)?;
+            let named = value
+                .as_object()
+                .is_some_and(|object| parameters.iter().all(|parameter| object.contains_key(&parameter.name)));
+            match (&parameters[..], named) {
+                ([parameter], false) if matches!(parameter.kind, ParameterKind::Records(_)) => {
+                    filling.row(parameter, value)?;
+                }
+                _ => {
+                    let Value::Object(object) = value else {
+                        return Err(DataError::body(
+                            "record",
+                            format!("it must be an object with {}", names(parameters)),
+                        ));
+                    };
+                    for parameter in parameters {
+                        match (object.get(&parameter.name), &parameter.kind) {
+                            (Some(item), ParameterKind::Records(_)) => filling.row(parameter, item)?,
+                            (given, _) => filling.member("", parameter, given, object, None)?,
+                        }
+                    }
+                }
             }
         }
     }
-    batch.rows = rows.0.unwrap_or(1);
+    batch.rows += 1;
     Ok(())
 }
 
@@ -50,8 +86,9 @@ fn names(parameters: &[Parameter]) -> String {
     names.join(", ")
 }
 
-/// Other members are not looked at, as in BentoML, but a misspelt one is a likely reason.
+/// What a body is asked for that does not have a member.
 fn missing(members: &Map<String, Value>) -> String {
+    // Other members are not looked at, as in BentoML, but a misspelt one is a likely reason.
     let others: Vec<_> = members.keys().take(10).map(|key| format!("{key:?}")).collect();
     if others.is_empty() {
         return "this parameter is missing".to_owned();
@@ -59,57 +96,144 @@ fn missing(members: &Map<String, Value>) -> String {
     format!("this parameter is missing; the body has {}", others.join(", "))
 }
 
-fn input<'a, 'b>(batch: &'a mut Batch<'b>, index: u32) -> Result<&'a mut InputBuffer<'b>, DataError> {
-    batch
-        .inputs
-        .get_mut(index as usize)
-        .ok_or_else(|| DataError::body("manifest", "it names an input that is not there"))
+/// The inputs of one request while its values are put there.
+struct Filling<'f, 'b> {
+    batch: &'f mut Batch<'b>,
+    /// Rows, on which all parameters must agree.
+    rows: Option<usize>,
+    /// Whether numbers may stand as texts wherever a number is needed.
+    as_text: bool,
 }
 
-/// Rows of the batch, on which all parameters must agree.
-struct RowCount(Option<usize>);
+impl<'b> Filling<'_, 'b> {
+    fn input(&mut self, index: u32) -> Result<&mut InputBuffer<'b>, DataError> {
+        let input = self.batch.inputs.get_mut(index as usize);
+        input.ok_or_else(|| DataError::body("manifest", "it names an input that is not there"))
+    }
 
-impl RowCount {
     fn agree(&mut self, place: &str, rows: usize) -> Result<(), DataError> {
-        match self.0.replace(rows) {
+        match self.rows.replace(rows) {
             Some(others) if others != rows => {
                 Err(DataError::body(place, format!("{rows} rows, the parameters before it have {others}")))
             }
             _ => Ok(()),
         }
     }
-}
 
-fn read_parameter(
-    parameter: &Parameter,
-    value: &Value,
-    batch: &mut Batch<'_>,
-    rows: &mut RowCount,
-) -> Result<(), DataError> {
-    let name = parameter.name.as_str();
-    match &parameter.kind {
-        ParameterKind::Dataframe(frame) => {
-            let found = read_frame(frame, name, value, true, batch)?;
-            rows.agree(name, found)
-        }
-        ParameterKind::Array { shape, input: index, .. } => {
-            let buffer = input(batch, *index)?;
-            let mut dims = Vec::new();
-            read_array(value, 0, &mut dims, buffer).map_err(|reason| DataError::body(name, reason))?;
-            let dims = match shape {
-                Some(shape) => reshape(&dims, shape).map_err(|reason| DataError::body(name, reason))?,
-                None => dims,
-            };
-            match fit(&dims, buffer).map_err(|reason| DataError::body(name, reason))? {
-                Some(found) => rows.agree(name, found),
-                None => Ok(()),
+    /// The members of an object.
+    fn members(
+        &mut self,
+        place: &str,
+        parameters: &[Parameter],
+        value: &Value,
+        within: Option<usize>,
+    ) -> Result<(), DataError> {
+        let Value::Object(members) = value else {
+            return Err(DataError::body(place, format!("it must be an object with {}", names(parameters))));
+        };
+        let prefix = if place == "body" { "" } else { place };
+        parameters
+            .iter()
+            .try_for_each(|parameter| self.member(prefix, parameter, members.get(&parameter.name), members, within))
+    }
+
+    fn parameter(&mut self, parameter: &Parameter, value: &Value) -> Result<(), DataError> {
+        self.value(&parameter.name, &parameter.kind, value, None)
+    }
+
+    /// One row of a parameter that is a list with one item for each row.
+    fn row(&mut self, parameter: &Parameter, value: &Value) -> Result<(), DataError> {
+        match &parameter.kind {
+            ParameterKind::Records(item) => {
+                self.value(&parameter.name, item, value, Some(1))?;
+                self.agree(&parameter.name, 1)
             }
+            kind => self.value(&parameter.name, kind, value, None),
+        }
+    }
+
+    /// A value of a type. Inside of a list with one item for each row, `within` is the number of its items.
+    fn value(
+        &mut self,
+        place: &str,
+        kind: &ParameterKind,
+        value: &Value,
+        within: Option<usize>,
+    ) -> Result<(), DataError> {
+        let refused = |reason: String| DataError::body(place, reason);
+        match kind {
+            ParameterKind::Dataframe(frame) => {
+                let found = read_frame(frame, place, value, true, self.batch)?;
+                if within.is_some() { Ok(()) } else { self.agree(place, found) }
+            }
+            ParameterKind::Array { shape, input: index, .. } => {
+                let buffer = self.input(*index)?;
+                let start = buffer.bytes.len();
+                let mut dims = Vec::new();
+                read_array(value, 0, &mut dims, start, buffer).map_err(refused)?;
+                let dims = match shape {
+                    Some(shape) => reshape(&dims, shape).map_err(refused)?,
+                    None => dims,
+                };
+                match fit(&dims, buffer, within.is_some()).map_err(refused)? {
+                    Some(found) if within.is_none() => self.agree(place, found),
+                    _ => Ok(()),
+                }
+            }
+            ParameterKind::Scalar(declared) => {
+                let as_text = self.as_text;
+                scalar::push(declared, value, as_text, self.input(declared.input)?).map_err(refused)
+            }
+            ParameterKind::Object(parameters) => self.members(place, parameters, value, within),
+            ParameterKind::Records(item) => {
+                let Value::Array(items) = value else { return Err(refused("it must be a list".to_owned())) };
+                if items.is_empty() {
+                    return Err(refused("one item at least is needed".to_owned()));
+                }
+                for (at, value) in items.iter().enumerate() {
+                    self.value(&format!("{place}[{at}]"), item, value, Some(items.len()))?;
+                }
+                self.agree(place, items.len())
+            }
+            ParameterKind::Single(item) => self.value(place, item, &Value::Array(vec![value.clone()]), within),
+        }
+    }
+
+    /// A member of an object; where it is not given, its default. `members` are those that there are.
+    fn member(
+        &mut self,
+        prefix: &str,
+        parameter: &Parameter,
+        given: Option<&Value>,
+        members: &Map<String, Value>,
+        within: Option<usize>,
+    ) -> Result<(), DataError> {
+        let place = join(prefix, &parameter.name);
+        match (given, &parameter.default) {
+            (Some(value), _) => self.value(&place, &parameter.kind, value, within),
+            (None, Some(default)) => {
+                let default: Value = serde_json::from_str(default)
+                    .map_err(|error| DataError::body("manifest", format!("the default of {place}: {error}")))?;
+                self.value(&place, &parameter.kind, &default, within)
+            }
+            (None, None) => Err(DataError::body(place, missing(members))),
         }
     }
 }
 
-/// Appends nested lists in C order; `dims` receives their lengths, on which all lists of a depth must agree.
-fn read_array(value: &Value, depth: usize, dims: &mut Vec<usize>, input: &mut InputBuffer<'_>) -> Result<(), String> {
+/// The place of a member.
+fn join(place: &str, name: &str) -> String {
+    if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") }
+}
+
+/// Appends nested lists in C order, behind the first `start` bytes; `dims` receives their lengths, on which all lists of a depth must agree.
+fn read_array(
+    value: &Value,
+    depth: usize,
+    dims: &mut Vec<usize>,
+    start: usize,
+    input: &mut InputBuffer<'_>,
+) -> Result<(), String> {
     let Value::Array(items) = value else {
         if depth < dims.len() {
             return Err("the nested lists are ragged".to_owned());
@@ -122,11 +246,11 @@ fn read_array(value: &Value, depth: usize, dims: &mut Vec<usize>, input: &mut In
     // A depth is met first on the way down to the first number, when nothing has been appended yet.
     match dims.get(depth) {
         Some(&length) if length != items.len() => return Err("the nested lists are ragged".to_owned()),
-        None if !input.bytes.is_empty() => return Err("the nested lists are ragged".to_owned()),
+        None if input.bytes.len() > start => return Err("the nested lists are ragged".to_owned()),
         None => dims.push(items.len()),
         Some(_) => {}
     }
-    items.iter().try_for_each(|item| read_array(item, depth + 1, dims, input))
+    items.iter().try_for_each(|item| read_array(item, depth + 1, dims, start, input))
 }
 
 /// numpy's `reshape` to a declared shape, in which one length may be free.
@@ -152,17 +276,19 @@ fn reshape(dims: &[usize], shape: &[i64]) -> Result<Vec<usize>, String> {
     Ok(shape.iter().map(|&dim| usize::try_from(dim).unwrap_or(size / known.max(1))).collect())
 }
 
-/// The number of rows of an array in the input's shape; `None` when the shape does not depend on it.
-fn fit(dims: &[usize], input: &InputBuffer<'_>) -> Result<Option<usize>, String> {
+/// The number of rows of an array in the input's shape; `None` when the shape does not depend on it. With `one_row`, the array is one row.
+fn fit(dims: &[usize], input: &InputBuffer<'_>, one_row: bool) -> Result<Option<usize>, String> {
     let shape = &input.spec.shape;
     // The bytes of a text are no axis of its array.
     let texts = usize::from(input.spec.dtype == DType::Text);
     let refused = || format!("an array of shape {dims:?}, the API takes {shape}");
-    if dims.len() + texts != shape.rank() {
+    let rows_of_one = if one_row && shape.batch_axis() == Some(0) { vec![1] } else { Vec::new() };
+    let given: Vec<usize> = rows_of_one.iter().chain(dims).copied().collect();
+    if given.len() + texts != shape.rank() {
         return Err(refused());
     }
     let mut rows = None;
-    for (axis, (&given, &factor)) in dims.iter().zip(shape.factors()).enumerate() {
+    for (axis, (&given, &factor)) in given.iter().zip(shape.factors()).enumerate() {
         let factor = factor as usize;
         if shape.is_batch(axis) && given > 0 && given.is_multiple_of(factor.max(1)) {
             rows = Some(given / factor.max(1));

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::layout::{Column, Layout, Part};
 use super::number::Number;
+use super::parameters::append_record;
 use super::{Batch, DataError};
 
 /// The longest line of a JSON lines file, in bytes.
@@ -111,6 +112,47 @@ impl<'l, R: Read> CsvRows<'l, R> {
     }
 }
 
+impl<R: Read> CsvRows<'_, R> {
+    /// The record as an object; a name with dots is that of a member of a member.
+    fn record_value(&self) -> Result<Value, DataError> {
+        let mut record = Value::Object(serde_json::Map::new());
+        for (column, &field) in self.layout.columns().iter().zip(self.order.iter().flatten()) {
+            let name = column.name.as_deref().unwrap_or_default();
+            let field = text(self.record.get(field).unwrap_or_default()).ok_or_else(|| DataError::Row {
+                line: self.line(),
+                column: Some(name.to_owned()),
+                reason: "the field is not UTF-8 text".to_owned(),
+            })?;
+            let mut place = &mut record;
+            for part in name.split('.') {
+                if !place.is_object() {
+                    *place = Value::Object(serde_json::Map::new());
+                }
+                place = &mut place[part];
+            }
+            *place = Value::from(field);
+        }
+        let only = self.layout.columns().len() == 1;
+        Ok(match record.get("value") {
+            Some(value) if only => value.clone(),
+            _ => record,
+        })
+    }
+
+    /// The error of a record, with its line.
+    fn placed(&self, error: DataError) -> DataError {
+        row_error(self.line(), error)
+    }
+}
+
+/// The error of a record in line `line` of a file.
+fn row_error(line: u64, error: DataError) -> DataError {
+    match error {
+        DataError::Body { place, reason } => DataError::Row { line, column: Some(place), reason },
+        other => other,
+    }
+}
+
 fn text(field: &[u8]) -> Option<&str> {
     std::str::from_utf8(field).ok()
 }
@@ -124,6 +166,10 @@ impl<R: Read> RowSource for CsvRows<'_, R> {
         if self.record.len() != self.width {
             let reason = format!("{} fields, the API takes {}", self.record.len(), self.width);
             return Err(DataError::Row { line: self.line(), column: None, reason });
+        }
+        if let Some(tree) = &self.layout.tree {
+            let value = self.record_value()?;
+            return append_record(tree, &value, true, batch).map(|()| true).map_err(|error| self.placed(error));
         }
         for (index, (column, &field)) in columns.iter().zip(self.order.iter().flatten()).enumerate() {
             let field = self.record.get(field).unwrap_or_default();
@@ -182,6 +228,10 @@ impl<R: BufRead> RowSource for JsonLines<'_, R> {
         }
         let value: Value =
             serde_json::from_slice(&self.line).map_err(|error| self.error(None, format!("no JSON: {error}")))?;
+        if let Some(tree) = &self.layout.tree {
+            let appended = append_record(tree, &value, false, batch);
+            return appended.map(|()| true).map_err(|error| row_error(self.number, error));
+        }
         let record = Record { layout: self.layout, batch };
         record.fill(&value).map_err(|(column, reason)| self.error(column, reason))?;
         batch.rows += 1;

@@ -1,0 +1,61 @@
+//! The adapter that fills the leaves from a request.
+
+use ekiben_runtime::artifact::manifest::{Frame, InputAdapter, Orient, Parameter, ParameterKind, Scalar};
+
+use super::{ApiInput, Form, Inputs, Member, Node};
+use crate::bundle::{ApiDecl, Interface};
+
+/// The adapter that fills the leaves.
+pub(in crate::service) fn adapter(inputs: &Inputs, declared: &ApiDecl) -> InputAdapter {
+    let mut parameters: Vec<Parameter> = inputs.parameters.iter().map(|member| parameter(inputs, member)).collect();
+    let single = parameters.len() == 1;
+    match &declared.interface {
+        Interface::V0_13 { .. } if single => match (parameters.remove(0), inputs.is_row) {
+            (parameter, true) => InputAdapter::Row(parameter),
+            (Parameter { kind: ParameterKind::Dataframe(frame), .. }, false) => InputAdapter::Dataframe(frame),
+            (parameter, false) => InputAdapter::Value(parameter),
+        },
+        Interface::V1 { root_input: true, .. } if single => InputAdapter::Value(parameters.remove(0)),
+        _ => InputAdapter::Parameters(parameters),
+    }
+}
+
+fn parameter(inputs: &Inputs, member: &Member) -> Parameter {
+    Parameter {
+        name: member.name.clone(),
+        kind: kind(inputs, &member.node),
+        default: member.default.as_ref().map(ToString::to_string),
+    }
+}
+
+fn kind(inputs: &Inputs, node: &Node) -> ParameterKind {
+    match node {
+        Node::Leaf(index) => match inputs.leaves.get(*index) {
+            Some(leaf) => leaf_kind(leaf, inputs.first_input(*index) as u32),
+            None => ParameterKind::Object(Vec::new()),
+        },
+        Node::Object { members, .. } => {
+            ParameterKind::Object(members.iter().map(|member| parameter(inputs, member)).collect())
+        }
+        Node::Records(item) => ParameterKind::Records(Box::new(kind(inputs, item))),
+        Node::Single(item) => ParameterKind::Single(Box::new(kind(inputs, item))),
+    }
+}
+
+fn leaf_kind(leaf: &ApiInput, input: u32) -> ParameterKind {
+    match &leaf.form {
+        Form::Frame { orient } => ParameterKind::Dataframe(frame(leaf, input, *orient)),
+        Form::Array { shape, dtype } => ParameterKind::Array { shape: shape.clone(), dtype: dtype.clone(), input },
+        Form::List => ParameterKind::Array { shape: None, dtype: None, input },
+        Form::Scalar { kind, limits } => ParameterKind::Scalar(Scalar { kind: *kind, limits: limits.clone(), input }),
+    }
+}
+
+fn frame(leaf: &ApiInput, input: u32, orient: Option<Orient>) -> Frame {
+    Frame {
+        orient,
+        columns: leaf.columns.clone().unwrap_or_default(),
+        input,
+        inputs: leaf.table.as_ref().map(|table| (input..).take(table.len()).collect()).unwrap_or_default(),
+    }
+}
