@@ -1,6 +1,7 @@
 //! From the APIs of a service to graphs, adapters and templates.
 
 use ekiben_runtime::artifact::manifest;
+use ekiben_runtime::{DType, Op};
 use ruff_text_size::Ranged;
 
 use super::class::{ApiMethod, ServiceClass};
@@ -10,6 +11,7 @@ use super::input::{self, ApiInput, Inputs};
 use super::modules::Program;
 use super::returns;
 use crate::bundle::{ApiDecl, Bundle, Interface};
+use crate::graph::{Graph, Node};
 use crate::lowered::LoweredApi;
 
 /// Evaluations of one API, each of which knows more about the inputs than the one before.
@@ -71,11 +73,37 @@ fn attempt(
     let value = evaluator.api(method.function)?;
     let place = Place { module: class.module, range: method.function.name.range() };
     let returns = returns::template(&mut evaluator, api, &value, place)?;
+    tables(&mut evaluator, place)?;
     for input in &evaluator.inputs.leaves {
         settled(&evaluator, input)?;
     }
     let manifest = manifest_api(api, input::adapter(&evaluator.inputs, api), returns);
     Ok(LoweredApi { manifest, graph: evaluator.graph })
+}
+
+/// Gives texts with other axes the table of those that they are, and the other way round.
+fn tables(evaluator: &mut Evaluator<'_, '_>, place: Place) -> Result<(), Stop> {
+    let same = |node: &Node| match (&node.op, node.inputs.first(), node.outputs.first()) {
+        (Op::Reshape(_), Some(Some(from)), Some(to)) => Some((*from, *to)),
+        _ => None,
+    };
+    let pairs: Vec<_> = evaluator.graph.nodes().iter().filter_map(same).collect();
+    let text = |graph: &Graph, tensor| graph.spec(tensor).dtype == DType::Category;
+    for (from, to) in pairs.iter().rev().chain(&pairs).copied() {
+        let graph = &mut evaluator.graph;
+        if !text(graph, from) || !text(graph, to) {
+            continue;
+        }
+        match (graph.spec(from).table, graph.spec(to).table) {
+            (None, Some(table)) => graph.set_table(from, table),
+            (Some(table), None) => graph.set_table(to, table),
+            (Some(a), Some(b)) if a != b => {
+                return evaluator.fail(place, "a text of the request is given to two that know other texts");
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// That everything about an input is known.

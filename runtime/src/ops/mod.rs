@@ -377,6 +377,8 @@ operators! {
     n_grams::NGramCounts = 152;
     /// Numbers of the rows of the batch.
     row_numbers::RowNumbers = 153;
+    /// Numbers rounded to decimal places.
+    round_decimals::RoundDecimals = 154;
     /// Numbers to linearly quantized integers.
     linear_quantize::LinearQuantize = 160;
     /// Linearly quantized integers to numbers.

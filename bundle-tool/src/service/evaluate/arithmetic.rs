@@ -13,7 +13,7 @@ use crate::graph::TensorId;
 
 impl<'a> Evaluator<'_, 'a> {
     /// `left operator right`.
-    pub(super) fn binary(
+    pub(in crate::service) fn binary(
         &mut self,
         operator: Operator,
         left: Value<'a>,

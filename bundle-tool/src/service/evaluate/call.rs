@@ -6,6 +6,7 @@ use super::super::library;
 use super::{Evaluated, Evaluator, Place, Stop, Value};
 
 /// The arguments of one call.
+#[derive(Clone)]
 pub(in crate::service) struct Call<'a> {
     /// The call.
     pub(in crate::service) place: Place,
@@ -60,9 +61,12 @@ impl<'a> Evaluator<'_, 'a> {
                 "`{}` is not a function that can be compiled",
                 path.strip_prefix("builtins.").unwrap_or(path)
             )),
-            Value::Path(_) | Value::Closure(..) | Value::Function(..) | Value::ServiceMethod(_) | Value::Method(..) => {
-                None
-            }
+            Value::Class(..)
+            | Value::Path(_)
+            | Value::Closure(..)
+            | Value::Function(..)
+            | Value::ServiceMethod(_)
+            | Value::Method(..) => None,
             other => Some(format!("{} is not called", other.describe())),
         };
         if let Some(problem) = unknown {
@@ -79,6 +83,7 @@ impl<'a> Evaluator<'_, 'a> {
                 let module = self.class.module;
                 self.call_function(module, function, Some(Value::Service), &call)
             }
+            Value::Class(module, class) => self.made(module, class, &call),
             Value::Closure(callable, id) => self.call_closure(callable, id, &call),
             Value::Method(receiver, name) => match library::method(receiver.kind(), name) {
                 Some(method) => method(self, &receiver, &call),

@@ -15,6 +15,7 @@ mod effect;
 mod expression;
 mod loops;
 mod model;
+mod pydantic;
 mod request;
 mod statement;
 mod subscript;
@@ -329,8 +330,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             Meaning::Module(module) => Ok(Value::Module(module)),
             Meaning::Function(module, function) => Ok(Value::Function(module, function)),
             Meaning::Value(module, expression) => self.evaluate_in(place, module, expression),
-            Meaning::Class(_, class) => self
-                .fail(place, format!("`{}` is a class of the service; only its own service class is read", class.name)),
+            Meaning::Class(module, class) => Ok(Value::Class(module, class)),
         }
     }
 }

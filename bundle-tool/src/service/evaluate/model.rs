@@ -95,6 +95,7 @@ impl<'a> Evaluator<'_, 'a> {
                 }
                 vec![array.clone()]
             }
+            Value::List(_) | Value::Rows(..) => self.listed_columns(name, &wanted, given, place)?,
             other => {
                 let problem = format!(
                     "the model `{name}` takes a table with texts; call it with the frame, not with {}",
@@ -105,6 +106,45 @@ impl<'a> Evaluator<'_, 'a> {
         };
         let given: Vec<(Array, Place)> = arrays.into_iter().map(|array| (array, place)).collect();
         self.call_model(name, method, &given, true, place)
+    }
+
+    /// The columns of a list of rows, or of a list of single values for a model of one column.
+    fn listed_columns(
+        &mut self,
+        model: &str,
+        wanted: &[ModelInput],
+        rows: &Value<'a>,
+        place: Place,
+    ) -> Result<Vec<Array>, Stop> {
+        let single = |row: &Value<'a>| wanted.len() == 1 && !matches!(row, Value::List(_) | Value::Tuple(_));
+        let refused = format!("the model `{model}` takes rows of {} values", wanted.len());
+        let mut columns = Vec::new();
+        match rows {
+            Value::Rows(id, row) => {
+                let row = row.substitute(*id, Index::All);
+                for at in 0..wanted.len() {
+                    let cell = if single(&row) { Some(&row) } else { row.items().and_then(|cells| cells.get(at)) };
+                    match cell {
+                        Some(cell) => columns.push(self.operand(cell, place)?),
+                        None => return self.fail(place, refused),
+                    }
+                }
+            }
+            rows => {
+                let rows = rows.items().unwrap_or_default();
+                for at in 0..wanted.len() {
+                    let cell =
+                        |row: &Value<'a>| if single(row) { Some(row.clone()) } else { row.items()?.get(at).cloned() };
+                    match rows.iter().map(cell).collect::<Option<Vec<_>>>() {
+                        Some(cells) if !cells.is_empty() => {
+                            columns.push(self.operand(&Value::List(cells.into()), place)?);
+                        }
+                        _ => return self.fail(place, refused),
+                    }
+                }
+            }
+        }
+        Ok(columns)
     }
 
     /// The columns that a model takes, by their names, or all in order where there are as many without those names.

@@ -310,10 +310,13 @@ impl<'a> Evaluator<'_, 'a> {
         };
         // The leaf itself is what the model takes, or one row of it.
         let whole = input.shape == given;
-        let made = match (whole, given.rank() == shape.rank()) {
-            (true, _) if input.is_scalar() || input.shape.rank() == shape.rank() => Some(shape),
-            (false, true) if !input.shape.is_batched() || input.form == Form::List => Shape::fixed(&dims[1..]).ok(),
-            _ => None,
+        let one_row = !input.shape.is_batched() || input.form == Form::List;
+        let made = if whole {
+            (input.is_scalar() || input.shape.rank() == shape.rank()).then_some(shape)
+        } else if one_row && (input.is_scalar() || given.rank() == shape.rank()) {
+            Shape::fixed(dims.get(1..).unwrap_or_default()).ok()
+        } else {
+            None
         };
         // A list for each row keeps its rows.
         let Some(made) = made.filter(|made| *made != input.shape) else { return Ok(()) };

@@ -8,6 +8,8 @@ use ekiben_runtime::ops::require_known::RequireKnown;
 use ekiben_runtime::{DType, Op};
 use ruff_python_ast::ExprSubscript;
 
+use crate::graph::TensorId;
+
 use super::{Array, Evaluated, Evaluator, Frame, Index, Place, Stop, Value};
 
 impl<'a> Evaluator<'_, 'a> {
@@ -140,12 +142,14 @@ impl<'a> Evaluator<'_, 'a> {
 
     /// The part of each row of an array at a position that is computed for the row: of its first own axis.
     fn element_at(&mut self, part: &Array, axis: usize, position: &Array, place: Place) -> Result<Array, Stop> {
+        let first = part.axes(&self.graph).first() == Some(&axis);
         let part = self.led(part, place)?;
         let position = self.led(position, place)?;
+        let axis = part.indices.len();
         // Positions that were found are there; one of the request's own may be behind the end, or count from it.
-        let integer = self.graph.producer(position.tensor).is_some_and(|node| matches!(node.op, Op::ArgReduce(_)));
+        let integer = self.is_found(position.tensor);
         let shape = self.graph.shape(part.tensor);
-        if axis != part.indices.len() || position.indices != part.indices || !integer || shape.rank() != axis + 1 {
+        if !first || position.indices != part.indices || !integer || shape.rank() != axis + 1 {
             return self
                 .fail(place, "a computed position is compiled where `argmax` or `argmin` of the same row gives it");
         }
@@ -159,6 +163,18 @@ impl<'a> Evaluator<'_, 'a> {
         dims.pop();
         let tensor = self.reshaped(tensor, &dims, batch, place)?;
         Ok(part.with_tensor(tensor))
+    }
+
+    /// Whether a tensor holds positions of largest or smallest elements, or some of them.
+    fn is_found(&self, mut tensor: TensorId) -> bool {
+        while let Some(node) = self.graph.producer(tensor) {
+            match (&node.op, node.inputs.first()) {
+                (Op::ArgReduce(_), _) => return true,
+                (Op::Gather(_) | Op::Reshape(_) | Op::Cast(_), Some(Some(from))) => tensor = *from,
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// The values that a dict of constants has for texts or integers of a request; `other` for those that it does not have.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use ekiben_runtime::DType;
-use ruff_python_ast::{ExprLambda, StmtFunctionDef};
+use ruff_python_ast::{ExprLambda, StmtClassDef, StmtFunctionDef};
 
 use super::super::input::Step;
 use super::super::modules::ModuleId;
@@ -70,6 +70,8 @@ pub(in crate::service) enum Value<'a> {
     Path(Rc<str>),
     /// One of the bento's modules.
     Module(ModuleId),
+    /// A class of the bento.
+    Class(ModuleId, &'a StmtClassDef),
     /// A function of the bento.
     Function(ModuleId, &'a StmtFunctionDef),
     /// A method of the service.
@@ -154,6 +156,7 @@ impl Value<'_> {
             Value::Port(_) => Kind::Port,
             Value::Path(_)
             | Value::Module(_)
+            | Value::Class(..)
             | Value::Closure(..)
             | Value::Unset
             | Value::Growing(..)
@@ -174,6 +177,7 @@ impl Value<'_> {
             Value::Tuple(_) => "a tuple".to_owned(),
             Value::Path(path) => format!("`{path}`"),
             Value::Module(_) => "a module".to_owned(),
+            Value::Class(_, class) => format!("the class `{}`", class.name),
             Value::Function(_, function) | Value::ServiceMethod(function) => {
                 format!("the function `{}`", function.name)
             }

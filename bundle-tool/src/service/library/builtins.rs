@@ -3,9 +3,15 @@
 use std::rc::Rc;
 
 use ekiben_runtime::DType;
+use ekiben_runtime::kernels::reference::round_decimals::round_decimals;
+use ekiben_runtime::ops::compare::CompareKind;
+use ekiben_runtime::ops::round_decimals::{MAX_DIGITS, RoundDecimals};
+use ekiben_runtime::ops::unary::{Unary, UnaryKind};
+
+use ruff_python_ast::Operator;
 
 use super::{Function, Method};
-use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Kind, Value};
+use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Kind, Stop, Value};
 
 pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("builtins.int", int),
@@ -18,6 +24,11 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("builtins.enumerate", enumerate),
     ("builtins.range", range),
     ("builtins.len", len),
+    ("builtins.round", round),
+    ("builtins.max", |evaluator, call| extreme(evaluator, call, CompareKind::Greater)),
+    ("builtins.min", |evaluator, call| extreme(evaluator, call, CompareKind::Less)),
+    ("builtins.sum", sum),
+    ("builtins.bool", truth),
 ];
 
 pub(super) const METHODS: &[(Kind, &str, Method)] = &[
@@ -182,6 +193,118 @@ fn len<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> 
     match length.and_then(|length| i64::try_from(length).ok()) {
         Some(length) => Ok(Value::Int(length)),
         None => refused(evaluator, call, "len", value),
+    }
+}
+
+/// `round(number, digits)`: of Python's floats to the nearest decimal number, of numpy's as numpy does it.
+fn round<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [number, digits] = call.bind(evaluator, ["number", "ndigits"])?;
+    let digits = match digits {
+        None | Some(Value::None) => None,
+        Some(Value::Int(digits)) if (0..=i64::from(MAX_DIGITS)).contains(&digits) => Some(digits as u8),
+        _ => return evaluator.fail(call.place, format!("`round` is compiled to 0 to {MAX_DIGITS} digits")),
+    };
+    let array = match number {
+        Some(number @ Value::Int(_)) => return Ok(number),
+        Some(Value::Float(value)) => return Ok(rounded(value, digits)),
+        Some(Value::Array(array)) if array.axes(&evaluator.graph).is_empty() => array,
+        other => return refused(evaluator, call, "round", other),
+    };
+    let dtype = array.dtype(&evaluator.graph);
+    if dtype.is_integer() && !array.assumed {
+        return Ok(Value::Array(array));
+    }
+    if !dtype.is_float() || array.assumed {
+        return evaluator.fail(call.place, "whether this is a float depends on the request. Convert it with `float`");
+    }
+    match digits {
+        Some(digits) if array.python => {
+            let tensor = evaluator.cast(array.tensor, DType::F64, call.place)?;
+            let added = evaluator.graph.add("round", RoundDecimals { digits }, &[tensor]);
+            Ok(Value::Array(array.with_tensor(evaluator.added(added, call.place)?)))
+        }
+        Some(_) => {
+            let places =
+                Call { place: call.place, positional: call.positional[1..].to_vec(), keywords: call.keywords.clone() };
+            super::numpy::element::round_method(evaluator, &Value::Array(array), &places)
+        }
+        None => {
+            let added = evaluator.graph.add("round", Unary::of(UnaryKind::Round), &[array.tensor]);
+            let tensor = evaluator.added(added, call.place)?;
+            let tensor = evaluator.cast(tensor, DType::I64, call.place)?;
+            Ok(Value::Array(Array { python: true, ..array.with_tensor(tensor) }))
+        }
+    }
+}
+
+/// The items of a list of known length, or the arguments.
+fn several<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>, name: &str) -> Result<Vec<Value<'a>>, Stop> {
+    if let Some((_, _, place)) = call.keywords.first() {
+        return evaluator.fail(*place, format!("this argument of `{name}` is not compiled"));
+    }
+    let items = match &call.positional[..] {
+        [(items, place)] => evaluator.known_items(items, true, *place)?,
+        several => Some(several.iter().map(|(value, _)| value.clone()).collect()),
+    };
+    match items.filter(|items| !items.is_empty()) {
+        Some(items) => Ok(items),
+        None => {
+            evaluator.fail(call.place, format!("`{name}` of rows whose number depends on the request is not compiled"))
+        }
+    }
+}
+
+/// `max` and `min`: the first of the items than which no other is greater, or less.
+fn extreme<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>, kind: CompareKind) -> Evaluated<'a> {
+    let mut items = several(evaluator, call, "max` and `min")?.into_iter();
+    let mut best = items.next().unwrap_or(Value::None);
+    for item in items {
+        let constants = match (&item, &best) {
+            (Value::Int(a), Value::Int(b)) => Some((*a as f64, *b as f64)),
+            (Value::Float(a), Value::Float(b)) => Some((*a, *b)),
+            _ => None,
+        };
+        best = match constants {
+            Some((a, b)) => {
+                let replaces = if kind == CompareKind::Greater { a > b } else { a < b };
+                if replaces { item } else { best }
+            }
+            None => {
+                let replaces = evaluator.compared(kind, &item, &best, call.place)?;
+                evaluator.chosen(&replaces, &item, &best, call.place)?
+            }
+        };
+    }
+    Ok(best)
+}
+
+/// `sum` of a list of known length, from 0 on.
+fn sum<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let mut total = Value::Int(0);
+    for item in several(evaluator, call, "sum")? {
+        total = evaluator.binary(Operator::Add, total, item, call.place)?;
+    }
+    Ok(total)
+}
+
+/// A constant rounded.
+fn rounded<'a>(value: f64, digits: Option<u8>) -> Value<'a> {
+    match digits {
+        Some(digits) => Value::Float(round_decimals(value, digits)),
+        None => Value::Int(value.round_ties_even() as i64),
+    }
+}
+
+/// `bool(value)`.
+fn truth<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    let [value] = call.bind(evaluator, ["x"])?;
+    let value = value.unwrap_or(Value::None);
+    match value.truth() {
+        Some(truth) => Ok(Value::Bool(truth)),
+        None => {
+            let condition = evaluator.condition_of(&value, call.place)?;
+            Ok(Value::Array(Array { python: true, ..condition }))
+        }
     }
 }
 

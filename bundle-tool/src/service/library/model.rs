@@ -41,6 +41,9 @@ pub(in crate::service) fn model_method<'a>(
         // What a pickled booster is asked with.
         Some(Value::Matrix(array)) => array,
         Some(Value::Frame(frame)) => evaluator.frame_array(&frame, place)?,
+        Some(given @ (Value::List(_) | Value::Rows(..) | Value::Json(_))) => {
+            super::numpy::array_of(evaluator, &given, place)?
+        }
         Some(other) => {
             return evaluator
                 .fail(place, format!("a model is called with an array or a frame, not {}", other.describe()));

@@ -80,6 +80,7 @@ pub mod resize_bilinear;
 pub mod reverse_sequence;
 pub mod roi_align;
 pub mod rotary;
+pub mod round_decimals;
 pub mod scatter;
 pub mod sigmoid16;
 pub mod small_float;

@@ -381,7 +381,11 @@ fn round_function<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Eva
     rounded(evaluator, &value, decimals, call)
 }
 
-fn round_method<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
+pub(in crate::service::library) fn round_method<'a>(
+    evaluator: &mut Evaluator<'_, 'a>,
+    value: &Value<'a>,
+    call: &Call<'a>,
+) -> Evaluated<'a> {
     let [decimals] = call.bind(evaluator, ["decimals"])?;
     rounded(evaluator, value, decimals, call)
 }

@@ -98,6 +98,11 @@ pub(super) fn array_of<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>,
         }
         Value::Frame(frame) => evaluator.frame_array(frame, place),
         Value::List(_) | Value::Tuple(_) => evaluator.constant_array(value, place),
+        Value::Json(json) => evaluator.settle_number(json, place),
+        Value::Rows(_, item) if matches!(&**item, Value::Json(_)) => match &**item {
+            Value::Json(json) => evaluator.settle_number(json, place),
+            _ => evaluator.fail(place, "an array of this is not compiled"),
+        },
         Value::Rows(_, item) if matches!(&**item, Value::List(_) | Value::Tuple(_)) => rows_of(evaluator, value, place),
         other => evaluator.fail(place, format!("an array of {} is not compiled", other.describe())),
     }
