@@ -5,6 +5,7 @@ use ekiben_runtime::artifact::manifest::ModelProvenance;
 use super::{CompileError, ModelError, Models};
 use crate::bundle::{Bundle, ModelFile};
 use crate::frontend::{self, FrontendError, InputLengths, Model, OpenNames, OpenOptions};
+use crate::service::is_data;
 
 /// Opens every model that a front-end reads. A service may hold others, and is refused when it calls them. `lengths` are for all of
 /// them: each takes those that it has names for.
@@ -13,7 +14,8 @@ use crate::frontend::{self, FrontendError, InputLengths, Model, OpenNames, OpenO
 /// [`CompileError::Models`] lists every model that cannot be read; [`CompileError::Lengths`] when none has a name that is given.
 pub fn open_models(bundle: &Bundle, lengths: &InputLengths) -> Result<(Models, Vec<ModelProvenance>), CompileError> {
     let (mut models, mut provenance, mut errors) = (Models::new(), Vec::new(), Vec::new());
-    let read = |file: &&ModelFile| bundle.entry.is_none() || frontend::reads(file.format);
+    // Look-up tables are no models.
+    let read = |file: &&ModelFile| bundle.entry.is_none() || frontend::reads(file.format) && !is_data(file);
     if !lengths.is_empty() {
         lengths.check_names(&open_names(bundle.models.iter().filter(read))?)?;
     }

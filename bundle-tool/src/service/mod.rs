@@ -7,6 +7,7 @@
 
 mod annotation;
 mod class;
+mod data;
 mod error;
 mod evaluate;
 mod input;
@@ -18,6 +19,8 @@ mod nesting;
 mod returns;
 mod scope;
 mod source;
+
+pub(crate) use data::is_data;
 
 pub use class::{AdapterDecl, ApiMethod, ArtifactDecl, ParameterDecl, ServiceClass};
 pub use error::{NotUnderstood, ServiceError};

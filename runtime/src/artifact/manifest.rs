@@ -118,6 +118,20 @@ pub enum InputAdapter {
     /// The body is one row of the only parameter, whose answer has no list around it: 0.13 adapters that hand over one value for
     /// each request.
     Row(Parameter),
+    /// The body is the text itself of the only parameter, or of one row of it where it is a list with one item for each: 0.13's
+    /// `StringInput`.
+    Text(Parameter),
+}
+
+impl InputAdapter {
+    /// Whether a request is one row, whose answer has no list around it.
+    pub fn is_row(&self) -> bool {
+        match self {
+            Self::Row(_) => true,
+            Self::Text(parameter) => matches!(parameter.kind, ParameterKind::Records(_)),
+            Self::Dataframe(_) | Self::Parameters(_) | Self::Value(_) => false,
+        }
+    }
 }
 
 /// A table whose columns become one tensor of shape `[N, columns]`, or one tensor each.

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read, Write};
 
-use ekiben_runtime::artifact::manifest::{Api, InputAdapter};
+use ekiben_runtime::artifact::manifest::Api;
 use ekiben_runtime::artifact::plans::ApiRecord;
 use ekiben_runtime::{Artifact, Error, Executor};
 
@@ -131,9 +131,9 @@ impl<'a> Scorer<'a> {
             None => {
                 let mut json = JsonText::default();
                 let answer = Answer::new(self.artifact, &executor)?;
-                match self.api.input {
-                    InputAdapter::Row(_) => answer.row(&self.api.returns, 0, &mut json)?,
-                    _ => answer.whole(&self.api.returns, &mut json)?,
+                match self.api.input.is_row() {
+                    true => answer.row(&self.api.returns, 0, &mut json)?,
+                    false => answer.whole(&self.api.returns, &mut json)?,
                 }
                 out.write_all(json.text()).and_then(|()| out.write_all(b"\n")).map_err(ScoreError::Write)?;
             }

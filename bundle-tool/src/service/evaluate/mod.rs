@@ -32,10 +32,11 @@ pub(super) use call::Call;
 pub(super) use value::{Array, Callable, Frame, Index, Json, Kind, LoopId, ScopeId, Value};
 
 use super::class::ServiceClass;
+use super::data;
 use super::error::ServiceError;
 use super::input::Inputs;
 use super::modules::{Meaning, ModuleId};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, ModelFile};
 use crate::frontend::{Model, NamedTensor};
 use crate::graph::{Graph, TensorId};
 
@@ -118,6 +119,8 @@ pub(super) struct Evaluator<'e, 'a> {
     pub(super) loops: Vec<(usize, bool)>,
     /// Values of expressions at the top of modules and classes, and of parameters' defaults: objects that every request shares.
     shared: HashMap<(ModuleId, TextRange), Value<'a>>,
+    /// Look-up tables of the bento, by name.
+    data: HashMap<String, Value<'a>>,
     /// Names of the outputs of each session.
     output_names: HashMap<String, Vec<String>>,
     /// What models gave for the inputs that they were called with.
@@ -149,6 +152,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             attributes: HashMap::new(),
             loops: Vec::new(),
             shared: HashMap::new(),
+            data: HashMap::new(),
             output_names: HashMap::new(),
             model_calls: Vec::new(),
             scopes,
@@ -321,6 +325,21 @@ impl<'e, 'a> Evaluator<'e, 'a> {
         let value = self.inside(place, scope, |evaluator| evaluator.expression(expression))?;
         self.shared.insert(key, value.clone());
         Ok(value)
+    }
+
+    /// The value of a look-up table of the bento.
+    pub(super) fn data(&mut self, file: &ModelFile, place: Place) -> Evaluated<'a> {
+        if let Some(value) = self.data.get(&file.tag()) {
+            return Ok(value.clone());
+        }
+        match data::constant(file) {
+            Ok(value) => {
+                self.charge_value(&value, place)?;
+                self.data.insert(file.tag(), value.clone());
+                Ok(value)
+            }
+            Err(problem) => self.fail(place, format!("{}: {problem}", file.describe())),
+        }
     }
 
     /// The value of what a name means at the top of a module.

@@ -69,6 +69,15 @@ impl<'a> Evaluator<'_, 'a> {
 
     /// `array[i, :, j]`, with `...` and `None` among the indices.
     fn part(&mut self, array: &Array, indices: &[Value<'a>], place: Place) -> Evaluated<'a> {
+        if let [Value::Array(positions)] = indices
+            && positions.dtype(&self.graph).is_integer()
+            && !positions.axes(&self.graph).is_empty()
+            && !self.graph.shape(array.tensor).is_batched()
+        {
+            let (whole, positions) = (self.materialise(array, place)?, self.led(positions, place)?);
+            let tensor = self.gathered(whole.tensor, 0, positions.tensor, place)?;
+            return Ok(Value::Array(Array { python: false, indices: positions.indices, ..whole.with_tensor(tensor) }));
+        }
         let rank = array.axes(&self.graph).len();
         let used = indices.iter().filter(|index| !matches!(index, Value::Ellipsis | Value::None)).count();
         if used > rank {

@@ -3,13 +3,17 @@
 use ekiben_runtime::artifact::manifest::{Frame, InputAdapter, Orient, Parameter, ParameterKind, Scalar};
 
 use super::{ApiInput, Form, Inputs, Member, Node};
-use crate::bundle::{ApiDecl, Interface};
+use crate::bundle::{self, ApiDecl, Interface};
 
 /// The adapter that fills the leaves.
 pub(in crate::service) fn adapter(inputs: &Inputs, declared: &ApiDecl) -> InputAdapter {
     let mut parameters: Vec<Parameter> = inputs.parameters.iter().map(|member| parameter(inputs, member)).collect();
     let single = parameters.len() == 1;
     match &declared.interface {
+        Interface::V0_13 { input: bundle::InputAdapter::TfTensor, .. } => InputAdapter::Parameters(parameters),
+        Interface::V0_13 { input: bundle::InputAdapter::Text, .. } if single => {
+            InputAdapter::Text(parameters.remove(0))
+        }
         Interface::V0_13 { .. } if single => match (parameters.remove(0), inputs.is_row) {
             (parameter, true) => InputAdapter::Row(parameter),
             (Parameter { kind: ParameterKind::Dataframe(frame), .. }, false) => InputAdapter::Dataframe(frame),

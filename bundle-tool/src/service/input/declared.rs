@@ -81,11 +81,10 @@ impl Reader<'_, '_> {
                 let shape = self.shape(1, true)?;
                 let form = Form::Array { shape: None, dtype: None };
                 let leaf = ApiInput::new(parameter.name, self.place(0), form, DType::F32, shape);
-                let leaf = self.leaf(ApiInput { assumed: true, ..leaf })?;
-                Node::Object {
-                    members: vec![Member { name: "instances".to_owned(), node: leaf, default: None }],
-                    open: false,
-                }
+                let node = self.leaf(ApiInput { assumed: true, ..leaf })?;
+                // The body has it under this name.
+                self.inputs.parameters.push(Member { name: "instances".to_owned(), node, default: None });
+                return Ok(());
             }
             _ => {
                 let class = self.method.input.as_ref().map_or("this adapter", |input| input.class.as_str());

@@ -1,6 +1,7 @@
 //! BentoML: references to models, and what loads them.
 
 use super::Function;
+use crate::service::data::is_data;
 use crate::service::evaluate::{Call, Evaluated, Evaluator, Place, Stop, Value};
 
 pub(super) const FUNCTIONS: &[(&str, Function)] = &[
@@ -36,6 +37,9 @@ pub(in crate::service) fn artifact<'a>(evaluator: &mut Evaluator<'_, 'a>, name: 
     let Some(artifact) = evaluator.class.artifacts.iter().find(|artifact| artifact.name == name) else {
         return evaluator.fail(place, format!("the service declares no artifact `{name}`"));
     };
+    if let Some(file) = evaluator.bundle.model(name).filter(|file| is_data(file)) {
+        return evaluator.data(file, place);
+    }
     let Some((_, session)) = ARTIFACTS.iter().find(|(class, _)| *class == artifact.class) else {
         return evaluator.fail(place, format!("an artifact of the class {} is not compiled", artifact.class));
     };
@@ -68,7 +72,11 @@ fn reference<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluate
 
 fn load_estimator<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
     let [tag] = call.bind(evaluator, ["bento_model"])?;
-    model(evaluator, tag, call.place).map(Value::Estimator)
+    let tag = model(evaluator, tag, call.place)?;
+    match evaluator.bundle.model(&tag).filter(|file| is_data(file)) {
+        Some(file) => evaluator.data(file, call.place),
+        None => Ok(Value::Estimator(tag)),
+    }
 }
 
 fn load_session<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {

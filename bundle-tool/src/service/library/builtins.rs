@@ -39,8 +39,6 @@ pub(super) const METHODS: &[(Kind, &str, Method)] = &[
     (Kind::Json, "get", json_get),
     (Kind::Record, "model_dump", model_dump),
     (Kind::Record, "dict", model_dump),
-    (Kind::Text, "lower", |evaluator, value, call| case(evaluator, value, call, str::to_lowercase)),
-    (Kind::Text, "upper", |evaluator, value, call| case(evaluator, value, call, str::to_uppercase)),
 ];
 
 fn int<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
@@ -371,18 +369,5 @@ fn dumped<'a>(value: &Value<'a>) -> Value<'a> {
     match value {
         Value::Record(items) => Value::Dict(items.iter().map(|(key, item)| (key.clone(), dumped(item))).collect()),
         other => other.clone(),
-    }
-}
-
-fn case<'a>(
-    evaluator: &mut Evaluator<'_, 'a>,
-    value: &Value<'a>,
-    call: &Call<'a>,
-    change: fn(&str) -> String,
-) -> Evaluated<'a> {
-    call.none(evaluator)?;
-    match value {
-        Value::Text(text) => Ok(Value::Text(change(text).into())),
-        other => evaluator.fail(call.place, format!("{} has no case", other.describe())),
     }
 }

@@ -13,6 +13,7 @@ mod numpy;
 mod onnxruntime;
 mod pandas;
 mod sound;
+mod text;
 mod tf_signal;
 mod xgboost;
 
@@ -48,6 +49,7 @@ const FUNCTIONS: &[&[(&str, Function)]] = &[
 
 const METHODS: &[&[(Kind, &str, Method)]] = &[
     builtins::METHODS,
+    text::METHODS,
     numpy::METHODS,
     numpy::create::METHODS,
     numpy::element::METHODS,

@@ -53,7 +53,9 @@ impl Layout {
         }
         match &api.input {
             InputAdapter::Dataframe(frame) => layout.add_frame(None, frame, batch),
-            InputAdapter::Value(parameter) | InputAdapter::Row(parameter) => layout.add(None, &parameter.kind, batch),
+            InputAdapter::Value(parameter) | InputAdapter::Row(parameter) | InputAdapter::Text(parameter) => {
+                layout.add(None, &parameter.kind, batch)
+            }
             InputAdapter::Parameters(parameters) => {
                 parameters.iter().try_for_each(|parameter| layout.add(Some(&parameter.name), &parameter.kind, batch))
             }
@@ -141,7 +143,9 @@ impl Layout {
 fn tree_columns(input: &InputAdapter, batch: &Batch<'_>) -> Result<Option<Vec<Column>>, String> {
     let parameters = match input {
         InputAdapter::Dataframe(_) => return Ok(None),
-        InputAdapter::Value(parameter) | InputAdapter::Row(parameter) => std::slice::from_ref(parameter),
+        InputAdapter::Value(parameter) | InputAdapter::Row(parameter) | InputAdapter::Text(parameter) => {
+            std::slice::from_ref(parameter)
+        }
         InputAdapter::Parameters(parameters) => parameters,
     };
     let plain =

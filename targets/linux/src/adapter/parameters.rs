@@ -22,6 +22,13 @@ pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch<'_>) -> Result<(),
         while rows.read(batch)? {}
         return if batch.rows > 0 { Ok(()) } else { Err(DataError::body("body", "it has no rows")) };
     }
+    if let InputAdapter::Text(parameter) = &api.input {
+        let text = std::str::from_utf8(body).map_err(|error| DataError::body("body", format!("no UTF-8: {error}")))?;
+        let mut filling = Filling { batch, rows: None, as_text: false };
+        filling.row(parameter, &Value::from(text))?;
+        batch.rows = 1;
+        return Ok(());
+    }
     let body: Value =
         serde_json::from_slice(body).map_err(|error| DataError::body("body", format!("no JSON: {error}")))?;
     let mut filling = Filling { batch, rows: None, as_text: false };
@@ -31,7 +38,7 @@ pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch<'_>) -> Result<(),
             filling.agree("body", found)?;
         }
         InputAdapter::Value(parameter) => filling.parameter(parameter, &body)?,
-        InputAdapter::Row(parameter) => filling.row(parameter, &body)?,
+        InputAdapter::Row(parameter) | InputAdapter::Text(parameter) => filling.row(parameter, &body)?,
         InputAdapter::Parameters(parameters) => filling.members("body", parameters, &body, None)?,
     }
     batch.rows = filling.rows.unwrap_or(1);
@@ -51,7 +58,9 @@ pub(super) fn append_record(
         InputAdapter::Dataframe(frame) => {
             read_frame(frame, "record", &Value::Array(vec![value.clone()]), false, filling.batch)?;
         }
-        InputAdapter::Value(parameter) | InputAdapter::Row(parameter) => filling.row(parameter, value)?,
+        InputAdapter::Value(parameter) | InputAdapter::Row(parameter) | InputAdapter::Text(parameter) => {
+            filling.row(parameter, value)?;
+        }
         InputAdapter::Parameters(parameters) => {
             let named = value
                 .as_object()
