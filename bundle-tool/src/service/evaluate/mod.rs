@@ -175,7 +175,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             self.body(self.place(&init.name), init, module, locals, true)?;
         }
         let mut locals = self.with_self(function);
-        let values = self.input_values(self.place(&function.name))?;
+        let values = self.input_values()?;
         let names = function.parameters.iter_non_variadic_params().skip(1);
         for (parameter, value) in names.zip(values) {
             locals.insert(parameter.parameter.name.as_str(), value);

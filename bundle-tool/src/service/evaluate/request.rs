@@ -15,11 +15,11 @@ use crate::graph::TensorId;
 
 impl<'a> Evaluator<'_, 'a> {
     /// The values of the API's parameters; their leaves become inputs of the graph.
-    pub(super) fn input_values(&mut self, place: Place) -> Result<Vec<Value<'a>>, Stop> {
+    pub(super) fn input_values(&mut self) -> Result<Vec<Value<'a>>, Stop> {
         for index in 0..self.inputs.leaves.len() {
             self.add_leaf(index);
         }
-        (0..self.inputs.parameters.len()).map(|parameter| self.node_value(parameter, &[], None, place)).collect()
+        (0..self.inputs.parameters.len()).map(|parameter| self.node_value(parameter, &[], None)).collect()
     }
 
     /// The inputs of the graph that leaf `index` fills.
@@ -62,7 +62,7 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// The value at the end of `path`; `row` is the row that it belongs to.
-    fn node_value(&mut self, parameter: usize, path: &[Step], row: Option<Index>, place: Place) -> Evaluated<'a> {
+    fn node_value(&mut self, parameter: usize, path: &[Step], row: Option<Index>) -> Evaluated<'a> {
         let below = |step: Step| -> Vec<Step> { path.iter().cloned().chain([step]).collect() };
         match self.inputs.node(parameter, path).cloned() {
             Some(Node::Leaf(index)) => Ok(self.leaf_value(index, row)),
@@ -70,7 +70,7 @@ impl<'a> Evaluator<'_, 'a> {
                 let mut items = Vec::new();
                 for member in &members {
                     let name: Rc<str> = member.name.as_str().into();
-                    let value = self.node_value(parameter, &below(Step::Member(name.clone())), row, place)?;
+                    let value = self.node_value(parameter, &below(Step::Member(name.clone())), row)?;
                     items.push((Value::Text(name), value));
                 }
                 Ok(Value::Record(items.into()))
@@ -81,7 +81,7 @@ impl<'a> Evaluator<'_, 'a> {
                 }
                 self.loops.push((1, true));
                 let id = self.loops.len() - 1;
-                let item = self.node_value(parameter, &below(Step::Items), Some(Index::Loop(id)), place)?;
+                let item = self.node_value(parameter, &below(Step::Items), Some(Index::Loop(id)))?;
                 Ok(Value::Rows(id, Rc::new(item)))
             }
             Some(Node::Object { open: true, .. } | Node::Single(_)) | None => {
@@ -108,7 +108,7 @@ impl<'a> Evaluator<'_, 'a> {
             if member.default != default {
                 member.default = None;
             }
-            return self.node_value(json.parameter, &path, json.row, place);
+            return self.node_value(json.parameter, &path, json.row);
         }
         let at = place;
         let Some(node) = self.inputs.add(ApiInput::any(name, at, shape)) else {
@@ -118,7 +118,7 @@ impl<'a> Evaluator<'_, 'a> {
             members.push(Member { name: name.to_string(), node, default });
         }
         self.add_leaf(self.inputs.leaves.len() - 1);
-        self.node_value(json.parameter, &path, json.row, place)
+        self.node_value(json.parameter, &path, json.row)
     }
 
     fn leaf_shape(&self, batched: bool, place: Place) -> Result<Shape, Stop> {

@@ -88,7 +88,7 @@ fn integer(value: &Value) -> Option<i64> {
 
 /// An integral float that 64 bits hold.
 fn exact(value: f64) -> Option<i64> {
-    (value >= -9_223_372_036_854_775_808.0 && value < 9_223_372_036_854_775_808.0).then_some(value as i64)
+    (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value).then_some(value as i64)
 }
 
 /// A truth: the words and numbers that pydantic takes for one.
