@@ -55,7 +55,12 @@ fn compare(compiled: &CompiledArtifact, run: &Exchange, place: &str, tolerance: 
     let got = got.map_err(|error| format!("{place}: {error}"))?;
     let text = String::from_utf8_lossy(&got);
     if let Some(expected) = &run.response_text {
-        return if *expected == text { Ok(true) } else { Err(format!("{place}: got {text:?}, expected {expected:?}")) };
+        // The program ends its output with a line feed.
+        return if expected.trim_end_matches('\n') == text.trim_end_matches('\n') {
+            Ok(true)
+        } else {
+            Err(format!("{place}: got {text:?}, expected {expected:?}"))
+        };
     }
     let Some(expected) = &run.response else {
         return Ok(false);

@@ -42,6 +42,7 @@ pub(crate) fn lower(model: &dyn Model) -> Result<LoweredApi, FrontendError> {
         returns,
         max_batch_size: None,
         max_latency_ms: None,
+        is_text: false,
     };
     Ok(LoweredApi { manifest, graph })
 }
@@ -55,7 +56,7 @@ fn table(inputs: &[ModelInput]) -> Parameter {
     let inputs = (0..).take(inputs.len()).collect();
     Parameter {
         name: TABLE.to_owned(),
-        kind: ParameterKind::Dataframe(Frame { orient: None, columns, input: 0, inputs }),
+        kind: ParameterKind::Dataframe(Frame { orient: None, columns, fills: false, input: 0, inputs }),
         default: None,
     }
 }

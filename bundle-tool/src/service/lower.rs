@@ -10,7 +10,7 @@ use super::evaluate::{Evaluator, Models, Place, Stop};
 use super::input::{self, ApiInput, Inputs};
 use super::modules::Program;
 use super::returns;
-use crate::bundle::{ApiDecl, Bundle, Interface};
+use crate::bundle::{ApiDecl, Bundle, Interface, ValueSchema};
 use crate::graph::{Graph, Node};
 use crate::lowered::LoweredApi;
 
@@ -140,5 +140,6 @@ fn manifest_api(api: &ApiDecl, input: manifest::InputAdapter, returns: manifest:
         returns,
         max_batch_size,
         max_latency_ms,
+        is_text: matches!(&api.interface, Interface::V1 { output: ValueSchema::Text, .. }),
     }
 }

@@ -101,6 +101,9 @@ pub struct Api {
     /// 0.13's `mb_max_latency` in milliseconds, where the bento says.
     #[serde(default)]
     pub max_latency_ms: Option<u32>,
+    /// Whether the answer is a text that is written as it is, and not as JSON: 1.x APIs that return `str`.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub is_text: bool,
 }
 
 /// How input data becomes tensors.
@@ -143,6 +146,9 @@ pub struct Frame {
     /// Declared names of the columns, in the tensor's order; then a table is matched by name. Empty: by position.
     #[serde(default)]
     pub columns: Vec<String>,
+    /// Whether a column that a table lacks is one of missing values: BentoML 1.x's tables with declared columns.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub fills: bool,
     /// Index of the API's input that holds all columns; of the first column's where they have one each.
     pub input: u32,
     /// Index of the API's input of each column: `[N]` of numbers or categories, or `[N, bytes]` of text. Empty where one input holds all. A

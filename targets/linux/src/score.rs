@@ -135,7 +135,9 @@ impl<'a> Scorer<'a> {
                     true => answer.row(&self.api.returns, 0, &mut json)?,
                     false => answer.whole(&self.api.returns, &mut json)?,
                 }
-                out.write_all(json.text()).and_then(|()| out.write_all(b"\n")).map_err(ScoreError::Write)?;
+                let text = serde_json::from_slice::<String>(json.text()).ok().filter(|_| self.api.is_text);
+                let body = text.as_deref().map_or(json.text(), str::as_bytes);
+                out.write_all(body).and_then(|()| out.write_all(b"\n")).map_err(ScoreError::Write)?;
             }
         }
         out.flush().map_err(ScoreError::Write)?;

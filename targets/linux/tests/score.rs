@@ -49,6 +49,7 @@ impl Fixture {
             returns,
             max_batch_size: None,
             max_latency_ms: None,
+            is_text: false,
         };
         let manifest = Manifest {
             name: "Absolute".to_owned(),
@@ -95,7 +96,13 @@ impl Fixture {
 }
 
 fn frame(orient: Option<Orient>, columns: &[&str]) -> Frame {
-    Frame { orient, columns: columns.iter().map(|&name| name.to_owned()).collect(), input: 0, inputs: Vec::new() }
+    Frame {
+        orient,
+        columns: columns.iter().map(|&name| name.to_owned()).collect(),
+        fills: false,
+        input: 0,
+        inputs: Vec::new(),
+    }
 }
 
 fn array(shape: Option<&[i64]>) -> InputAdapter {

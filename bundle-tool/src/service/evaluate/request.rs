@@ -222,37 +222,43 @@ impl<'a> Evaluator<'_, 'a> {
         self.settle_json(json, place, |_, _| Some(Node::Records(Box::new(item))))
     }
 
-    /// A leaf that is a table, whose columns a model tells.
-    fn table(name: &str, orient: Option<Orient>, place: Place) -> Option<ApiInput> {
+    /// A leaf that is a table, whose columns a model tells; with `fills`, columns that it lacks are of missing values.
+    fn table(name: &str, orient: Option<Orient>, fills: bool, place: Place) -> Option<ApiInput> {
         let shape = Shape::new(&[1, 1], Some(0)).ok()?;
         let leaf = ApiInput::new(name, place, Form::Frame { orient }, DType::F64, shape);
-        Some(ApiInput { assumed: true, ..leaf })
+        Some(ApiInput { assumed: true, fills, ..leaf })
     }
 
     /// `pandas.DataFrame(value)` of a value of the request.
-    pub(in crate::service) fn json_frame(&mut self, json: &Json, place: Place) -> Evaluated<'a> {
-        self.settle_json(json, place, |inputs, name| inputs.add(Self::table(name, None, place)?))
+    pub(in crate::service) fn json_frame(&mut self, json: &Json, fills: bool, place: Place) -> Evaluated<'a> {
+        self.settle_json(json, place, |inputs, name| inputs.add(Self::table(name, None, fills, place)?))
     }
 
     /// `pandas.DataFrame([value])`, or of a list of such values, one for each row.
-    pub(in crate::service) fn json_row_frame(&mut self, json: &Json, place: Place) -> Evaluated<'a> {
+    pub(in crate::service) fn json_row_frame(&mut self, json: &Json, fills: bool, place: Place) -> Evaluated<'a> {
         if let Some(Node::Single(item)) = self.inputs.node(json.parameter, &json.path)
             && let Node::Leaf(index) = **item
         {
             return Ok(self.leaf_value(index, None));
         }
         self.settle_json(json, place, |inputs, name| {
-            let leaf = inputs.add(Self::table(name, Some(Orient::Records), place)?)?;
+            let leaf = inputs.add(Self::table(name, Some(Orient::Records), fills, place)?)?;
             Some(Node::Single(Box::new(leaf)))
         })
     }
 
     /// `pandas.DataFrame(leaf)`: the value is a table.
-    pub(in crate::service) fn leaf_frame<T>(&mut self, leaf: usize, single: bool, place: Place) -> Result<T, Stop> {
+    pub(in crate::service) fn leaf_frame<T>(
+        &mut self,
+        leaf: usize,
+        single: bool,
+        fills: bool,
+        place: Place,
+    ) -> Result<T, Stop> {
         self.replace(leaf, place, |node, inputs| {
             let name = inputs.get(leaf)?.name.clone();
             let orient = single.then_some(Orient::Records);
-            *inputs.get_mut(leaf)? = Self::table(&name, orient, place)?;
+            *inputs.get_mut(leaf)? = Self::table(&name, orient, fills, place)?;
             Some(if single { Node::Single(Box::new(node)) } else { node })
         })
     }

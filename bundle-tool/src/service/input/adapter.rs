@@ -59,6 +59,7 @@ fn frame(leaf: &ApiInput, input: u32, orient: Option<Orient>) -> Frame {
     Frame {
         orient,
         columns: leaf.columns.clone().unwrap_or_default(),
+        fills: leaf.fills,
         input,
         inputs: leaf.table.as_ref().map(|table| (input..).take(table.len()).collect()).unwrap_or_default(),
     }

@@ -307,7 +307,8 @@ impl Reader<'_, '_> {
             ValueSchema::Dataframe { orient, columns } => {
                 let orient =
                     Orient::from_name(orient).ok_or_else(|| fail(format!("the orientation {orient:?} is unknown")))?;
-                self.frame(name, index, Some(orient), columns.clone())
+                let leaf = self.frame(name, index, Some(orient), columns.clone())?;
+                Ok(ApiInput { fills: columns.is_some(), ..leaf })
             }
             ValueSchema::Tensor { format, dtype, shape } if format == "numpy-array" => {
                 let element = match dtype.as_deref() {

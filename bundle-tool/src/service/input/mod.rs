@@ -47,6 +47,8 @@ pub(super) struct ApiInput {
     pub(super) columns: Option<Vec<String>>,
     /// Whether the columns are declared, and not only told by their use.
     pub(super) columns_declared: bool,
+    /// Whether a column that a table lacks is one of missing values.
+    pub(super) fills: bool,
     /// Types and shapes of the columns, where each is an input of the graph: told by a model that takes columns.
     pub(super) table: Option<Vec<TensorSpec>>,
     /// Where columns are taken by name.
@@ -69,6 +71,7 @@ impl ApiInput {
             holds: false,
             columns: None,
             columns_declared: false,
+            fills: false,
             table: None,
             named_use: None,
             whole_use: None,

@@ -221,13 +221,13 @@ fn data_frame<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluat
     };
     let frame = match (data, names) {
         (Some(Value::Dict(items)), names) => by_name(evaluator, &items, names, call)?,
-        (Some(Value::Array(array)), _) if evaluator.open_leaf(&array).is_some() => {
+        (Some(Value::Array(array)), names) if evaluator.open_leaf(&array).is_some() => {
             let leaf = evaluator.open_leaf(&array).unwrap_or_default();
-            return evaluator.leaf_frame(leaf, false, call.place);
+            return evaluator.leaf_frame(leaf, false, names.is_some(), call.place);
         }
         (Some(Value::Array(array)), names) => by_position(evaluator, &array, names, call)?,
         (Some(Value::Rows(id, item)), names) => match &*item {
-            Value::Json(json) => match evaluator.json_row_frame(json, call.place)? {
+            Value::Json(json) => match evaluator.json_row_frame(json, names.is_some(), call.place)? {
                 Value::Frame(frame) if names.is_some() => return chosen(evaluator, &frame, columns, call),
                 frame => return Ok(frame),
             },
@@ -269,14 +269,14 @@ fn of_values<'a>(
 ) -> Evaluated<'a> {
     let columns = columns.filter(|columns| !matches!(columns, Value::None));
     let frame = match data {
-        Value::Json(json) => evaluator.json_frame(json, call.place)?,
+        Value::Json(json) => evaluator.json_frame(json, columns.is_some(), call.place)?,
         Value::List(items) => match &items[..] {
-            [Value::Json(json)] => evaluator.json_row_frame(json, call.place)?,
+            [Value::Json(json)] => evaluator.json_row_frame(json, columns.is_some(), call.place)?,
             [Value::Array(array)]
                 if evaluator.open_leaf(array).is_some() && array.axes(&evaluator.graph).is_empty() =>
             {
                 let leaf = evaluator.open_leaf(array).unwrap_or_default();
-                return evaluator.leaf_frame(leaf, true, call.place);
+                return evaluator.leaf_frame(leaf, true, columns.is_some(), call.place);
             }
             [Value::Dict(first) | Value::Record(first), ..] => {
                 let mut found = Vec::new();

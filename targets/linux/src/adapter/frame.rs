@@ -88,7 +88,7 @@ impl Table<'_, '_> {
         } else {
             let find = |(position, declared): (usize, &String)| match names.iter().find(|name| *name == declared) {
                 Some(name) => Ok(Some(*name)),
-                None if self.inputs[self.input(position)].is_ignored() => Ok(None),
+                None if self.frame.fills || self.inputs[self.input(position)].is_ignored() => Ok(None),
                 None => Err(self.error(Some(declared), "the table lacks this column")),
             };
             self.frame.columns.iter().enumerate().map(find).collect::<Result<_, _>>()?
@@ -103,6 +103,7 @@ impl Table<'_, '_> {
     fn push(&mut self, position: usize, name: Option<&str>, cell: Option<&Value>) -> Result<(), DataError> {
         let input = self.input(position);
         let cell = match name {
+            Some(_) if self.frame.fills => cell.unwrap_or(&Value::Null),
             Some(name) => cell.ok_or_else(|| self.error(Some(name), "the row lacks this column"))?,
             None => &Value::Null,
         };
