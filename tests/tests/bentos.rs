@@ -95,6 +95,14 @@ fn difference(place: &str, got: &Value, expected: &Value, tolerance: Tolerance) 
 
 /// Runs every exchange of a case and returns how many answers were compared.
 fn check(case: &Case) -> Result<usize, String> {
+    // A model that is refused, with what the message must say.
+    if let Some(said) = case.json["refused"].as_str() {
+        return match compiled(case) {
+            Ok(_) => Err("it compiles, and must be refused".to_owned()),
+            Err(error) if error.contains(said) => Ok(1),
+            Err(error) => Err(format!("refused otherwise: {error}")),
+        };
+    }
     let compiled = compiled(case)?;
     let mut compared = 0;
     for run in case.exchanges() {
