@@ -158,9 +158,19 @@ impl<'a> Evaluator<'_, 'a> {
         // Positions that were found are there; one of the request's own may be behind the end, or count from it.
         let integer = self.is_found(position.tensor);
         let shape = self.graph.shape(part.tensor);
-        if !first || position.indices != part.indices || !integer || shape.rank() != axis + 1 {
-            return self
-                .fail(place, "a computed position is compiled where `argmax` or `argmin` of the same row gives it");
+        // One position of several for each row: a loop of its own goes over them.
+        let several = position.indices.len() == axis + 1 && position.indices.starts_with(&part.indices);
+        let suitable = first && integer && shape.rank() == axis + 1 && position.axes(&self.graph).is_empty();
+        if suitable && several {
+            let added = self.graph.add("take", GatherElements { axis: axis as u8 }, &[part.tensor, position.tensor]);
+            let tensor = self.added(added, place)?;
+            return Ok(Array { indices: position.indices, ..part.with_tensor(tensor) });
+        }
+        if !suitable || position.indices != part.indices {
+            return self.fail(
+                place,
+                "a computed position is compiled where `argmax`, `argmin` or `argsort` of the same row gives it",
+            );
         }
         let mut dims: Vec<usize> = self.graph.shape(position.tensor).factors().iter().map(|&f| f as usize).collect();
         dims.push(1);
@@ -179,6 +189,7 @@ impl<'a> Evaluator<'_, 'a> {
         while let Some(node) = self.graph.producer(tensor) {
             match (&node.op, node.inputs.first()) {
                 (Op::ArgReduce(_), _) => return true,
+                (Op::TopK(_), _) => return node.outputs.get(1) == Some(&tensor),
                 (Op::Gather(_) | Op::Reshape(_) | Op::Cast(_), Some(Some(from))) => tensor = *from,
                 _ => return false,
             }

@@ -39,6 +39,7 @@ const FUNCTIONS: &[&[(&str, Function)]] = &[
     numpy::element::FUNCTIONS,
     numpy::reduce::FUNCTIONS,
     numpy::shape::FUNCTIONS,
+    numpy::sort::FUNCTIONS,
     pandas::FUNCTIONS,
     bentoml::FUNCTIONS,
     catboost::FUNCTIONS,
@@ -55,6 +56,7 @@ const METHODS: &[&[(Kind, &str, Method)]] = &[
     numpy::element::METHODS,
     numpy::reduce::METHODS,
     numpy::shape::METHODS,
+    numpy::sort::METHODS,
     pandas::METHODS,
     onnxruntime::METHODS,
 ];

@@ -4,6 +4,7 @@ pub(super) mod create;
 pub(super) mod element;
 pub(super) mod reduce;
 pub(super) mod shape;
+pub(super) mod sort;
 
 use ekiben_runtime::DType;
 use ekiben_runtime::ops::storage_cast::is_stored_only;

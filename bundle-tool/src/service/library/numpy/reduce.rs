@@ -116,7 +116,7 @@ fn reduced<'a>(
 }
 
 /// The tensor's axes that `axis` names of the array's own: all where it names none.
-fn chosen_axes<'a>(
+pub(super) fn chosen_axes<'a>(
     evaluator: &Evaluator<'_, 'a>,
     array: &Array,
     axis: Option<&Value<'a>>,
