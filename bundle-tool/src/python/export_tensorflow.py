@@ -32,18 +32,14 @@ def inputs_of(function, request):
     return inputs
 
 
-def tflite(request, signature, function, inputs):
-    """The TFLite file. Fixed shapes are made so by a new concrete function."""
+def tflite(function, inputs):
+    """The TFLite file, of the signature's function with constants for its variables and with the inputs' shapes."""
     import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    if request["shapes"]:
-        specs = {t["name"]: tf.TensorSpec([None if n < 0 else n for n in t["shape"]], t["dtype"], name=t["name"]) for t in inputs}
-        fixed = tf.function(lambda **arguments: function(**arguments)).get_concrete_function(**specs)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([fixed])
-    else:
-        converter = tf.lite.TFLiteConverter.from_saved_model(request["model"], signature_keys=[signature])
-    # Weights become constants of the graph.
-    converter.experimental_enable_resource_variables = False
+    specs = {t["name"]: tf.TensorSpec([None if n < 0 else n for n in t["shape"]], t["dtype"], name=t["name"]) for t in inputs}
+    called = tf.function(lambda **arguments: function(**arguments)).get_concrete_function(**specs)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(called)])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return converter.convert()
 
@@ -124,7 +120,7 @@ def run(request, out):
 
     answer = {"packages": {"tensorflow": tf.__version__}, "inputs": inputs, "outputs": names, "form": "dict", "signature": signature}
     try:
-        content = tflite(request, signature, function, inputs)
+        content = tflite(function, inputs)
         places, outputs = order(content, inputs, names, sample, results)
         with open(f"{out}/model.tflite", "wb") as file:
             file.write(content)

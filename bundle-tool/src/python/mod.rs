@@ -6,7 +6,11 @@
 //! user can do.
 
 mod error;
+mod export;
+mod framework;
 mod process;
 
 pub use error::PythonError;
+pub use export::{Export, ExportError, ExportedModel, Sample, export};
+pub use framework::Framework;
 pub use process::{Interpreter, Limits, Workplace};
