@@ -60,6 +60,7 @@ impl<'a> Evaluator<'_, 'a> {
                 "`{}` is not a function that can be compiled",
                 path.strip_prefix("builtins.").unwrap_or(path)
             )),
+            Value::Network(..) | Value::Signature(_) => None,
             Value::Path(_) | Value::Closure(..) | Value::Function(..) | Value::ServiceMethod(_) | Value::Method(..) => {
                 None
             }
@@ -80,6 +81,7 @@ impl<'a> Evaluator<'_, 'a> {
                 self.call_function(module, function, Some(Value::Service), &call)
             }
             Value::Closure(callable, id) => self.call_closure(callable, id, &call),
+            network @ (Value::Network(..) | Value::Signature(_)) => library::network_call(self, &network, &call),
             Value::Method(receiver, name) => match library::method(receiver.kind(), name) {
                 Some(method) => method(self, &receiver, &call),
                 None => library::model_method(self, &receiver, name, &call),

@@ -26,7 +26,7 @@ impl<'a> Evaluator<'_, 'a> {
         }
         let tensor = self.graph.add_input(&input.name, ekiben_runtime::TensorSpec::new(input.dtype, input.shape));
         let python = input.form == Form::List;
-        let array = Array { tensor, indices: Vec::new(), python, assumed: input.assumed };
+        let array = Array { python, assumed: input.assumed, ..Array::whole(tensor) };
         match &input.form {
             Form::Frame { .. } => {
                 let columns = input.columns.clone();
