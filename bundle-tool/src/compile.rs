@@ -1,6 +1,7 @@
 //! The pipeline that joins everything: bundle → models → one graph per API → plans → artifact.
 
 mod bare;
+mod exports;
 mod golden;
 mod models;
 mod options;
@@ -24,7 +25,10 @@ use crate::service::{self, ServiceError};
 use crate::target::{Fit, Target};
 use crate::writer::{PlannedApi, artifact_parts};
 
+use exports::Exports;
+
 pub(crate) use bare::lower as lower_model;
+pub use exports::{ExportFailure, ExportProblem};
 pub use models::open_models;
 pub(crate) use models::{model_digest, open_model};
 pub use options::CompileOptions;
@@ -122,6 +126,9 @@ pub enum CompileError {
     /// The recorded examples cannot be used, or the artifact's answers differ from them.
     #[error(transparent)]
     Recorded(#[from] RecordedError),
+    /// A model's framework does not export it, or exports something that computes otherwise.
+    #[error(transparent)]
+    Export(Box<ExportFailure>),
     /// The manifest cannot be written.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -163,10 +170,17 @@ pub fn compile_path(path: &Path, store: Option<&Path>) -> Result<CompiledArtifac
 /// # Errors
 /// See [`CompileError`].
 pub fn compile(bundle: &Bundle, options: &CompileOptions) -> Result<CompiledArtifact, CompileError> {
-    let (models, provenance) = open_models(bundle, &options.lengths)?;
-    let apis = lower_apis(bundle, &models)?;
+    let (mut models, mut provenance) = open_models(bundle, &options.lengths)?;
+    let mut exports = Exports::new(bundle, options);
+    exports.open(&mut models, &mut provenance)?;
+    let apis = loop {
+        match lower_apis(bundle, &models) {
+            Err(CompileError::Service(error)) if exports.answer(&error, &mut models, &mut provenance)? => {}
+            other => break other?,
+        }
+    };
     let manifest = manifest(bundle, &apis, provenance, options);
-    let compiled = assemble(manifest, &apis, options.recorded.as_ref())?;
+    let compiled = assemble(manifest, &apis, options.recorded.as_ref(), &exports)?;
     match &options.target {
         Some(target) => compiled.fitted(target),
         None => Ok(compiled),
@@ -218,6 +232,7 @@ fn assemble(
     manifest: Manifest,
     apis: &[LoweredApi],
     recorded: Option<&Recorded>,
+    exports: &Exports<'_>,
 ) -> Result<CompiledArtifact, CompileError> {
     let name = |api: &LoweredApi| api.manifest.name.clone();
     // What a quantized model means in integers is what its golden vectors are computed with.
@@ -245,6 +260,8 @@ fn assemble(
     if let Some(recorded) = recorded {
         parts.golden.push(recorded.vector(&Artifact::parse(untested.as_slice())?, &manifest, budget)?);
     }
+    let left = budget.saturating_sub(parts.golden.iter().map(golden::size).sum());
+    parts.golden.extend(exports.vectors(apis, left));
     let left = budget.saturating_sub(parts.golden.iter().map(golden::size).sum());
     parts.golden.extend(golden::vectors(apis, left)?);
     let bytes = AlignedBytes::from(emit(&parts)?.as_slice());

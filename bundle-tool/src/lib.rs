@@ -10,6 +10,7 @@ pub mod lowered;
 pub mod package;
 pub mod passes;
 pub mod planner;
+pub mod python;
 pub mod service;
 pub mod target;
 pub mod verify;

@@ -11,24 +11,40 @@ use super::files::Files;
 use super::format::ModelFormat;
 use super::{Bundle, Generation, Provenance};
 
+/// The file that makes a folder a SavedModel.
+pub(super) const SAVED_MODEL: &str = "saved_model.pb";
+
+/// Opens a folder as TensorFlow's SavedModel; it is called by the folder's name.
+pub(super) fn saved_model(files: Files) -> Result<Bundle, BundleError> {
+    let folder = Path::new(files.label()).file_name().and_then(|name| name.to_str());
+    let name = folder.unwrap_or("saved_model").to_owned();
+    let names = files.list("")?;
+    Ok(bundle(files, name, SAVED_MODEL.to_owned(), names, ModelFormat::SavedModel))
+}
+
 /// Opens a model file of a known `format`.
 pub(super) fn open(path: &Path, format: ModelFormat) -> Result<Bundle, BundleError> {
     let files = Files::single(path)?;
     let main = files.list("")?.into_iter().next().unwrap_or_default();
     let name = main.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or(&main).to_owned();
+    Ok(bundle(files, name, main.clone(), vec![main], format))
+}
+
+/// The bundle of one model.
+fn bundle(files: Files, name: String, main: String, names: Vec<String>, format: ModelFormat) -> Bundle {
     let model = ModelFile {
         name: name.clone(),
         version: None,
         kind: String::new(),
         format,
-        files: vec![main.clone()],
+        files: names,
         main,
         options: Map::new(),
         labels: BTreeMap::new(),
         frameworks: BTreeMap::new(),
         store: files.clone(),
     };
-    Ok(Bundle {
+    Bundle {
         generation: Generation::Bare,
         service: name,
         version: None,
@@ -40,5 +56,5 @@ pub(super) fn open(path: &Path, format: ModelFormat) -> Result<Bundle, BundleErr
         schema: None,
         source_root: String::new(),
         files,
-    })
+    }
 }

@@ -28,7 +28,11 @@ pub enum ModelFormat {
     Mojo,
     /// H2O's own binary format, which `h2o.save_model` writes.
     H2oBinary,
-    /// Another zip: torch.save, TorchScript, fast.ai or `.keras`.
+    /// A zip of PyTorch: torch.save, TorchScript, `torch.export`, or fast.ai's export.
+    Torch,
+    /// TensorFlow's `saved_model.pb`.
+    SavedModel,
+    /// Another zip, such as `.keras`.
     Zip,
     /// None of these.
     Unknown,
@@ -39,6 +43,7 @@ impl ModelFormat {
     pub fn of(bytes: &[u8]) -> ModelFormat {
         match bytes {
             [b'P', b'K', 3, 4, ..] if contains(bytes, b"model.ini") => ModelFormat::Mojo,
+            [b'P', b'K', 3, 4, ..] if TORCH_MEMBERS.iter().any(|name| contains(bytes, name)) => ModelFormat::Torch,
             [b'P', b'K', 3, 4, ..] => ModelFormat::Zip,
             [0x1c, 0xed, ..] => ModelFormat::H2oBinary,
             [0x80, 2..=5, ..] => ModelFormat::Pickle,
@@ -55,12 +60,17 @@ impl ModelFormat {
             _ if bytes.starts_with(b"tree\n") || bytes.starts_with(b"tree\r\n") => ModelFormat::LightgbmText,
             _ if is_bare_xgboost(bytes) => ModelFormat::XgboostBinary,
             _ if is_onnx(bytes) => ModelFormat::Onnx,
+            // `saved_model_schema_version`, which is 1, and then the first of `meta_graphs`.
+            [0x08, 0x01, 0x12, ..] => ModelFormat::SavedModel,
             _ if matches!(bytes.trim_ascii_start(), [b'{', ..]) && is_catboost(bytes) => ModelFormat::Catboost,
             _ if matches!(bytes.trim_ascii_start(), [b'{' | b'[', ..]) => ModelFormat::Json,
             _ => ModelFormat::Unknown,
         }
     }
 }
+
+/// Members that one of PyTorch's zips has.
+const TORCH_MEMBERS: [&[u8]; 3] = [b"/data.pkl", b"/archive_format", b"serialized_exported_program.json"];
 
 /// Whether `bytes` is xgboost's binary format without `binf`: 136 bytes of parameters, the name of an objective, that of a booster.
 fn is_bare_xgboost(bytes: &[u8]) -> bool {
@@ -139,7 +149,9 @@ mod tests {
 
     #[test]
     fn told_by_content() {
-        let cases: [(&[u8], ModelFormat); 16] = [
+        let cases: [(&[u8], ModelFormat); 18] = [
+            (b"PK\x03\x04....archive/data.pkl", ModelFormat::Torch),
+            (b"\x08\x01\x12\xc0\x10", ModelFormat::SavedModel),
             (b"PK\x03\x04rest", ModelFormat::Zip),
             (b"PK\x03\x04....model.ini", ModelFormat::Mojo),
             (b"\x1c\xed\x093.46", ModelFormat::H2oBinary),

@@ -135,6 +135,8 @@ impl Bundle {
             v1::open(files, store)
         } else if files.contains(v1::MODEL_MANIFEST) {
             v1::open_model(files)
+        } else if files.contains(bare::SAVED_MODEL) {
+            bare::saved_model(files)
         } else {
             let found = "it has no bentoml.yml, bento.yaml or model.yaml at its root".to_owned();
             Err(BundleError::Unrecognised { path: files.label().to_owned(), found })
@@ -168,6 +170,11 @@ impl Bundle {
             }
         }
         Ok(hasher.finalize())
+    }
+
+    /// The folder that the names of [`Bundle::sources`] are relative to, relative to the bento.
+    pub(crate) fn source_root(&self) -> &str {
+        &self.source_root
     }
 
     /// How messages call one of [`Bundle::sources`].

@@ -10,6 +10,7 @@ use ekiben_edge::output_file::OutputFile;
 use ekiben_runtime::Artifact;
 
 use super::lengths::LengthFlags;
+use super::python::PythonFlags;
 use crate::bundle::Bundle;
 use crate::compile::{CompileOptions, Recorded, compile};
 use crate::target::Target;
@@ -30,6 +31,8 @@ pub struct Compile {
     target: Option<String>,
     #[command(flatten)]
     lengths: LengthFlags,
+    #[command(flatten)]
+    python: PythonFlags,
     /// Inputs whose answers by the framework are in --expected: a .csv, .jsonl or .json (request) file
     #[arg(long, requires = "expected")]
     data: Option<PathBuf>,
@@ -52,7 +55,8 @@ impl Compile {
         let bundle = Bundle::open(&self.bento, self.store.as_deref())?;
         let recorded = self.data.clone().zip(self.expected.clone());
         let recorded = recorded.map(|(data, expected)| Recorded { data, expected, api: self.api.clone() });
-        let options = CompileOptions { lengths: self.lengths.lengths()?, recorded, target };
+        let options =
+            CompileOptions { lengths: self.lengths.lengths()?, recorded, target, python: self.python.interpreter() };
         let compiled = compile(&bundle, &options)?;
         let unwritable = |error| Failure::new(Exit::Failure, format!("{}: {error}", self.output.display()));
         OutputFile::write(&self.output, compiled.bytes()).map_err(unwritable)?;

@@ -3,9 +3,10 @@
 use ekiben_edge::cli::{Exit, Failure};
 
 use crate::bundle::BundleError;
-use crate::compile::{CompileError, ModelError, RecordedError};
+use crate::compile::{CompileError, ExportProblem, ModelError, RecordedError};
 use crate::frontend::{FrontendError, LengthsError};
 use crate::package::PackageError;
+use crate::python::{ExportError, PythonError};
 use crate::service::ServiceError;
 use crate::target::TargetError;
 use crate::verify::VerifyError;
@@ -19,6 +20,7 @@ impl From<CompileError> for Failure {
             CompileError::Recorded(RecordedError::Differs { .. }) => Exit::Differs,
             CompileError::DoesNotFit(_) => Exit::DoesNotFit,
             CompileError::Recorded(RecordedError::Api { .. }) => Exit::Usage,
+            CompileError::Export(failure) => export_exit(&failure.problem),
             CompileError::Lengths(_) => Exit::Usage,
             CompileError::Service(ServiceError::Source(_)) => Exit::Failure,
             CompileError::Service(_) => Exit::Unsupported,
@@ -70,6 +72,17 @@ impl From<VerifyError> for Failure {
 impl From<LengthsError> for Failure {
     fn from(error: LengthsError) -> Self {
         Self::new(Exit::Usage, error)
+    }
+}
+
+/// What the framework refuses is unsupported; an interpreter that fails is a failure.
+fn export_exit(problem: &ExportProblem) -> Exit {
+    match problem {
+        ExportProblem::Differs { .. } => Exit::Differs,
+        ExportProblem::Export(ExportError::Python(PythonError::Refused(_)) | ExportError::Frontend { .. }) => {
+            Exit::Unsupported
+        }
+        _ => Exit::Failure,
     }
 }
 

@@ -10,8 +10,8 @@ pub(super) struct LengthFlags {
     /// Length of a dimension that the model's inputs name, as seq=64; N keeps it the batch. May be repeated
     #[arg(long = "dim", value_name = "NAME=LENGTH")]
     dims: Vec<Dim>,
-    /// Shape of an input, as x=1x3x96x96; an axis N is the batch. May be repeated
-    #[arg(long = "shape", value_name = "INPUT=AxBxC")]
+    /// Shape of an input, as x=1x3x96x96 or x=1,3,96,96; an axis N is the batch. May be repeated
+    #[arg(long = "shape", visible_alias = "input-shape", value_name = "INPUT=AxBxC")]
     shapes: Vec<InputShape>,
 }
 

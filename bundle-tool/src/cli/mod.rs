@@ -4,6 +4,7 @@ mod compile;
 mod exit;
 mod lengths;
 mod package;
+mod python;
 mod run;
 mod verify;
 

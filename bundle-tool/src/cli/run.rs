@@ -53,7 +53,7 @@ impl Run {
         if let Some(cached) = cached.as_deref().filter(|path| is_sound(path)) {
             return self.options.run(cached);
         }
-        let compiled = compile(&bundle, &CompileOptions { lengths, recorded: None, target: None })?;
+        let compiled = compile(&bundle, &CompileOptions { lengths, ..CompileOptions::default() })?;
         if let Some(cached) = cached.filter(|path| OutputFile::write(path, compiled.bytes()).is_ok()) {
             return self.options.run(&cached);
         }

@@ -124,7 +124,7 @@ fn vector(
 /// Absolute and relative tolerance of float outputs: what passes may change by regrouping sums and folding factors into weights. Such a
 /// change follows the largest terms of a sum, not the sum, so the absolute part grows with the outputs' range. Integers are compared
 /// exactly.
-fn tolerance(graph: &Graph, outputs: &[AlignedBytes]) -> (f32, f32) {
+pub(super) fn tolerance(graph: &Graph, outputs: &[AlignedBytes]) -> (f32, f32) {
     let narrow = |tensor: &crate::graph::Tensor| matches!(tensor.spec.dtype, DType::F16 | DType::BF16 | DType::F32);
     let (absolute, relative) = if graph.tensors().iter().any(narrow) { (1e-5, 1e-4) } else { (1e-12, 1e-9) };
     let ranges =

@@ -5,18 +5,22 @@ use ekiben_runtime::artifact::manifest::ModelProvenance;
 use super::{CompileError, ModelError, Models};
 use crate::bundle::{Bundle, ModelFile};
 use crate::frontend::{self, FrontendError, InputLengths, Model, OpenNames, OpenOptions};
+use crate::python::Framework;
 use crate::service::is_data;
 
-/// Opens every model that a front-end reads. A service may hold others, and is refused when it calls them. `lengths` are for all of
+/// Opens every model that a front-end reads; those that their own framework exports are left out. A service may hold others, and is refused when it calls them. `lengths` are for all of
 /// them: each takes those that it has names for.
 ///
 /// # Errors
 /// [`CompileError::Models`] lists every model that cannot be read; [`CompileError::Lengths`] when none has a name that is given.
 pub fn open_models(bundle: &Bundle, lengths: &InputLengths) -> Result<(Models, Vec<ModelProvenance>), CompileError> {
     let (mut models, mut provenance, mut errors) = (Models::new(), Vec::new(), Vec::new());
+    let exported = |file: &ModelFile| Framework::of(file).is_some();
     // Look-up tables are no models.
-    let read = |file: &&ModelFile| bundle.entry.is_none() || frontend::reads(file.format) && !is_data(file);
-    if !lengths.is_empty() {
+    let reads = |file: &ModelFile| frontend::reads(file.format) && !is_data(file);
+    let read = |file: &&ModelFile| !exported(file) && (bundle.entry.is_none() || reads(file));
+    // What the inputs of an exported model are called, its exporter tells.
+    if !lengths.is_empty() && !bundle.models.iter().any(exported) {
         lengths.check_names(&open_names(bundle.models.iter().filter(read))?)?;
     }
     for file in bundle.models.iter().filter(read) {
@@ -56,6 +60,14 @@ fn open_names<'a>(models: impl Iterator<Item = &'a ModelFile>) -> Result<OpenNam
 pub(crate) fn model_digest(file: &ModelFile, bytes: &[u8]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(bytes);
+    if Framework::of(file) == Some(Framework::Tensorflow) {
+        // A SavedModel is a folder.
+        for name in file.files.iter().filter(|name| **name != file.main) {
+            if let Ok(part) = file.read_file(name) {
+                hasher.update(name.as_bytes()).update(&(part.len() as u64).to_le_bytes()).update(&part);
+            }
+        }
+    }
     for path in frontend::files_beside(file.format, bytes).unwrap_or_default() {
         if let Ok(weights) = file.read_beside(&path) {
             hasher.update(&weights);

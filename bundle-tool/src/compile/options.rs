@@ -2,6 +2,7 @@
 
 use super::Recorded;
 use crate::frontend::InputLengths;
+use crate::python::Interpreter;
 use crate::target::Target;
 
 /// What a bundle is compiled with, besides its own contents.
@@ -13,4 +14,6 @@ pub struct CompileOptions {
     pub recorded: Option<Recorded>,
     /// The device that the artifact must fit; without one it is compiled for any.
     pub target: Option<Target>,
+    /// The interpreter that may run what the bento holds, for models whose files are code; without one nothing of the bento is run.
+    pub python: Option<Interpreter>,
 }

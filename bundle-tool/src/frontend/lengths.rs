@@ -57,7 +57,7 @@ impl FromStr for Dim {
     }
 }
 
-/// `INPUT=AxBxC`: the shape of an input.
+/// `INPUT=AxBxC` or `INPUT=A,B,C`: the shape of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputShape {
     /// The input's name in the model.
@@ -71,7 +71,7 @@ impl FromStr for InputShape {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (input, shape) = halves(text, "INPUT=1x3x96x96")?;
-        let lengths = shape.split('x').map(str::parse).collect::<Result<_, _>>()?;
+        let lengths = shape.split(['x', ',']).map(str::parse).collect::<Result<_, _>>()?;
         Ok(Self { input, lengths })
     }
 }
@@ -203,7 +203,7 @@ mod tests {
         for wrong in ["seq", "=4", "seq=0", "seq=-1", "seq=", "seq=9999999999"] {
             assert!(wrong.parse::<Dim>().is_err(), "{wrong}");
         }
-        for wrong in ["x", "x=", "x=1x", "x=1,2", "x=1xN2"] {
+        for wrong in ["x", "x=", "x=1x", "x=1,,2", "x=1xN2"] {
             assert!(wrong.parse::<InputShape>().is_err(), "{wrong}");
         }
     }

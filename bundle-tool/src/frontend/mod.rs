@@ -47,11 +47,32 @@ pub trait Model {
         false
     }
 
+    /// How the source's own call gives the outputs.
+    fn form(&self) -> OutputForm {
+        OutputForm::Positions
+    }
+
+    /// The texts that stand for classes, in the order of their numbers, where the model's file has them beside the network.
+    fn vocabulary(&self) -> &[String] {
+        &[]
+    }
+
     /// The keys of an output that is a list of maps in the source, one per row (ONNX's `ZipMap`): what the columns of its tensor
     /// stand for. `None` for any other output.
     fn keys(&self, _output: &str) -> Option<Vec<Key>> {
         None
     }
+}
+
+/// How a call gives outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputForm {
+    /// The only one, as it is.
+    Single,
+    /// By their positions.
+    Positions,
+    /// By their names.
+    Names,
 }
 
 /// A key of a map that a model gives.
@@ -95,6 +116,8 @@ fn frontend(format: ModelFormat) -> (&'static str, Option<Open>) {
         ModelFormat::Mojo => ("h2o", Some(|bytes, _| h2o::open(bytes))),
         ModelFormat::H2oBinary => ("h2o", Some(|bytes, _| h2o::refuse_binary(bytes))),
         ModelFormat::Zip => ("zip", None),
+        ModelFormat::Torch => ("torch", None),
+        ModelFormat::SavedModel => ("tensorflow", None),
         ModelFormat::Unknown => ("unknown", None),
     }
 }

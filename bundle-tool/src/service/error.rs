@@ -1,5 +1,7 @@
 //! What in a service's Python was not understood, and where.
 
+use ekiben_runtime::TensorSpec;
+
 use crate::bundle::BundleError;
 use crate::frontend::FrontendError;
 
@@ -29,12 +31,31 @@ pub enum ServiceError {
         /// Why.
         source: Box<FrontendError>,
     },
+    /// The source calls a model that its framework must export first, and nobody has allowed that.
+    #[error("{place}")]
+    Unexported {
+        /// The call, and what would be run.
+        place: Box<NotUnderstood>,
+        /// The model's tag.
+        model: String,
+        /// Types and shapes that it is called with; `None` where they are not known.
+        inputs: Option<Vec<TensorSpec>>,
+    },
     /// Several APIs, or several places: everything that stands in the way.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Several(Vec<ServiceError>),
 }
 
 impl ServiceError {
+    /// The first model that must be exported, with the types and shapes that it is called with.
+    pub(crate) fn unexported(&self) -> Option<(&str, Option<&[TensorSpec]>)> {
+        match self {
+            ServiceError::Unexported { model, inputs, .. } => Some((model, inputs.as_deref())),
+            ServiceError::Several(errors) => errors.iter().find_map(ServiceError::unexported),
+            _ => None,
+        }
+    }
+
     /// One error of all in `errors`, each named once.
     pub(super) fn several(errors: Vec<ServiceError>) -> ServiceError {
         let mut different: Vec<ServiceError> = Vec::new();

@@ -89,6 +89,7 @@ impl<'a> Evaluator<'_, 'a> {
                 }
                 let to = self.common_type(&[a.clone(), b.clone()], place)?;
                 let to = match (kind, to) {
+                    _ if a.torch || b.torch => super::super::library::result_type(self, &a, &b, kind),
                     (BinaryKind::Div, to) => floating(to),
                     (_, DType::Bool) if a.python && b.python => DType::I64,
                     (_, DType::Bool) => {
@@ -107,7 +108,7 @@ impl<'a> Evaluator<'_, 'a> {
                 let y = self.cast(b.tensor, to, place)?;
                 let (assumed, python) = (a.assumed || b.assumed, a.python && b.python);
                 let (tensors, indices) = self.aligned(&[a.with_tensor(x), b.with_tensor(y)], place)?;
-                let like = Array { tensor: tensors[0], indices, python, assumed };
+                let like = Array { tensor: tensors[0], indices, python, assumed, torch: a.torch || b.torch };
                 self.node(kind, tensors[0], tensors[1], &like, place)
             }
             (left, right) => {

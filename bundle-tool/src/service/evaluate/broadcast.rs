@@ -200,7 +200,7 @@ impl<'a> Evaluator<'_, 'a> {
         lengths.splice(loops.len()..=loops.len(), dims.iter().copied());
         let batch = joined.batch_axis().map(|axis| if axis > loops.len() { axis + dims.len() - 1 } else { axis });
         let tensor = self.reshaped(tensor, &lengths, batch, place)?;
-        Ok(Array { tensor, indices: loops, python: false, assumed })
+        Ok(Array { indices: loops, assumed, ..Array::whole(tensor) })
     }
 
     /// A tensor repeated along axes of length 1 until it has `shape`.
@@ -275,11 +275,11 @@ impl<'a> Evaluator<'_, 'a> {
             }
             _ => return self.fail(place, "texts of a request are compared with constant texts, by `==` and `!=`"),
         };
-        let python = a.python && b.python;
+        let (python, torch) = (a.python && b.python, a.torch || b.torch);
         let (tensors, indices) = self.aligned(&[a, b], place)?;
         let added = self.graph.add("compare", Compare { kind }, &tensors);
         let tensor = self.added(added, place)?;
-        Ok(Array { tensor, indices, python, assumed: false })
+        Ok(Array { tensor, indices, python, assumed: false, torch })
     }
 
     /// Whether each text of an array is `text`, or is not.
@@ -401,10 +401,10 @@ impl<'a> Evaluator<'_, 'a> {
         place: Place,
     ) -> Result<Array, Stop> {
         let (left, right) = (self.truths(left, place)?, self.truths(right, place)?);
-        let python = left.python && right.python;
+        let (python, torch) = (left.python && right.python, left.torch || right.torch);
         let (tensors, indices) = self.aligned(&[left, right], place)?;
         let added = self.graph.add("logic", Logic { kind }, &tensors);
-        Ok(Array { tensor: self.added(added, place)?, indices, python, assumed: false })
+        Ok(Array { tensor: self.added(added, place)?, indices, python, assumed: false, torch })
     }
 
     /// The elements that Python takes as true.
@@ -509,10 +509,10 @@ impl<'a> Evaluator<'_, 'a> {
             }
             _ => return self.fail(place, "depending on the request this is a text or a number"),
         };
-        let (assumed, python) = (a.assumed || b.assumed, a.python && b.python);
+        let (assumed, python, torch) = (a.assumed || b.assumed, a.python && b.python, a.torch || b.torch);
         let (tensors, indices) = self.aligned(&[condition.clone(), a, b], place)?;
         let added = self.graph.add("choose", Select, &tensors);
-        Ok(Array { tensor: self.added(added, place)?, indices, python, assumed })
+        Ok(Array { tensor: self.added(added, place)?, indices, python, assumed, torch })
     }
 }
 

@@ -62,6 +62,8 @@ impl<'a> Evaluator<'_, 'a> {
                 path.strip_prefix("builtins.").unwrap_or(path)
             )),
             Value::Class(..)
+            | Value::Network(..)
+            | Value::Signature(_)
             | Value::Path(_)
             | Value::Closure(..)
             | Value::Function(..)
@@ -85,6 +87,7 @@ impl<'a> Evaluator<'_, 'a> {
             }
             Value::Class(module, class) => self.made(module, class, &call),
             Value::Closure(callable, id) => self.call_closure(callable, id, &call),
+            network @ (Value::Network(..) | Value::Signature(_)) => library::network_call(self, &network, &call),
             Value::Method(receiver, name) => match library::method(receiver.kind(), name) {
                 Some(method) => method(self, &receiver, &call),
                 None => library::model_method(self, &receiver, name, &call),

@@ -50,7 +50,7 @@ impl<'a> Evaluator<'_, 'a> {
             return Value::Frame(Rc::new(Frame::Columns(columns.collect(), open)));
         }
         let python = matches!(leaf.form, Form::List | Form::Scalar { .. });
-        let array = Array { tensor, indices: Vec::new(), python, assumed: leaf.assumed };
+        let array = Array { python, assumed: leaf.assumed, ..Array::whole(tensor) };
         match (&leaf.form, row) {
             (Form::Frame { .. }, _) => {
                 let columns = leaf.columns.clone();

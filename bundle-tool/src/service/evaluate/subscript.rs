@@ -59,6 +59,8 @@ impl<'a> Evaluator<'_, 'a> {
             (Value::Array(array), Value::Tuple(indices)) if !array.python => self.part(array, indices, place)?,
             (Value::Array(array), index) => self.part(array, std::slice::from_ref(index), place)?,
             (Value::Frame(frame), index) => self.select(&frame.clone(), index, place)?,
+            // The signature's name was chosen when the model was exported.
+            (Value::Signature(_), Value::Text(name)) if **name == *"serving_default" => value.clone(),
             (Value::Artifacts, Value::Text(name)) => super::super::library::artifact(self, name, place)?,
             (value, index) => {
                 let problem = format!("{} in brackets after {} is not compiled", index.describe(), value.describe());

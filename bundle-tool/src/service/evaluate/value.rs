@@ -8,6 +8,7 @@ use ruff_python_ast::{ExprLambda, StmtClassDef, StmtFunctionDef};
 use super::super::input::Step;
 use super::super::modules::ModuleId;
 use crate::graph::{Graph, TensorId};
+use crate::python::Framework;
 
 /// One loop over the rows of arrays.
 pub(in crate::service) type LoopId = usize;
@@ -64,6 +65,10 @@ pub(in crate::service) enum Value<'a> {
     Estimator(Rc<str>),
     /// An ONNX Runtime session, by the model's name.
     Session(Rc<str>),
+    /// A network of PyTorch, fast.ai or TensorFlow that is called itself, by the model's name.
+    Network(Rc<str>, Framework),
+    /// `network.signatures["name"]` of TensorFlow, or `network.signatures`, by the model's name: it is called with arguments by name.
+    Signature(Rc<str>),
     /// What a session's `get_inputs` and `get_outputs` list, by its name.
     Port(Rc<str>),
     /// Something outside of the bento, by its full path.
@@ -116,6 +121,8 @@ pub(in crate::service) enum Kind {
     Record,
     Json,
     Array,
+    /// An array of PyTorch.
+    Tensor,
     Complex,
     Frame,
     Matrix,
@@ -124,6 +131,8 @@ pub(in crate::service) enum Kind {
     Reference,
     Estimator,
     Session,
+    Network,
+    Signature,
     Port,
     Function,
     Iterator,
@@ -143,6 +152,7 @@ impl Value<'_> {
             Value::Dict(_) => Kind::Dict,
             Value::Record(_) => Kind::Record,
             Value::Json(_) => Kind::Json,
+            Value::Array(array) if array.torch => Kind::Tensor,
             Value::Array(_) => Kind::Array,
             Value::Complex(_) => Kind::Complex,
             Value::Range(..) | Value::Zip(_) | Value::Enumerate(..) => Kind::Iterator,
@@ -153,6 +163,8 @@ impl Value<'_> {
             Value::Reference(_) => Kind::Reference,
             Value::Estimator(_) => Kind::Estimator,
             Value::Session(_) => Kind::Session,
+            Value::Network(..) => Kind::Network,
+            Value::Signature(_) => Kind::Signature,
             Value::Port(_) => Kind::Port,
             Value::Path(_)
             | Value::Module(_)
@@ -250,7 +262,7 @@ impl Value<'_> {
             (Value::Array(a), Value::Array(b))
             | (Value::Complex(a), Value::Complex(b))
             | (Value::Matrix(a), Value::Matrix(b)) => {
-                a.tensor == b.tensor && a.indices == b.indices && a.python == b.python
+                a.tensor == b.tensor && a.indices == b.indices && (a.python, a.torch) == (b.python, b.torch)
             }
             (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => Rc::ptr_eq(a, b),
             (Value::Dict(a), Value::Dict(b)) | (Value::Record(a), Value::Record(b)) => Rc::ptr_eq(a, b),
@@ -263,6 +275,8 @@ impl Value<'_> {
             (Value::Closure(_, a), Value::Closure(_, b)) => a == b,
             (Value::Estimator(a), Value::Estimator(b))
             | (Value::Session(a), Value::Session(b))
+            | (Value::Network(a, _), Value::Network(b, _))
+            | (Value::Signature(a), Value::Signature(b))
             | (Value::Reference(a), Value::Reference(b)) => a == b,
             (Value::Service, Value::Service) | (Value::Artifacts, Value::Artifacts) | (Value::None, Value::None) => {
                 true
@@ -377,6 +391,9 @@ impl Kind {
             Kind::Reference => "a reference to a model",
             Kind::Estimator => "a model",
             Kind::Session => "an ONNX Runtime session",
+            Kind::Network => "a network",
+            Kind::Signature => "a signature of a network",
+            Kind::Tensor => "a tensor",
             Kind::Port => "an input or output of a session",
             Kind::Function => "a function",
             Kind::Iterator => "an iterator",
@@ -406,12 +423,14 @@ pub(in crate::service) struct Array {
     pub(in crate::service) python: bool,
     /// Whether the element type was assumed, where the request decides in Python.
     pub(in crate::service) assumed: bool,
+    /// PyTorch's, whose methods are not numpy's.
+    pub(in crate::service) torch: bool,
 }
 
 impl Array {
     /// A whole tensor as numpy's array.
     pub(in crate::service) fn whole(tensor: TensorId) -> Self {
-        Self { tensor, indices: Vec::new(), python: false, assumed: false }
+        Self { tensor, indices: Vec::new(), python: false, assumed: false, torch: false }
     }
 
     /// The same part of another tensor of the same shape.

@@ -1,6 +1,7 @@
 //! BentoML: references to models, and what loads them.
 
 use super::Function;
+use crate::python::Framework;
 use crate::service::data::is_data;
 use crate::service::evaluate::{Call, Evaluated, Evaluator, Place, Stop, Value};
 
@@ -19,6 +20,14 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("bentoml.lightgbm.load_model", load_estimator),
     ("bentoml.catboost.load_model", load_estimator),
     ("bentoml.onnx.load_model", load_session),
+    ("bentoml.pytorch.get", reference),
+    ("bentoml.torchscript.get", reference),
+    ("bentoml.tensorflow.get", reference),
+    ("bentoml.fastai.get", reference),
+    ("bentoml.pytorch.load_model", |evaluator, call| load_network(evaluator, call, Framework::Torch)),
+    ("bentoml.torchscript.load_model", |evaluator, call| load_network(evaluator, call, Framework::Torch)),
+    ("bentoml.tensorflow.load_model", |evaluator, call| load_network(evaluator, call, Framework::Tensorflow)),
+    ("bentoml.fastai.load_model", |evaluator, call| load_network(evaluator, call, Framework::Fastai)),
 ];
 
 /// Artifact classes of BentoML 0.13, and whether each gives an ONNX Runtime session.
@@ -39,6 +48,10 @@ pub(in crate::service) fn artifact<'a>(evaluator: &mut Evaluator<'_, 'a>, name: 
     };
     if let Some(file) = evaluator.bundle.model(name).filter(|file| is_data(file)) {
         return evaluator.data(file, place);
+    }
+    let loaded = evaluator.bundle.model(name).and_then(Framework::of);
+    if let Some(framework) = loaded {
+        return Ok(Value::Network(name.into(), framework));
     }
     let Some((_, session)) = ARTIFACTS.iter().find(|(class, _)| *class == artifact.class) else {
         return evaluator.fail(place, format!("an artifact of the class {} is not compiled", artifact.class));
@@ -83,4 +96,10 @@ fn load_session<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evalu
     // Where ONNX Runtime would run the model does not matter here.
     let [tag, _] = call.bind(evaluator, ["bento_model", "providers"])?;
     model(evaluator, tag, call.place).map(Value::Session)
+}
+
+fn load_network<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>, framework: Framework) -> Evaluated<'a> {
+    // Where the framework would run the model does not matter here.
+    let [tag, _] = call.bind(evaluator, ["bento_model", "device_id"])?;
+    model(evaluator, tag, call.place).map(|name| Value::Network(name, framework))
 }

@@ -9,21 +9,26 @@ mod catboost;
 mod librosa;
 mod lightgbm;
 mod model;
+mod network;
 mod numpy;
 mod onnxruntime;
 mod pandas;
 mod sound;
+mod tensorflow;
 mod text;
 mod tf_signal;
+mod torch;
 mod xgboost;
 
 use super::evaluate::{Call, Evaluated, Evaluator, Kind, Place, Value};
 
 pub(super) use bentoml::artifact;
 pub(super) use model::model_method;
+pub(super) use network::network_call;
 pub(super) use numpy::create::mat_mul;
 pub(super) use numpy::shape::with_new_axis;
 pub(super) use pandas::columns;
+pub(super) use torch::result_type;
 
 /// What a function does.
 pub(super) type Function = for<'e, 'a, 'c> fn(&mut Evaluator<'e, 'a>, &'c Call<'a>) -> Evaluated<'a>;
@@ -46,6 +51,8 @@ const FUNCTIONS: &[&[(&str, Function)]] = &[
     xgboost::FUNCTIONS,
     librosa::FUNCTIONS,
     tf_signal::FUNCTIONS,
+    tensorflow::FUNCTIONS,
+    torch::FUNCTIONS,
 ];
 
 const METHODS: &[&[(Kind, &str, Method)]] = &[
@@ -59,10 +66,19 @@ const METHODS: &[&[(Kind, &str, Method)]] = &[
     numpy::sort::METHODS,
     pandas::METHODS,
     onnxruntime::METHODS,
+    network::METHODS,
+    tensorflow::METHODS,
+    torch::METHODS,
 ];
 
-const PROPERTIES: &[&[(Kind, &str, Property)]] =
-    &[numpy::PROPERTIES, numpy::shape::PROPERTIES, pandas::PROPERTIES, onnxruntime::PROPERTIES];
+const PROPERTIES: &[&[(Kind, &str, Property)]] = &[
+    numpy::PROPERTIES,
+    numpy::shape::PROPERTIES,
+    pandas::PROPERTIES,
+    onnxruntime::PROPERTIES,
+    network::PROPERTIES,
+    torch::PROPERTIES,
+];
 
 /// The function with this full path.
 pub(super) fn function(path: &str) -> Option<Function> {

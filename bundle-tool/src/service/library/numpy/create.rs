@@ -174,7 +174,7 @@ pub(in crate::service) fn mat_mul<'a>(
         dims.remove(0);
     }
     tensor = evaluator.reshaped(tensor, &dims, result.batch_axis(), place)?;
-    Ok(Array { tensor, indices: a.indices, python: false, assumed })
+    Ok(Array { indices: a.indices, assumed, ..Array::whole(tensor) })
 }
 
 fn softmax<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
@@ -183,14 +183,15 @@ fn softmax<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<
         return evaluator.fail(call.place, "an array is needed");
     };
     let array = receiver(evaluator, &value, call.place)?.clone();
-    softmax_of(evaluator, &array, axis.as_ref(), call.place).map(Value::Array)
+    softmax_of(evaluator, &array, axis.as_ref(), false, call.place).map(Value::Array)
 }
 
-/// The softmax along one of an array's own axes.
-fn softmax_of<'a>(
+/// The softmax along one of an array's own axes, or its logarithm.
+pub(in crate::service::library) fn softmax_of<'a>(
     evaluator: &mut Evaluator<'_, 'a>,
     array: &Array,
     axis: Option<&Value<'a>>,
+    log: bool,
     place: Place,
 ) -> Result<Array, Stop> {
     let array = evaluator.computed(array, place)?;
@@ -208,6 +209,6 @@ fn softmax_of<'a>(
     };
     let to = floating(array.dtype(&evaluator.graph));
     let tensor = evaluator.cast(array.tensor, to, place)?;
-    let added = evaluator.graph.add("softmax", Softmax { axis, log: false }, &[tensor]);
+    let added = evaluator.graph.add("softmax", Softmax { axis, log }, &[tensor]);
     Ok(Array { python: false, assumed: false, ..array.with_tensor(evaluator.added(added, place)?) })
 }

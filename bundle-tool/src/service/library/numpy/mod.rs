@@ -50,9 +50,10 @@ pub(super) const PROPERTIES: &[(Kind, &str, Property)] =
 pub(super) fn dtype<'a>(evaluator: &Evaluator<'_, 'a>, value: &Value<'a>, place: Place) -> Result<DType, Stop> {
     let name = match value {
         Value::Text(text) => text.to_string(),
-        Value::Path(path) => match path.strip_prefix("numpy.").or(path.strip_prefix("builtins.")) {
-            Some(name) => name.to_owned(),
-            None => return evaluator.fail(place, format!("`{path}` is not known as the type of an array")),
+        Value::Path(path) => match path.split_once('.') {
+            Some(("numpy" | "builtins" | "tensorflow", name)) => name.trim_start_matches("dtypes.").to_owned(),
+            Some(("torch", name)) => super::torch::numpy_name(name).to_owned(),
+            _ => return evaluator.fail(place, format!("`{path}` is not known as the type of an array")),
         },
         other => return evaluator.fail(place, format!("{} is not known as the type of an array", other.describe())),
     };
@@ -95,7 +96,7 @@ pub(super) fn array_of<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>,
     match value {
         Value::Array(array) => {
             let array = evaluator.widened(array, place)?;
-            Ok(Array { python: false, ..array })
+            Ok(Array { python: false, torch: false, ..array })
         }
         Value::Frame(frame) => evaluator.frame_array(frame, place),
         Value::List(_) | Value::Tuple(_) => evaluator.constant_array(value, place),

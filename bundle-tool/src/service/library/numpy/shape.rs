@@ -373,5 +373,5 @@ fn put_together<'a>(evaluator: &mut Evaluator<'_, 'a>, parts: &[Array], at: usiz
     }
     let tensor = evaluator.concatenated(&tensors, axis, place)?;
     let assumed = parts.iter().any(|part| part.assumed);
-    Ok(Value::Array(Array { tensor, indices: first.indices.clone(), python: false, assumed }))
+    Ok(Value::Array(Array { indices: first.indices.clone(), assumed, ..Array::whole(tensor) }))
 }

@@ -1,0 +1,16 @@
+//! The user's own Python, for models whose files are code: PyTorch, fast.ai, TensorFlow's SavedModel.
+//!
+//! The only place of this tool that runs what a bento holds, and only with `--allow-python`. A script that ships inside of the tool is run in a
+//! separate process with a limit of time, of memory and of what it may write ([`Interpreter::run`]). It is given files and one JSON value and answers
+//! with files and one JSON value; nothing of the answer is trusted more than any other file. Limits are no sandbox: what runs can do what the
+//! user can do.
+
+mod error;
+mod export;
+mod framework;
+mod process;
+
+pub use error::PythonError;
+pub use export::{Export, ExportError, ExportedModel, Sample, export};
+pub use framework::Framework;
+pub use process::{Interpreter, Limits, Workplace};
