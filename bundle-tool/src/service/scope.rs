@@ -99,7 +99,7 @@ impl<'a> Scope<'a> {
                 for target in &assign.targets {
                     match target {
                         Expr::Name(name) => self.bind(name.id.as_str(), Binding::Value(&assign.value)),
-                        other => self.affected("it is assigned in parts").visit_expr(other),
+                        other => self.parts(other, &assign.value),
                     }
                 }
             }
@@ -112,6 +112,22 @@ impl<'a> Scope<'a> {
             Stmt::Expr(_) => self.affected("a statement at the top of the module may change it").visit_stmt(statement),
             other => self.affected("its definition is conditional, or changed later").visit_stmt(other),
         }
+    }
+
+    /// `a, b = x, y`.
+    fn parts(&mut self, target: &'a Expr, value: &'a Expr) {
+        if let (Expr::Tuple(targets), Expr::Tuple(values)) = (target, value)
+            && targets.elts.len() == values.elts.len()
+            && targets.elts.iter().all(Expr::is_name_expr)
+        {
+            for (target, value) in targets.elts.iter().zip(&values.elts) {
+                if let Expr::Name(name) = target {
+                    self.bind(name.id.as_str(), Binding::Value(value));
+                }
+            }
+            return;
+        }
+        self.affected("it is assigned in parts").visit_expr(target);
     }
 
     fn import(&mut self, import: &'a StmtImport) {

@@ -53,6 +53,10 @@ impl<'a> Evaluator<'_, 'a> {
             // A function of the service that checks something.
             return Ok(());
         }
+        if matches!(value, Value::Network(..)) {
+            // `net.eval()`: the way in which it is compiled.
+            return Ok(());
+        }
         self.fail_at(statement, "the value of this statement is not used, and its effect cannot be compiled. Remove it")
     }
 

@@ -100,6 +100,6 @@ fn load_session<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evalu
 
 fn load_network<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>, framework: Framework) -> Evaluated<'a> {
     // Where the framework would run the model does not matter here.
-    let [tag, _] = call.bind(evaluator, ["bento_model", "device_id"])?;
+    let [tag, ..] = call.bind(evaluator, ["bento_model", "device_id", "weights_only", "map_location"])?;
     model(evaluator, tag, call.place).map(|name| Value::Network(name, framework))
 }
