@@ -1,7 +1,9 @@
-//! Archived bentos: tar, plain or compressed with xz (`.bento`, `.bentomodel`), gzip or bzip2, decoded into memory.
+//! Archived bentos: zip, or tar, plain or compressed with xz (`.bento`, `.bentomodel`), gzip or bzip2, decoded into memory.
 //!
 //! Only regular files and directories are accepted. Names come from the plain header, a GNU long name or a PAX `path`
 //! record; a PAX `size`, a sparse member, a link or a device is refused, for tools disagree about what they mean.
+
+mod zip;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +13,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 use tar::{Archive, Entry, EntryType, PaxExtensions};
+
+pub(super) use zip::open as open_zip;
 
 use super::error::BundleError;
 use super::files::{Files, normal_name};
@@ -45,6 +49,11 @@ impl Limits {
     /// Generous for bentos of models that run on small devices, harmless for a host.
     pub(super) const DEFAULT: Limits =
         Limits { total_bytes: 2 << 30, members: 100_000, ratio: 100, ratio_free_bytes: 64 << 20 };
+
+    /// Bytes that an archive of `compressed` bytes may unpack to.
+    fn allowed(&self, compressed: u64) -> u64 {
+        self.total_bytes.min(compressed.saturating_mul(self.ratio).max(self.ratio_free_bytes))
+    }
 }
 
 /// Memory for an xz dictionary, in KiB; `xz -9e` needs 65 MiB.
@@ -91,11 +100,10 @@ fn decode(
     limits: Limits,
 ) -> Result<BTreeMap<String, Vec<u8>>, BundleError> {
     let decoder = decoder(input, compression);
-    let by_ratio = compressed.saturating_mul(limits.ratio).max(limits.ratio_free_bytes);
     let exceeded = Rc::new(Cell::new(false));
-    let allowed = limits.total_bytes.min(by_ratio);
+    let allowed = limits.allowed(compressed);
     let reader = Metered { inner: decoder, remaining: allowed, exceeded: Rc::clone(&exceeded) };
-    let mut unpacking = Unpacking { label, limits, members: BTreeMap::new(), folders: BTreeSet::new() };
+    let mut unpacking = Unpacking::new(label, limits);
     let result = unpacking.run(reader);
     if exceeded.get() {
         let problem = format!("unpacks to more than {allowed} bytes from {compressed}");
@@ -137,16 +145,19 @@ struct Unpacking<'a> {
     folders: BTreeSet<String>,
 }
 
+impl<'a> Unpacking<'a> {
+    fn new(label: &'a str, limits: Limits) -> Self {
+        Unpacking { label, limits, members: BTreeMap::new(), folders: BTreeSet::new() }
+    }
+}
+
 impl Unpacking<'_> {
     fn run(&mut self, reader: impl Read) -> Result<(), BundleError> {
         let mut archive = Archive::new(reader);
         let mut name: Option<Vec<u8>> = None;
         let entries = archive.entries().map_err(|error| self.damaged(&error))?;
         for (index, entry) in entries.raw(true).enumerate() {
-            if index >= self.limits.members {
-                let problem = format!("holds more than {} members", self.limits.members);
-                return Err(BundleError::ArchiveLimit { archive: self.label.to_owned(), problem });
-            }
+            self.check_count(index)?;
             let mut entry = entry.map_err(|error| self.damaged(&error))?;
             let stored = name.clone().unwrap_or_else(|| entry.header().path_bytes().into_owned());
             match entry.header().entry_type() {
@@ -185,16 +196,8 @@ impl Unpacking<'_> {
         let name = normal_name(text).map_err(|reason| self.refuse(stored, reason))?;
         match kind {
             EntryType::Directory => self.add_folder(&name, stored),
-            EntryType::Regular if text.ends_with('/') || name.is_empty() => {
-                Err(self.refuse(stored, "is a file with the name of a directory"))
-            }
             EntryType::Regular => {
-                if self.members.contains_key(&name) || self.folders.contains(&name) {
-                    return Err(self.refuse(stored, "occurs twice"));
-                }
-                if let Some((parent, _)) = name.rsplit_once('/') {
-                    self.add_folder(parent, stored)?;
-                }
+                self.announce_file(&name, text)?;
                 let bytes = self.content(entry, stored)?;
                 self.members.insert(name, bytes);
                 Ok(())
@@ -205,6 +208,20 @@ impl Unpacking<'_> {
             EntryType::Fifo => Err(self.refuse(stored, "is a named pipe")),
             EntryType::GNUSparse => Err(self.refuse(stored, "is a sparse file")),
             _ => Err(self.refuse(stored, "is neither a regular file nor a directory")),
+        }
+    }
+
+    /// That a file may be called `name`, which the archive spells `stored`, beside what is already there.
+    fn announce_file(&mut self, name: &str, stored: &str) -> Result<(), BundleError> {
+        if stored.ends_with('/') || name.is_empty() {
+            return Err(self.refuse(stored.as_bytes(), "is a file with the name of a directory"));
+        }
+        if self.members.contains_key(name) || self.folders.contains(name) {
+            return Err(self.refuse(stored.as_bytes(), "occurs twice"));
+        }
+        match name.rsplit_once('/') {
+            Some((parent, _)) => self.add_folder(parent, stored.as_bytes()),
+            None => Ok(()),
         }
     }
 
@@ -262,12 +279,21 @@ impl Unpacking<'_> {
         Ok(path)
     }
 
+    /// That one more member than `before` may be there.
+    fn check_count(&self, before: usize) -> Result<(), BundleError> {
+        if before < self.limits.members {
+            return Ok(());
+        }
+        let problem = format!("holds more than {} members", self.limits.members);
+        Err(BundleError::ArchiveLimit { archive: self.label.to_owned(), problem })
+    }
+
     fn refuse(&self, stored: &[u8], reason: &'static str) -> BundleError {
         let member = String::from_utf8_lossy(stored).into_owned();
         BundleError::Member { archive: self.label.to_owned(), member, reason }
     }
 
-    fn damaged(&self, error: &io::Error) -> BundleError {
+    fn damaged(&self, error: &dyn std::fmt::Display) -> BundleError {
         let after = match self.members.last_key_value() {
             Some(_) => format!(" after {} members", self.members.len()),
             None => " before its first member".to_owned(),

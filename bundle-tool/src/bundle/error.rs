@@ -17,7 +17,7 @@ pub enum BundleError {
     /// The content is none of the layouts or formats read here.
     #[error(
         "{path} is not a bento or a model that ekiben reads: {found}. Give a BentoML 0.13 bundle directory, a BentoML 1.x \
-         bento directory or its .bento export, or a .onnx, .tflite or scikit-learn pickle file"
+         bento directory or its .bento export (or a tar or zip of either), or a .onnx, .tflite or scikit-learn pickle file"
     )]
     Unrecognised {
         /// The file or directory.

@@ -80,6 +80,32 @@ impl Files {
         Files::new(label, Store::Memory(members))
     }
 
+    /// The same files without the one folder that all of an archive are in, where the manifest is in that folder: `tar -czf a.tar.gz bento`
+    /// makes such archives.
+    pub(super) fn below_single_folder(self, is_manifest: impl Fn(&str) -> bool) -> Files {
+        let Store::Memory(members) = &*self.store else {
+            return self;
+        };
+        let folder =
+            members.keys().next().and_then(|name| name.split_once('/')).map(|(folder, _)| format!("{folder}/"));
+        let Some(folder) = folder.filter(|folder| members.keys().all(|name| name.starts_with(folder))) else {
+            return self;
+        };
+        if !members.keys().any(|name| name.matches('/').count() == 1 && is_manifest(name)) {
+            return self;
+        }
+        let label = Arc::clone(&self.label);
+        let below = |members: BTreeMap<String, Vec<u8>>| {
+            members.into_iter().map(|(name, bytes)| (name[folder.len()..].to_owned(), bytes)).collect()
+        };
+        let store = match Arc::try_unwrap(self.store) {
+            Ok(Store::Memory(members)) => Store::Memory(below(members)),
+            Ok(other) => other,
+            Err(shared) => return Files { label, store: shared },
+        };
+        Files { label, store: Arc::new(store) }
+    }
+
     fn new(label: &str, store: Store) -> Files {
         Files { label: label.into(), store: Arc::new(store) }
     }

@@ -10,6 +10,7 @@ mod error;
 mod files;
 mod format;
 mod schema;
+mod store;
 mod v0_13;
 mod v1;
 mod yaml;
@@ -96,17 +97,20 @@ const HEAD_BYTES: u64 = 512;
 impl Bundle {
     /// Opens a bento directory, an archive or a model file.
     ///
-    /// `store` is a directory with BentoML's layout of models (`<name>/<version>/model.yaml`), for bentos that do not hold
-    /// their models themselves.
+    /// Of a bento or model in BentoML's own store the directory of its versions will do, whose file `latest` then chooses one; models
+    /// that the bento does not hold are taken from the store that it is in. `store` is another directory of models
+    /// (`<name>/<version>/model.yaml`), or one that has it as `models`, and comes first.
     ///
     /// # Errors
     /// Anything that is not one of these, or is damaged, or tries to reach outside of itself or to exhaust memory.
     pub fn open(path: &Path, store: Option<&Path>) -> Result<Bundle, BundleError> {
-        let store = store.map(Files::directory).transpose()?;
+        let mut stores: Vec<Files> = store.map(store::given).transpose()?.into_iter().collect();
         let label = path.display().to_string();
         let meta = fs::metadata(path).map_err(|source| BundleError::Io { path: label.clone(), source })?;
         if meta.is_dir() {
-            return Bundle::of_files(Files::directory(path)?, store.as_ref());
+            let path = store::chosen_version(path)?;
+            stores.extend(store::beside(&path)?);
+            return Bundle::of_files(Files::directory(&path)?, &stores);
         }
         if !meta.is_file() {
             return Err(BundleError::Unrecognised {
@@ -116,23 +120,32 @@ impl Bundle {
         }
         let head = head(path, &label)?;
         if let Some(compression) = archive_of(&head, path, &label)? {
-            return Bundle::of_files(archive::open(path, compression, Limits::DEFAULT)?, store.as_ref());
+            return Bundle::of_files(archive::open(path, compression, Limits::DEFAULT)?, &stores);
         }
         let format = ModelFormat::of(&files::read_regular(path, &label, MODEL_LIMIT)?);
+        if matches!(format, ModelFormat::Zip | ModelFormat::Mojo) {
+            match archive::open_zip(path, Limits::DEFAULT, is_manifest) {
+                Ok(Some(files)) => return Bundle::of_files(files, &stores),
+                // A MOJO's own reader says what is wrong with it.
+                Err(error) if format == ModelFormat::Zip => return Err(error),
+                _ => {}
+            }
+        }
         let found = match format {
             ModelFormat::Unknown => "its first bytes are those of no known format",
-            ModelFormat::Zip => "it is a zip. Unpack it and give the directory, or export the bento as .bento",
+            ModelFormat::Zip => "it is a zip without bentoml.yml, bento.yaml or model.yaml",
             _ => return bare::open(path, format),
         };
         Err(BundleError::Unrecognised { path: label, found: found.to_owned() })
     }
 
     /// Tells the layout by the manifest at the root.
-    fn of_files(files: Files, store: Option<&Files>) -> Result<Bundle, BundleError> {
+    fn of_files(files: Files, stores: &[Files]) -> Result<Bundle, BundleError> {
+        let files = files.below_single_folder(is_manifest);
         if files.contains(v0_13::MANIFEST) {
             v0_13::open(files)
         } else if files.contains(v1::MANIFEST) {
-            v1::open(files, store)
+            v1::open(files, stores)
         } else if files.contains(v1::MODEL_MANIFEST) {
             v1::open_model(files)
         } else if files.contains(bare::SAVED_MODEL) {
@@ -196,6 +209,15 @@ impl Bundle {
     pub fn model(&self, tag: &str) -> Option<&ModelFile> {
         self.models.iter().find(|model| model.name == tag || model.tag() == tag)
     }
+}
+
+/// Whether a file of this name, at the root or in the only folder there, is the manifest of a bento or model.
+fn is_manifest(name: &str) -> bool {
+    let name = match name.split_once('/') {
+        Some((_, name)) => name,
+        None => name,
+    };
+    [v0_13::MANIFEST, v1::MANIFEST, v1::MODEL_MANIFEST].contains(&name)
 }
 
 /// The first bytes of a file.

@@ -144,16 +144,69 @@ fn models_named_only_by_services_are_found() {
     assert_eq!(model.options["input_specs"]["run"][0]["name"], json!("X"));
 }
 
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// BentoML's store with the sample bento in it, as `bentoml import` makes it.
+fn store() -> TempDir {
+    let store = tempfile::tempdir().unwrap();
+    let bento = store.path().join("bentos/iris_classifier/v1");
+    copy(&fixture("v14_sklearn_iris_rf/bundle"), &bento);
+    fs::rename(bento.join("models"), store.path().join("models")).unwrap();
+    fs::write(store.path().join("bentos/iris_classifier/latest"), "v1").unwrap();
+    store
+}
+
 #[test]
-fn models_of_a_store_bento_need_the_store() {
-    let Some(store) = shared("v1.4.39/sklearn_iris_rf/store") else {
-        return;
-    };
-    let bento = store.join("bentos/iris_classifier/v1");
-    let error = Bundle::open(&bento, None).unwrap_err().to_string();
+fn models_of_a_store_bento_are_found_in_its_store() {
+    let store = store();
+    let bento = store.path().join("bentos/iris_classifier/v1");
+    for path in [&bento, &store.path().join("bentos/iris_classifier")] {
+        let bundle = Bundle::open(path, None).unwrap();
+        assert_eq!(bundle.model("iris_rf").unwrap().read().unwrap().len(), 30_385);
+    }
+    let model = Bundle::open(&store.path().join("models/iris_rf"), None).unwrap();
+    assert_eq!((model.generation, model.version.as_deref()), (Generation::Bare, Some("v1")));
+    let elsewhere = store.path().join("elsewhere");
+    fs::rename(&bento, &elsewhere).unwrap();
+    let error = Bundle::open(&elsewhere, None).unwrap_err().to_string();
     assert!(error.contains("models/iris_rf/v1/model.yaml") && error.contains("--store"), "{error}");
-    let bundle = Bundle::open(&bento, Some(&store.join("models"))).unwrap();
-    assert_eq!(bundle.model("iris_rf").unwrap().read().unwrap().len(), 30_385);
+    for given in [store.path().join("models"), store.path().to_owned()] {
+        let bundle = Bundle::open(&elsewhere, Some(&given)).unwrap();
+        assert_eq!(bundle.model("iris_rf").unwrap().read().unwrap().len(), 30_385);
+    }
+}
+
+#[test]
+fn latest_names_a_version_beside_it() {
+    let store = store();
+    let latest = store.path().join("bentos/iris_classifier/latest");
+    for version in ["..", "../../models", "/etc", "v2", ""] {
+        fs::write(&latest, version).unwrap();
+        let error = Bundle::open(&store.path().join("bentos/iris_classifier"), None).unwrap_err().to_string();
+        assert!(error.contains("which is no directory beside it"), "{version}: {error}");
+    }
+}
+
+#[test]
+fn archives_of_a_folder_are_opened_below_it() {
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append_dir_all("my-bento", fixture("v013_sklearn_iris_rf/bundle")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    fs::write(&path, builder.into_inner().unwrap()).unwrap();
+    assert_eq!(Bundle::open(&path, None).unwrap().service, "IrisClassifier");
 }
 
 #[test]
@@ -167,14 +220,11 @@ fn other_samples() {
         ("v1.4.39/sklearn_iris_rf/iris_classifier.tar", "iris_rf:v1", ModelFormat::Pickle),
         ("v1.4.39/sklearn_iris_rf/iris_classifier.tar.gz", "iris_rf:v1", ModelFormat::Pickle),
         ("v1.4.39/sklearn_iris_rf/iris_classifier.tar.bz2", "iris_rf:v1", ModelFormat::Pickle),
+        ("v1.4.39/sklearn_iris_rf/iris_classifier.zip", "iris_rf:v1", ModelFormat::Pickle),
     ] {
         let Some(path) = shared(name) else { continue };
         let bundle = Bundle::open(&path, None).unwrap();
         assert_eq!(bundle.model(tag).map(|model| model.format), Some(format), "{name}");
-    }
-    if let Some(path) = shared("v1.4.39/sklearn_iris_rf/iris_classifier.zip") {
-        let error = Bundle::open(&path, None).unwrap_err().to_string();
-        assert!(error.contains("it is a zip. Unpack it"), "{error}");
     }
 }
 

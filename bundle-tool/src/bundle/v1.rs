@@ -9,6 +9,7 @@ use super::api::{ApiDecl, Interface, ModelFile};
 use super::error::BundleError;
 use super::files::{Files, MANIFEST_LIMIT, MODEL_LIMIT, normal_name};
 use super::format::ModelFormat;
+use super::store::is_part;
 use super::{Bundle, EntryPoint, Generation, Provenance, schema, yaml};
 
 /// A bento's manifest.
@@ -107,8 +108,8 @@ struct Context {
     python_version: Option<String>,
 }
 
-/// Reads a bento. Models that it does not hold are looked for in `store`, a directory with BentoML's layout of models.
-pub(super) fn open(files: Files, store: Option<&Files>) -> Result<Bundle, BundleError> {
+/// Reads a bento. Models that it does not hold are looked for in `stores`, directories with BentoML's layout of models.
+pub(super) fn open(files: Files, stores: &[Files]) -> Result<Bundle, BundleError> {
     let manifest: Manifest = yaml::read(&files, MANIFEST)?;
     if manifest.spec != 2 {
         let problem = format!(
@@ -122,7 +123,7 @@ pub(super) fn open(files: Files, store: Option<&Files>) -> Result<Bundle, Bundle
     let (apis, documented) = apis(&files, manifest.schema.as_ref())?;
     let mut models = Vec::new();
     for tag in model_tags(&manifest) {
-        models.push(model_of_tag(&files, store, &tag)?.0);
+        models.push(model_of_tag(&files, stores, &tag)?.0);
     }
     let image = manifest.image.unwrap_or(Image { python_version: None, python_requirements: None });
     let requirements = match image.python_requirements {
@@ -256,15 +257,14 @@ fn model_tags(manifest: &Manifest) -> Vec<String> {
     top.chain(of_services).filter(|model| seen.insert(model.tag.clone())).map(|model| model.tag.clone()).collect()
 }
 
-fn model_of_tag(files: &Files, store: Option<&Files>, tag: &str) -> Result<(ModelFile, ModelManifest), BundleError> {
+fn model_of_tag(files: &Files, stores: &[Files], tag: &str) -> Result<(ModelFile, ModelManifest), BundleError> {
     let (name, version) = tag.split_once(':').unwrap_or((tag, "latest"));
-    let is_part = |part: &str| !part.contains('/') && !part.is_empty() && normal_name(part).as_deref() == Ok(part);
     if !is_part(name) || !is_part(version) {
         let problem = format!("has the tag {tag:?}, which is not `name:version`");
         return Err(BundleError::Key { file: files.describe(MANIFEST), key: "models".to_owned(), problem });
     }
-    let places = [Some((files, format!("models/{name}"))), store.map(|store| (store, name.to_owned()))];
-    for (place, folder) in places.into_iter().flatten() {
+    let elsewhere = stores.iter().map(|store| (store, name.to_owned()));
+    for (place, folder) in std::iter::once((files, format!("models/{name}"))).chain(elsewhere) {
         let latest = format!("{folder}/latest");
         let version = match version {
             "latest" if place.contains(&latest) => place.read_text(&latest, MANIFEST_LIMIT)?.trim().to_owned(),
