@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ekiben::bundle::Bundle;
 use ekiben::compile::{CompileError, CompileOptions, CompiledArtifact, compile, compile_path};
+use ekiben::python::Interpreter;
 use ekiben::service::{NotUnderstood, ServiceError};
 use ekiben_edge::adapter::Table;
 use ekiben_edge::score::Scorer;
@@ -103,7 +104,11 @@ fn check(case: &Case) -> Result<usize, String> {
             Err(error) => Err(format!("refused otherwise: {error}")),
         };
     }
-    let compiled = compiled(case)?;
+    check_compiled(case, &compiled(case)?)
+}
+
+/// Runs every exchange of a case on its artifact.
+fn check_compiled(case: &Case, compiled: &CompiledArtifact) -> Result<usize, String> {
     let mut compared = 0;
     for run in case.exchanges() {
         let place = format!("{} {}", run.api, run.request.display());
@@ -111,7 +116,7 @@ fn check(case: &Case) -> Result<usize, String> {
         if format!("/{}", api.route) != run.route {
             return Err(format!("{place}: the route is {}", api.route));
         }
-        compared += usize::from(compare(&compiled, &run, &place, case.tolerance())?);
+        compared += usize::from(compare(compiled, &run, &place, case.tolerance())?);
     }
     Ok(compared)
 }
@@ -146,6 +151,88 @@ fn services_written_differently_answer_the_same() {
 #[test]
 fn served_services_answer_as_their_own_server() {
     check_group("served", 2);
+}
+
+/// Models that only their own framework can read: exported by it in the interpreters that `EKIBEN_PYTHON_V013` and `EKIBEN_PYTHON_V14` name.
+#[test]
+#[ignore = "needs PyTorch, TensorFlow and fast.ai; run by tests/long/exported.sh"]
+fn exported_models_answer_as_their_own_server() {
+    let (mut compared, mut failures) = (0, Vec::new());
+    for case in group("exported") {
+        let name = if case.name().contains("v013") { "EKIBEN_PYTHON_V013" } else { "EKIBEN_PYTHON_V14" };
+        let program = std::env::var_os(name).unwrap_or_else(|| panic!("{name} names no interpreter")).into();
+        let python = Interpreter { program, limits: ekiben::python::Limits::default() };
+        let options = CompileOptions { python: Some(python), ..CompileOptions::default() };
+        let bundle = Bundle::open(&case.path("bento").expect("a bento"), None).expect("a bento");
+        let result = compile(&bundle, &options).map_err(|error| error.to_string());
+        match result.and_then(|compiled| check_compiled(&case, &compiled)) {
+            Ok(count) => compared += count,
+            Err(error) => failures.push(format!("{}: {error}", case.name())),
+        }
+    }
+    println!("exported: {compared} answers");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(compared >= 12);
+}
+
+/// Without leave nothing of a bento is run, and the message says what would be.
+#[test]
+fn models_that_are_code_need_leave() {
+    for case in group("exported") {
+        let error = compiled(&case).err().unwrap_or_else(|| panic!("{} compiles", case.name()));
+        assert!(error.contains("--allow-python"), "{}: {error}", case.name());
+    }
+}
+
+#[test]
+fn compiling_twice_gives_the_same_bytes() {
+    for case in group("bentos").into_iter().chain(group("served")) {
+        if case.json["refused"].is_null() {
+            let (first, second) = (compiled(&case).unwrap(), compiled(&case).unwrap());
+            assert!(first.bytes() == second.bytes(), "{}", case.name());
+        }
+    }
+}
+
+/// A service that writes a file and opens a connection when it is imported compiles, and neither happens.
+#[test]
+fn nothing_of_a_service_is_run() {
+    for name in ["v013_sklearn_iris_rf", "v14_sklearn_iris_rf"] {
+        let case = group("bentos").into_iter().find(|case| case.name().ends_with(name)).expect("the case");
+        let bento = case.assemble("bento");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let written = bento.path().join("written");
+        let effects = format!(
+            "\nimport socket\n\nopen({:?}, \"w\").write(\"x\")\n_here = socket.create_connection((\"127.0.0.1\", {port}))\n",
+            written.display().to_string()
+        );
+        let sources = python_sources(bento.path());
+        assert!(!sources.is_empty());
+        for source in sources {
+            let text = fs::read_to_string(&source).unwrap();
+            fs::write(&source, format!("{text}{effects}")).unwrap();
+        }
+        let result = compile_path(bento.path(), None);
+        assert!(result.is_ok(), "{name}: {}", result.err().map(|error| error.to_string()).unwrap_or_default());
+        assert!(!written.exists(), "{name} wrote a file");
+        assert!(listener.accept().is_err(), "{name} opened a connection");
+    }
+}
+
+/// Python files below a folder.
+fn python_sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(python_sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "py") {
+            found.push(path);
+        }
+    }
+    found
 }
 
 /// Every place that an error names.
