@@ -171,7 +171,8 @@ fn hostile_sources_end_soon() {
     for (body, problem) in [
         (doubled("[1]", "a = [a, a]"), "steps"),
         (doubled("(1,)", "a = (a,)"), "too large, or nested too deeply"),
-        (doubled("'x'", "a = a + a"), "not compiled"),
+        (doubled("'x'", "a = a + a"), "longer than"),
+        (doubled("str(int(model.predict(df)[0])) + '-'", "a = a + a"), "pieces"),
         (doubled("'x'", "a = f'{a}{a}'"), "longer than"),
         (doubled("[1]", "a = a + a"), "not compiled"),
         (format!("return {}1", "-".repeat(500)), "nested more than"),

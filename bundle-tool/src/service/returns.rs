@@ -1,6 +1,6 @@
 //! What an API's function returns, as a template over the graph's outputs.
 
-use ekiben_runtime::artifact::manifest::{FrameColumn, Orient, Returns};
+use ekiben_runtime::artifact::manifest::{FrameColumn, Orient, Returns, TextPart};
 use ekiben_runtime::ops::reshape::Reshape;
 
 use super::evaluate::{Array, Evaluator, Frame, Index, LoopId, Place, Stop, Value};
@@ -156,6 +156,16 @@ impl Writer<'_, '_, '_> {
                 Returns::rows(self.value(item, &inner, depth + 1)?)
             }
             Value::Array(array) => self.array(array, within)?,
+            Value::Format(pieces) => {
+                let mut parts = Vec::new();
+                for (piece, format) in pieces.iter() {
+                    parts.push(match piece {
+                        Value::Text(text) => TextPart::Literal(text.to_string()),
+                        piece => TextPart::Value { value: self.value(piece, within, depth + 1)?, format: *format },
+                    });
+                }
+                Returns::Text(parts)
+            }
             Value::Frame(_) => return self.fail("a frame inside of another value is not compiled. Use `to_dict`"),
             other => return self.fail(format!("{} is not an answer", other.describe())),
         })

@@ -336,6 +336,35 @@ pub enum Returns {
     },
     /// A constant: JSON text.
     Constant(String),
+    /// A text put together.
+    Text(Vec<TextPart>),
+}
+
+/// A part of a text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextPart {
+    /// As it is.
+    Literal(String),
+    /// A single value.
+    Value {
+        /// The value.
+        value: Returns,
+        /// How it is written.
+        format: TextFormat,
+    },
+}
+
+/// How a value is written in a text, as Python's format specifications say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextFormat {
+    /// As `str` writes it.
+    Plain,
+    /// `.2f`: with so many places after the decimal point.
+    Fixed(u8),
+    /// `.2%`: times a hundred, with so many places and a percent sign.
+    Percent(u8),
 }
 
 /// A column of a returned data frame.

@@ -23,6 +23,10 @@ impl<'a> Evaluator<'_, 'a> {
         if let Some(result) = constants(operator, &left, &right) {
             return result.or_else(|problem| self.fail(place, problem));
         }
+        let text = |value: &Value<'a>| matches!(value, Value::Text(_) | Value::Format(_));
+        if operator == Operator::Add && text(&left) && text(&right) {
+            return self.texts_joined(&left, &right, place);
+        }
         let kind = match operator {
             Operator::Add => BinaryKind::Add,
             Operator::Sub => BinaryKind::Sub,

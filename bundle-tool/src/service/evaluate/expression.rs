@@ -5,13 +5,10 @@ use std::rc::Rc;
 use ekiben_runtime::DType;
 use ekiben_runtime::ops::compare::CompareKind;
 use ekiben_runtime::ops::logic::LogicKind;
-use ruff_python_ast::{
-    BoolOp, CmpOp, Expr, ExprAttribute, ExprBoolOp, ExprCompare, ExprName, FStringPart, InterpolatedStringElement,
-    Number,
-};
+use ruff_python_ast::{BoolOp, CmpOp, Expr, ExprAttribute, ExprBoolOp, ExprCompare, ExprName, Number};
 
 use super::super::library;
-use super::{Array, Callable, Evaluated, Evaluator, Kind, MAX_ITEMS, MAX_TEXT, Place, Stop, Value};
+use super::{Array, Callable, Evaluated, Evaluator, Kind, MAX_ITEMS, Place, Stop, Value};
 
 impl<'a> Evaluator<'_, 'a> {
     /// The value of an expression.
@@ -95,23 +92,7 @@ impl<'a> Evaluator<'_, 'a> {
                 value
             }
             Expr::Compare(comparison) => self.compare(comparison)?,
-            Expr::FString(text) => {
-                let mut whole = String::new();
-                for part in text.value.iter() {
-                    match part {
-                        FStringPart::Literal(literal) => whole.push_str(&literal.value),
-                        FStringPart::FString(inner) => {
-                            for element in &inner.elements {
-                                whole.push_str(&self.interpolated(element)?);
-                            }
-                        }
-                    }
-                }
-                if whole.len() > MAX_TEXT {
-                    return self.fail_at(expression, format!("this text is longer than {MAX_TEXT} bytes"));
-                }
-                Value::Text(whole.into())
-            }
+            Expr::FString(text) => self.formatted(text, self.place(expression))?,
             Expr::Slice(slice) => {
                 let from = self.slice_bound(slice.lower.as_deref())?;
                 let to = self.slice_bound(slice.upper.as_deref())?;
@@ -403,25 +384,6 @@ impl<'a> Evaluator<'_, 'a> {
         match found {
             Some(found) => Ok(found),
             None => self.fail(place, "there is nothing to compare with"),
-        }
-    }
-
-    /// A part of an f-string.
-    fn interpolated(&mut self, element: &'a InterpolatedStringElement) -> Result<String, Stop> {
-        match element {
-            InterpolatedStringElement::Literal(literal) => Ok(literal.value.to_string()),
-            InterpolatedStringElement::Interpolation(part) => {
-                let value = self.expression(&part.expression)?;
-                let plain = part.format_spec.is_none() && part.debug_text.is_none();
-                match value {
-                    Value::Text(text) if plain => Ok(text.to_string()),
-                    Value::Int(number) if plain => Ok(number.to_string()),
-                    other => self.fail_at(
-                        part,
-                        format!("{} in a text is not compiled; only constant texts and integers are", other.describe()),
-                    ),
-                }
-            }
         }
     }
 }

@@ -13,6 +13,7 @@ mod call;
 mod comprehension;
 mod effect;
 mod expression;
+mod format;
 mod loops;
 mod model;
 mod pydantic;
@@ -29,7 +30,7 @@ use ruff_text_size::{Ranged, TextRange};
 
 pub(super) use arithmetic::floating;
 pub(super) use call::Call;
-pub(super) use value::{Array, Callable, Frame, Index, Json, Kind, LoopId, ScopeId, Value};
+pub(super) use value::{Array, Callable, Frame, Index, Json, Kind, LoopId, Piece, ScopeId, Value};
 
 use super::class::ServiceClass;
 use super::data;

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use ekiben_runtime::DType;
+use ekiben_runtime::artifact::manifest::TextFormat;
 use ruff_python_ast::{ExprLambda, StmtClassDef, StmtFunctionDef};
 
 use super::super::input::Step;
@@ -25,6 +26,8 @@ pub(in crate::service) enum Value<'a> {
     Tuple(Rc<[Value<'a>]>),
     /// In the order of the keys; no key stands twice.
     Dict(Rc<[(Value<'a>, Value<'a>)]>),
+    /// A text with values of the request in it.
+    Format(Rc<[Piece<'a>]>),
     /// An object of the request whose members are known: a pydantic model.
     Record(Rc<[(Value<'a>, Value<'a>)]>),
     /// A value of the request of which only its uses tell what it is.
@@ -85,6 +88,9 @@ pub(in crate::service) enum Value<'a> {
     Method(Rc<Value<'a>>, &'a str),
 }
 
+/// A part of a text: a known text, or a single value and how it is written.
+pub(in crate::service) type Piece<'a> = (Value<'a>, TextFormat);
+
 /// A value of a request of which only its uses tell what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::service) struct Json {
@@ -116,6 +122,7 @@ pub(in crate::service) enum Kind {
     Constant,
     Count,
     Text,
+    Format,
     List,
     Dict,
     Record,
@@ -147,6 +154,7 @@ impl Value<'_> {
             }
             Value::Count(_) => Kind::Count,
             Value::Text(_) => Kind::Text,
+            Value::Format(_) => Kind::Format,
             Value::List(_) | Value::Tuple(_) | Value::Rows(..) => Kind::List,
             Value::Array(array) if array.python => Kind::List,
             Value::Dict(_) => Kind::Dict,
@@ -329,6 +337,9 @@ impl Value<'_> {
             Value::Tuple(items) => Value::Tuple(all(items)),
             Value::Zip(items) => Value::Zip(all(items)),
             Value::Enumerate(inner, start) => Value::Enumerate(Rc::new(inner.substitute(from, to)), *start),
+            Value::Format(pieces) => {
+                Value::Format(pieces.iter().map(|(value, format)| (value.substitute(from, to), *format)).collect())
+            }
             Value::Dict(items) => Value::Dict(members(items)),
             Value::Record(items) => Value::Record(members(items)),
             Value::Json(json) if json.row == Some(Index::Loop(from)) => {
@@ -353,6 +364,7 @@ impl Value<'_> {
         match self {
             Value::List(items) | Value::Tuple(items) | Value::Zip(items) => all(&mut items.iter()),
             Value::Dict(items) | Value::Record(items) => all(&mut items.iter().flat_map(|(key, value)| [key, value])),
+            Value::Format(pieces) => all(&mut pieces.iter().map(|(value, _)| value)),
             Value::Enumerate(inner, _) | Value::Rows(_, inner) => all(&mut std::iter::once(&**inner)),
             _ => (limit > 0).then_some(1),
         }
@@ -366,6 +378,7 @@ impl Value<'_> {
             Value::Enumerate(inner, _) | Value::Rows(_, inner) => inner.reads(id),
             Value::Dict(items) | Value::Record(items) => items.iter().any(|(_, value)| value.reads(id)),
             Value::Json(json) => json.row == Some(Index::Loop(id)),
+            Value::Format(pieces) => pieces.iter().any(|(value, _)| value.reads(id)),
             _ => false,
         }
     }
@@ -378,6 +391,7 @@ impl Kind {
             Kind::Constant => "a constant",
             Kind::Count => "the number of rows of a request",
             Kind::Text => "a text",
+            Kind::Format => "a text with values of the request in it",
             Kind::List => "a list",
             Kind::Dict => "a dict",
             Kind::Record => "an object of the request",

@@ -87,6 +87,7 @@ fn text<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a>
         {
             Ok(Value::Array(Array { python: true, ..array }))
         }
+        Some(value @ (Value::Array(_) | Value::Format(_))) => evaluator.as_text(value, call.place),
         other => refused(evaluator, call, "str", other),
     }
 }

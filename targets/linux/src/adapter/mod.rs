@@ -5,6 +5,7 @@ mod frame;
 mod layout;
 mod number;
 mod parameters;
+mod pieces;
 mod python;
 mod returns;
 mod rows;

@@ -1,12 +1,13 @@
 //! What an API returns, from the outputs of a run: the manifest's template walked over the tensors.
 
-use ekiben_runtime::artifact::manifest::{FrameColumn, Orient, Returns};
+use ekiben_runtime::artifact::manifest::{FrameColumn, Orient, Returns, TextPart};
 use ekiben_runtime::artifact::strings::Strings;
 use ekiben_runtime::kernels::reference::storage_cast::{Rounding, SmallFloats, is_stored_only, storage_cast};
 use ekiben_runtime::tensor::View;
 use ekiben_runtime::{Artifact, DType, Executor};
 use serde_json::Value;
 
+use super::pieces::Pieces;
 use super::sinks::{Scalar, Sink};
 
 /// Why outputs do not fit the template that the manifest gives for them.
@@ -92,6 +93,23 @@ impl<'a> Answer<'a> {
             Returns::Constant(json) => {
                 let value = serde_json::from_str(json);
                 constant(&value.map_err(|error| AnswerError::Template(format!("a constant: {error}")))?, sink);
+                Ok(())
+            }
+            Returns::Text(parts) => {
+                let mut text = Pieces::default();
+                for part in parts {
+                    match part {
+                        TextPart::Literal(literal) => text.text.push_str(literal),
+                        TextPart::Value { value, format } => {
+                            text.format = *format;
+                            self.walk(value, place, &mut text)?;
+                        }
+                    }
+                }
+                if text.is_nested {
+                    return Err(AnswerError::Template("a list or an object in a text".to_owned()));
+                }
+                sink.scalar(Scalar::Text(&text.text));
                 Ok(())
             }
         }
@@ -308,6 +326,13 @@ fn outputs_of(returns: &Returns, found: &mut Vec<u32>) {
         Returns::List(items) => items.iter().for_each(|item| outputs_of(item, found)),
         Returns::Frame { columns, .. } => found.extend(columns.iter().map(|column| column.output)),
         Returns::Constant(_) => {}
+        Returns::Text(parts) => {
+            for part in parts {
+                if let TextPart::Value { value, .. } = part {
+                    outputs_of(value, found);
+                }
+            }
+        }
     }
 }
 
