@@ -242,10 +242,10 @@ mod tests {
     fn definitions_and_doubts() {
         let text = "A = 1\nB: int = 2\nA2 = 1\nA2 = 2\nC, D = 1, 2\nE = []\nE.append(1)\nF = {}\nF['x'] = 1\n\
                     def g():\n    global H\nH = 1\nclass I: pass\nfor J in []: K = 1\nimport os\nos.environ['x'] = '1'\nL += 1\n\
-                    def g2(): pass\nif A: M = 1\nwith open(F) as N: pass\n";
-        let names = "A B A2 C D E F g H I J K L g2 M N Z os";
-        let expected = "unclear value unclear unclear unclear unclear unclear function unclear class unclear unclear unclear function \
-                        unclear unclear none os:-";
+                    def g2(): pass\nif A: M = 1\nwith open(F) as N: pass\nO, P = I\n";
+        let names = "A B A2 C D E F g H I J K L g2 M N O P Z os";
+        let expected = "unclear value unclear value value unclear unclear function unclear class unclear unclear unclear function \
+                        unclear unclear unclear unclear none os:-";
         assert_eq!(meanings(text, names), expected);
     }
 
