@@ -2,6 +2,7 @@
 
 use ekiben_runtime::artifact::manifest::{FrameColumn, Orient, Returns, TextPart};
 use ekiben_runtime::ops::reshape::Reshape;
+use ekiben_runtime::{DType, Op};
 
 use super::evaluate::{Array, Evaluator, Frame, Index, LoopId, Place, Stop, Value};
 use super::library;
@@ -202,8 +203,7 @@ impl Writer<'_, '_, '_> {
         if array.assumed {
             return self.fail("whether these are integers or floats depends on the request. Convert with `astype`");
         }
-        let graph = &self.evaluator.graph;
-        if array.dtype(graph) == ekiben_runtime::DType::Category && graph.inputs().contains(&array.tensor) {
+        if self.is_partly_known(array.tensor) {
             return self
                 .fail("a text of the request is not handed back; only the texts that it is compared with are known");
         }
@@ -217,6 +217,35 @@ impl Writer<'_, '_, '_> {
             self.name(array, name);
         }
         Ok(index as u32)
+    }
+
+    /// Whether a tensor holds texts of the request, of which only those are known that something compares them with.
+    fn is_partly_known(&self, tensor: TensorId) -> bool {
+        let graph = &self.evaluator.graph;
+        let mut pending = vec![tensor];
+        while let Some(tensor) = pending.pop() {
+            if graph.spec(tensor).dtype != DType::Category {
+                continue;
+            }
+            if graph.inputs().contains(&tensor) {
+                return true;
+            }
+            // These hand elements on; what else gives texts makes them of a table that holds them all.
+            if let Some(node) = graph.producer(tensor)
+                && matches!(
+                    node.op,
+                    Op::Reshape(_)
+                        | Op::Expand(_)
+                        | Op::Gather(_)
+                        | Op::Select(_)
+                        | Op::Concat(_)
+                        | Op::MapCategories(_)
+                )
+            {
+                pending.extend(node.inputs.iter().flatten());
+            }
+        }
+        false
     }
 
     /// A tensor that is computed: an input or a constant is copied, so that it can be an output.
