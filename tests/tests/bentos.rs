@@ -153,6 +153,46 @@ fn served_services_answer_as_their_own_server() {
     check_group("served", 2);
 }
 
+/// Records of CSV and JSON lines files that are objects and texts give what a request with the same values gives.
+#[test]
+fn records_of_files_answer_as_requests() {
+    let records = |case: &str, api: &str, format: Table, text: &str| {
+        let case = group("served").into_iter().find(|found| found.name().ends_with(case)).expect("the case");
+        let compiled = compiled(&case).unwrap();
+        let artifact = Artifact::parse(compiled.bytes()).unwrap();
+        let (index, _) = compiled.manifest.api(api).unwrap();
+        let scorer = Scorer::new(&artifact, &compiled.manifest.apis, index).unwrap();
+        let mut out = Vec::new();
+        let scored = scorer.score_rows(text.as_bytes(), format, &mut out, Table::JsonLines, 2);
+        scored.map(|_| String::from_utf8(out).unwrap()).map_err(|error| error.to_string())
+    };
+    let risks = |text: String| text.lines().map(|line| line.parse::<f64>().unwrap()).collect::<Vec<_>>();
+    // The answers of BentoML's server to `rank_6.json`.
+    let expected = [0.8226928227686398, 0.11648209094428102, 0.8111316317160451];
+    let csv = "smoker,vitals.bmi,vitals.pressure,age\ntrue,24.9,151.5,63\nno,22.5,118,25\nno,24.9,151.5,63\n";
+    let lines = "{\"age\": 63, \"vitals\": {\"pressure\": 151.5, \"bmi\": 24.9}, \"smoker\": true}\n\n\
+                 {\"age\": 25, \"vitals\": {\"pressure\": 118}}\n{\"age\": 63, \"vitals\": {\"pressure\": 151.5, \"bmi\": 24.9}}\n";
+    for (format, text) in [(Table::Csv, csv), (Table::JsonLines, lines)] {
+        let got = risks(records("v14_lightgbm_pydantic", "rank", format, text).unwrap());
+        assert!(got.len() == 3 && got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{got:?}");
+    }
+    for (format, text, said) in [
+        (
+            Table::Csv,
+            "smoker,vitals.bmi,vitals.pressure,age\nno,22.5,118,25\nno,22.5,118,250\n",
+            "line 3, column patients.age",
+        ),
+        (Table::JsonLines, "{\"age\": 25, \"vitals\": {}}\n", "line 1, column patients.vitals.pressure"),
+    ] {
+        let error = records("v14_lightgbm_pydantic", "rank", format, text).unwrap_err();
+        assert!(error.starts_with(said), "{error}");
+    }
+    let moods = records("v013_sklearn_moods", "mood", Table::JsonLines, "\"happy sun\"\n\"rain and tears\"\n").unwrap();
+    assert_eq!(moods, "\"happy\"\n\"sad\"\n");
+    let moods = records("v013_sklearn_moods", "mood", Table::Csv, "value\nhappy sun\nrain and tears\n").unwrap();
+    assert_eq!(moods, "\"happy\"\n\"sad\"\n");
+}
+
 /// Models that only their own framework can read: exported by it in the interpreters that `EKIBEN_PYTHON_V013` and `EKIBEN_PYTHON_V14` name.
 #[test]
 #[ignore = "needs PyTorch, TensorFlow and fast.ai; run by tests/long/exported.sh"]

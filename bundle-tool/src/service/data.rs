@@ -11,37 +11,32 @@ const MAX_DEPTH: usize = 24;
 
 /// Whether an artifact is plain data, and no model: it is by its class, or a pickle of nothing but Python's own values.
 pub(crate) fn is_data(file: &ModelFile) -> bool {
-    match file.kind.as_str() {
-        "JSONArtifact" | "TextFileArtifact" => true,
-        "PickleArtifact" | "bentoml.picklable_model" => {
-            let pickle = file.format == ModelFormat::Pickle;
-            pickle && file.read().is_ok_and(|bytes| of_pickle(&bytes).is_ok())
-        }
-        _ => false,
-    }
+    constant(file).is_some()
 }
 
-/// The value of an artifact that is plain data.
+/// The value of an artifact that is plain data; `None` where it is a model.
 ///
 /// # Errors
-/// Says what in the file is no plain data.
-pub(super) fn constant<'a>(file: &ModelFile) -> Result<Value<'a>, String> {
-    let bytes = file.read().map_err(|error| error.to_string())?;
+/// Says what in a file that by its class is plain data is none.
+pub(super) fn constant<'a>(file: &ModelFile) -> Option<Result<Value<'a>, String>> {
+    let read = || file.read().map_err(|error| error.to_string());
     match file.kind.as_str() {
-        "JSONArtifact" => {
+        "JSONArtifact" => Some(read().and_then(|bytes| {
             let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
             of_json(&value)
+        })),
+        "TextFileArtifact" => Some(read().and_then(|bytes| {
+            std::str::from_utf8(&bytes).map(|text| Value::Text(text.into())).map_err(|error| error.to_string())
+        })),
+        "PickleArtifact" | "bentoml.picklable_model" if file.format == ModelFormat::Pickle => {
+            read().and_then(|bytes| of_pickle(&bytes)).ok().map(Ok)
         }
-        "TextFileArtifact" => match std::str::from_utf8(&bytes) {
-            Ok(text) => Ok(Value::Text(text.into())),
-            Err(error) => Err(error.to_string()),
-        },
-        _ => of_pickle(&bytes),
+        _ => None,
     }
 }
 
 /// The constant that a value of JSON is.
-pub(super) fn of_json<'a>(value: &serde_json::Value) -> Result<Value<'a>, String> {
+fn of_json<'a>(value: &serde_json::Value) -> Result<Value<'a>, String> {
     Ok(match value {
         serde_json::Value::Null => Value::None,
         serde_json::Value::Bool(truth) => Value::Bool(*truth),

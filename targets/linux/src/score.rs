@@ -7,8 +7,8 @@ use ekiben_runtime::artifact::plans::ApiRecord;
 use ekiben_runtime::{Artifact, Error, Executor};
 
 use crate::adapter::{
-    Answer, AnswerError, Batch, CsvCells, CsvRows, DataError, JsonLines, JsonText, Layout, RowSource, Table,
-    read_request,
+    Answer, AnswerError, Batch, CsvCells, CsvRows, DataError, JsonLines, JsonText, Layout, PlainText, RowSource, Sink,
+    Table, read_request,
 };
 
 /// Rows of a batch, unless the caller or the artifact says otherwise.
@@ -129,14 +129,15 @@ impl<'a> Scorer<'a> {
                 writer.finish()?;
             }
             None => {
-                let mut json = JsonText::default();
                 let answer = Answer::new(self.artifact, &executor)?;
+                let (mut json, mut plain) = (JsonText::default(), PlainText::default());
+                let sink: &mut dyn Sink = if self.api.is_text { &mut plain } else { &mut json };
                 match self.api.input.is_row() {
-                    true => answer.row(&self.api.returns, 0, &mut json)?,
-                    false => answer.whole(&self.api.returns, &mut json)?,
+                    true => answer.row(&self.api.returns, 0, sink)?,
+                    false => answer.whole(&self.api.returns, sink)?,
                 }
-                let text = serde_json::from_slice::<String>(json.text()).ok().filter(|_| self.api.is_text);
-                let body = text.as_deref().map_or(json.text(), str::as_bytes);
+                let text = plain.finish()?;
+                let body = if self.api.is_text { text.as_bytes() } else { json.text() };
                 out.write_all(body).and_then(|()| out.write_all(b"\n")).map_err(ScoreError::Write)?;
             }
         }

@@ -37,7 +37,7 @@ use super::data;
 use super::error::ServiceError;
 use super::input::Inputs;
 use super::modules::{Meaning, ModuleId};
-use crate::bundle::{Bundle, ModelFile};
+use crate::bundle::Bundle;
 use crate::frontend::{Model, NamedTensor};
 use crate::graph::{Graph, TensorId};
 
@@ -176,7 +176,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             self.body(self.place(&init.name), init, module, locals, true)?;
         }
         let mut locals = self.with_self(function);
-        let values = self.input_values()?;
+        let values = self.input_values();
         let names = function.parameters.iter_non_variadic_params().skip(1);
         for (parameter, value) in names.zip(values) {
             locals.insert(parameter.parameter.name.as_str(), value);
@@ -328,18 +328,20 @@ impl<'e, 'a> Evaluator<'e, 'a> {
         Ok(value)
     }
 
-    /// The value of a look-up table of the bento.
-    pub(super) fn data(&mut self, file: &ModelFile, place: Place) -> Evaluated<'a> {
-        if let Some(value) = self.data.get(&file.tag()) {
-            return Ok(value.clone());
+    /// The value of an artifact that is a look-up table; `None` where it is a model.
+    pub(super) fn data(&mut self, tag: &str, place: Place) -> Result<Option<Value<'a>>, Stop> {
+        if let Some(value) = self.data.get(tag) {
+            return Ok(Some(value.clone()));
         }
+        let Some(file) = self.bundle.model(tag).filter(|_| !self.models.contains_key(tag)) else { return Ok(None) };
         match data::constant(file) {
-            Ok(value) => {
+            None => Ok(None),
+            Some(Ok(value)) => {
                 self.charge_value(&value, place)?;
-                self.data.insert(file.tag(), value.clone());
-                Ok(value)
+                self.data.insert(tag.to_owned(), value.clone());
+                Ok(Some(value))
             }
-            Err(problem) => self.fail(place, format!("{}: {problem}", file.describe())),
+            Some(Err(problem)) => self.fail(place, format!("{}: {problem}", file.describe())),
         }
     }
 

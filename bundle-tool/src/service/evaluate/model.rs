@@ -248,16 +248,14 @@ impl<'a> Evaluator<'_, 'a> {
     fn settle_text_column<T>(&mut self, tensor: TensorId, place: Place) -> Result<T, Stop> {
         let mut inputs = self.inputs.clone();
         let at = self.graph.inputs().iter().position(|input| *input == tensor);
-        let mut before = 0;
-        for input in &mut inputs.leaves {
-            let width = input.width();
-            if let (Some(at), Some(table)) = (at, &mut input.table)
-                && let Some(spec) = at.checked_sub(before).and_then(|at| table.get_mut(at))
-            {
-                spec.dtype = DType::Category;
-                return Err(Stop::Settled(inputs));
-            }
-            before += width;
+        if let Some(at) = at
+            && let Some(leaf) = inputs.leaf_of(at)
+            && let first = inputs.first_input(leaf)
+            && let Some(table) = inputs.get_mut(leaf).and_then(|leaf| leaf.table.as_mut())
+            && let Some(spec) = table.get_mut(at - first)
+        {
+            spec.dtype = DType::Category;
+            return Err(Stop::Settled(inputs));
         }
         self.fail(place, "numbers are compared with a text. A text is a column of the API's table")
     }
@@ -335,10 +333,8 @@ impl<'a> Evaluator<'_, 'a> {
                 needed.extend(node.inputs.iter().flatten().copied());
             }
         }
-        let owners =
-            self.inputs.iter().enumerate().flat_map(|(index, input)| std::iter::repeat_n(index, input.width()));
-        let owners = self.graph.inputs().iter().zip(owners).filter(|(input, _)| needed.contains(input));
-        let mut sources: Vec<usize> = owners.map(|(_, index)| index).collect();
+        let inputs = self.graph.inputs().iter().enumerate().filter(|(_, input)| needed.contains(input));
+        let mut sources: Vec<usize> = inputs.filter_map(|(at, _)| self.inputs.leaf_of(at)).collect();
         sources.dedup();
         sources
     }

@@ -15,7 +15,7 @@ use crate::graph::TensorId;
 
 impl<'a> Evaluator<'_, 'a> {
     /// The values of the API's parameters; their leaves become inputs of the graph.
-    pub(super) fn input_values(&mut self) -> Result<Vec<Value<'a>>, Stop> {
+    pub(super) fn input_values(&mut self) -> Vec<Value<'a>> {
         for index in 0..self.inputs.leaves.len() {
             self.add_leaf(index);
         }
@@ -62,30 +62,30 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// The value at the end of `path`; `row` is the row that it belongs to.
-    fn node_value(&mut self, parameter: usize, path: &[Step], row: Option<Index>) -> Evaluated<'a> {
+    fn node_value(&mut self, parameter: usize, path: &[Step], row: Option<Index>) -> Value<'a> {
         let below = |step: Step| -> Vec<Step> { path.iter().cloned().chain([step]).collect() };
         match self.inputs.node(parameter, path).cloned() {
-            Some(Node::Leaf(index)) => Ok(self.leaf_value(index, row)),
+            Some(Node::Leaf(index)) => self.leaf_value(index, row),
             Some(Node::Object { members, open: false }) => {
                 let mut items = Vec::new();
                 for member in &members {
                     let name: Rc<str> = member.name.as_str().into();
-                    let value = self.node_value(parameter, &below(Step::Member(name.clone())), row)?;
+                    let value = self.node_value(parameter, &below(Step::Member(name.clone())), row);
                     items.push((Value::Text(name), value));
                 }
-                Ok(Value::Record(items.into()))
+                Value::Record(items.into())
             }
             Some(Node::Records(item)) => {
                 if let Node::Leaf(index) = *item {
-                    return Ok(self.leaf_value(index, None));
+                    return self.leaf_value(index, None);
                 }
                 self.loops.push((1, true));
                 let id = self.loops.len() - 1;
-                let item = self.node_value(parameter, &below(Step::Items), Some(Index::Loop(id)))?;
-                Ok(Value::Rows(id, Rc::new(item)))
+                let item = self.node_value(parameter, &below(Step::Items), Some(Index::Loop(id)));
+                Value::Rows(id, Rc::new(item))
             }
             Some(Node::Object { open: true, .. } | Node::Single(_)) | None => {
-                Ok(Value::Json(Json { parameter, path: path.into(), row }))
+                Value::Json(Json { parameter, path: path.into(), row })
             }
         }
     }
@@ -100,7 +100,7 @@ impl<'a> Evaluator<'_, 'a> {
     ) -> Evaluated<'a> {
         let path: Vec<Step> = json.path.iter().cloned().chain([Step::Member(name.clone())]).collect();
         let shape = self.leaf_shape(json.row.is_some(), place)?;
-        let Some(Node::Object { members, open: true }) = self.inputs.node_mut(json.parameter, &json.path) else {
+        let Some(Node::Object { members, open: true }) = self.inputs.node(json.parameter, &json.path) else {
             return self.fail(place, "this value is a row of a table here; take its columns from the frame");
         };
         if let Some(member) = members.iter_mut().find(|member| *member.name == **name) {
@@ -108,17 +108,16 @@ impl<'a> Evaluator<'_, 'a> {
             if member.default != default {
                 member.default = None;
             }
-            return self.node_value(json.parameter, &path, json.row);
+            return Ok(self.node_value(json.parameter, &path, json.row));
         }
-        let at = place;
-        let Some(node) = self.inputs.add(ApiInput::any(name, at, shape)) else {
+        let Some(node) = self.inputs.add(ApiInput::any(name, place, shape)) else {
             return self.fail(place, "this API takes too many values");
         };
-        if let Some(Node::Object { members, .. }) = self.inputs.node_mut(json.parameter, &json.path) {
+        if let Some(Node::Object { members, .. }) = self.inputs.node(json.parameter, &json.path) {
             members.push(Member { name: name.to_string(), node, default });
         }
         self.add_leaf(self.inputs.leaves.len() - 1);
-        self.node_value(json.parameter, &path, json.row)
+        Ok(self.node_value(json.parameter, &path, json.row))
     }
 
     fn leaf_shape(&self, batched: bool, place: Place) -> Result<Shape, Stop> {
@@ -168,7 +167,7 @@ impl<'a> Evaluator<'_, 'a> {
             let node = with(Node::Leaf(leaf), &mut inputs)?;
             // Rows of rows are not told apart.
             let nested = matches!(node, Node::Records(_)) && path.contains(&Step::Items);
-            *inputs.node_mut(parameter, &path)? = node;
+            *inputs.node(parameter, &path)? = node;
             (!nested).then_some(())
         });
         match found {
@@ -187,17 +186,14 @@ impl<'a> Evaluator<'_, 'a> {
         make: impl FnOnce(&mut Inputs, &str) -> Option<Node>,
     ) -> Result<T, Stop> {
         let mut inputs = self.inputs.clone();
-        let name =
-            match json.path.iter().rev().find_map(|step| if let Step::Member(name) = step { Some(name) } else { None })
-            {
-                Some(name) => name.to_string(),
-                None => {
-                    inputs.parameters.get(json.parameter).map_or_else(String::new, |parameter| parameter.name.clone())
-                }
-            };
-        let unused = matches!(inputs.node(json.parameter, &json.path), Some(Node::Object { members, open: true }) if members.is_empty());
+        let step = |step: &Step| if let Step::Member(name) = step { Some(name.to_string()) } else { None };
+        let named = json.path.iter().rev().find_map(step);
+        let whole = || inputs.parameters.get(json.parameter).map(|parameter| parameter.name.clone());
+        let name = named.or_else(whole).unwrap_or_default();
+        let node = inputs.node(json.parameter, &json.path);
+        let unused = matches!(node, Some(Node::Object { members, open: true }) if members.is_empty());
         let made = if unused { make(&mut inputs, &name) } else { None };
-        match (made, inputs.node_mut(json.parameter, &json.path)) {
+        match (made, inputs.node(json.parameter, &json.path)) {
             (Some(made), Some(node)) => {
                 *node = made;
                 Err(Stop::Settled(inputs))

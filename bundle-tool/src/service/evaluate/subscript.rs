@@ -8,9 +8,8 @@ use ekiben_runtime::ops::require_known::RequireKnown;
 use ekiben_runtime::{DType, Op};
 use ruff_python_ast::ExprSubscript;
 
-use crate::graph::TensorId;
-
 use super::{Array, Evaluated, Evaluator, Frame, Index, Place, Stop, Value};
+use crate::graph::TensorId;
 
 impl<'a> Evaluator<'_, 'a> {
     pub(super) fn subscript(&mut self, subscript: &'a ExprSubscript) -> Evaluated<'a> {

@@ -89,22 +89,7 @@ impl Inputs {
     }
 
     /// The node of parameter `parameter` at the end of `path`.
-    pub(in crate::service) fn node(&self, parameter: usize, path: &[Step]) -> Option<&Node> {
-        let mut node = &self.parameters.get(parameter)?.node;
-        for step in path {
-            node = match (step, node) {
-                (Step::Member(name), Node::Object { members, .. }) => {
-                    &members.iter().find(|member| *member.name == **name)?.node
-                }
-                (Step::Items, Node::Records(item) | Node::Single(item)) => item,
-                _ => return None,
-            };
-        }
-        Some(node)
-    }
-
-    /// The node of parameter `parameter` at the end of `path`, to be changed.
-    pub(in crate::service) fn node_mut(&mut self, parameter: usize, path: &[Step]) -> Option<&mut Node> {
+    pub(in crate::service) fn node(&mut self, parameter: usize, path: &[Step]) -> Option<&mut Node> {
         let mut node = &mut self.parameters.get_mut(parameter)?.node;
         for step in path {
             node = match (step, node) {

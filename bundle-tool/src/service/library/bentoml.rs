@@ -2,7 +2,6 @@
 
 use super::Function;
 use crate::python::Framework;
-use crate::service::data::is_data;
 use crate::service::evaluate::{Call, Evaluated, Evaluator, Place, Stop, Value};
 
 pub(super) const FUNCTIONS: &[(&str, Function)] = &[
@@ -46,19 +45,20 @@ pub(in crate::service) fn artifact<'a>(evaluator: &mut Evaluator<'_, 'a>, name: 
     let Some(artifact) = evaluator.class.artifacts.iter().find(|artifact| artifact.name == name) else {
         return evaluator.fail(place, format!("the service declares no artifact `{name}`"));
     };
-    if let Some(file) = evaluator.bundle.model(name).filter(|file| is_data(file)) {
-        return evaluator.data(file, place);
+    let class = artifact.class.clone();
+    let other_backend =
+        artifact.options.iter().any(|(name, value)| name == "backend" && value.as_text() != Some("onnxruntime"));
+    if let Some(value) = evaluator.data(name, place)? {
+        return Ok(value);
     }
     let loaded = evaluator.bundle.model(name).and_then(Framework::of);
     if let Some(framework) = loaded {
         return Ok(Value::Network(name.into(), framework));
     }
-    let Some((_, session)) = ARTIFACTS.iter().find(|(class, _)| *class == artifact.class) else {
-        return evaluator.fail(place, format!("an artifact of the class {} is not compiled", artifact.class));
+    let Some((_, session)) = ARTIFACTS.iter().find(|(known, _)| *known == class) else {
+        return evaluator.fail(place, format!("an artifact of the class {class} is not compiled"));
     };
-    if *session
-        && artifact.options.iter().any(|(name, value)| name == "backend" && value.as_text() != Some("onnxruntime"))
-    {
+    if *session && other_backend {
         return evaluator.fail(place, "an ONNX artifact is compiled only with the backend onnxruntime");
     }
     Ok(if *session { Value::Session(name.into()) } else { Value::Estimator(name.into()) })
@@ -86,10 +86,7 @@ fn reference<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluate
 fn load_estimator<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
     let [tag] = call.bind(evaluator, ["bento_model"])?;
     let tag = model(evaluator, tag, call.place)?;
-    match evaluator.bundle.model(&tag).filter(|file| is_data(file)) {
-        Some(file) => evaluator.data(file, call.place),
-        None => Ok(Value::Estimator(tag)),
-    }
+    Ok(evaluator.data(&tag, call.place)?.unwrap_or(Value::Estimator(tag)))
 }
 
 fn load_session<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {

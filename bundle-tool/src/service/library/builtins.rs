@@ -255,7 +255,8 @@ fn several<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>, name: &str) -
 
 /// `max` and `min`: the first of the items than which no other is greater, or less.
 fn extreme<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>, kind: CompareKind) -> Evaluated<'a> {
-    let mut items = several(evaluator, call, "max` and `min")?.into_iter();
+    let name = if kind == CompareKind::Greater { "max" } else { "min" };
+    let mut items = several(evaluator, call, name)?.into_iter();
     let mut best = items.next().unwrap_or(Value::None);
     for item in items {
         let constants = match (&item, &best) {

@@ -9,8 +9,8 @@ use crate::service::error::ServiceError;
 use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Kind, Place, Stop, Value};
 
 pub(super) const METHODS: &[(Kind, &str, Method)] = &[
-    (Kind::Network, "forward", call_method),
-    (Kind::Network, "__call__", call_method),
+    (Kind::Network, "forward", network_call),
+    (Kind::Network, "__call__", network_call),
     (Kind::Network, "predict", predict),
     (Kind::Network, "eval", itself),
     (Kind::Network, "cpu", itself),
@@ -153,10 +153,6 @@ fn unexported<'a, T>(
     let source = evaluator.class.modules.source(place.module);
     let place = Box::new(source.place(&place.range, problem));
     Err(Stop::Error(ServiceError::Unexported { place, model: name.to_owned(), inputs }))
-}
-
-fn call_method<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {
-    network_call(evaluator, value, call)
 }
 
 fn predict<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>) -> Evaluated<'a> {

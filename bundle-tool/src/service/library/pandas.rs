@@ -20,8 +20,6 @@ pub(super) const METHODS: &[(Kind, &str, Method)] = &[
     // A column is an array here.
     (Kind::Array, "to_numpy", to_numpy),
     (Kind::Array, "to_list", to_list),
-    // A tensor of TensorFlow or PyTorch is an array too.
-    (Kind::Array, "numpy", |evaluator, value, call| call.none(evaluator).map(|()| value.clone())),
     (Kind::Array, "fillna", fill_missing),
     (Kind::Frame, "fillna", fill_missing),
     (Kind::Array, "isna", |evaluator, value, call| missing(evaluator, value, call, true)),

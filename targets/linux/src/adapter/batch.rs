@@ -93,19 +93,6 @@ impl<'a> InputBuffer<'a> {
         }
     }
 
-    /// Appends a text that is no number and not missing.
-    pub(super) fn push_text_of(&mut self, text: &str) -> Result<(), String> {
-        match self.spec.dtype {
-            DType::Category => {
-                let number = self.category(text);
-                self.push_category(number);
-                Ok(())
-            }
-            DType::Text => self.push_free_text(text),
-            dtype => Err(format!("{text:?} is no {dtype}")),
-        }
-    }
-
     /// Appends a cell of a JSON table: numbers, texts that pandas reads as such, and null for a missing value. A number in a column of
     /// categories is a category that the model does not know.
     pub(super) fn push_cell(&mut self, value: &Value) -> Result<(), String> {

@@ -5,7 +5,7 @@ mod frame;
 mod layout;
 mod number;
 mod parameters;
-mod pieces;
+mod plain_text;
 mod python;
 mod returns;
 mod rows;
@@ -15,6 +15,7 @@ mod sinks;
 pub use batch::{Batch, InputBuffer};
 pub use layout::{Column, Layout};
 pub use parameters::read_request;
+pub use plain_text::PlainText;
 pub use python::write_float;
 pub use returns::{Answer, AnswerError};
 pub use rows::{CsvRows, JsonLines, RowSource, Table};
@@ -59,5 +60,16 @@ pub enum DataError {
 impl DataError {
     pub(crate) fn body(place: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Body { place: place.into(), reason: reason.into() }
+    }
+
+    /// The error of a part of a body, where `outer` is the place that the part stands in.
+    fn below(self, outer: &str, separator: &str) -> Self {
+        match self {
+            Self::Body { place, reason } if place.is_empty() => Self::Body { place: outer.to_owned(), reason },
+            Self::Body { place, reason } if place != "manifest" => {
+                Self::Body { place: format!("{outer}{separator}{place}"), reason }
+            }
+            other => other,
+        }
     }
 }

@@ -22,24 +22,24 @@ pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch<'_>) -> Result<(),
         while rows.read(batch)? {}
         return if batch.rows > 0 { Ok(()) } else { Err(DataError::body("body", "it has no rows")) };
     }
-    if let InputAdapter::Text(parameter) = &api.input {
+    let body = if matches!(api.input, InputAdapter::Text(_)) {
         let text = std::str::from_utf8(body).map_err(|error| DataError::body("body", format!("no UTF-8: {error}")))?;
-        let mut filling = Filling { batch, rows: None, as_text: false };
-        filling.row(parameter, &Value::from(text))?;
-        batch.rows = 1;
-        return Ok(());
-    }
-    let body: Value =
-        serde_json::from_slice(body).map_err(|error| DataError::body("body", format!("no JSON: {error}")))?;
+        Value::from(text)
+    } else {
+        serde_json::from_slice(body).map_err(|error| DataError::body("body", format!("no JSON: {error}")))?
+    };
     let mut filling = Filling { batch, rows: None, as_text: false };
     match &api.input {
         InputAdapter::Dataframe(frame) => {
             let found = read_frame(frame, "body", &body, false, filling.batch)?;
             filling.agree("body", found)?;
         }
-        InputAdapter::Value(parameter) => filling.parameter(parameter, &body)?,
+        InputAdapter::Value(parameter) => filling.named(parameter, &body, false)?,
         InputAdapter::Row(parameter) | InputAdapter::Text(parameter) => filling.row(parameter, &body)?,
-        InputAdapter::Parameters(parameters) => filling.members("body", parameters, &body, None)?,
+        InputAdapter::Parameters(parameters) => {
+            let members = object("body", parameters, &body)?;
+            parameters.iter().try_for_each(|parameter| filling.member(parameter, members, false))?;
+        }
     }
     batch.rows = filling.rows.unwrap_or(1);
     Ok(())
@@ -62,24 +62,18 @@ pub(super) fn append_record(
             filling.row(parameter, value)?;
         }
         InputAdapter::Parameters(parameters) => {
-            let named = value
-                .as_object()
-                .is_some_and(|object| parameters.iter().all(|parameter| object.contains_key(&parameter.name)));
-            match (&parameters[..], named) {
-                ([parameter], false) if matches!(parameter.kind, ParameterKind::Records(_)) => {
+            let named =
+                value.as_object().is_some_and(|members| parameters.iter().all(|p| members.contains_key(&p.name)));
+            match &parameters[..] {
+                [parameter] if !named && matches!(parameter.kind, ParameterKind::Records(_)) => {
                     filling.row(parameter, value)?;
                 }
-                _ => {
-                    let Value::Object(object) = value else {
-                        return Err(DataError::body(
-                            "record",
-                            format!("it must be an object with {}", names(parameters)),
-                        ));
-                    };
+                parameters => {
+                    let members = object("record", parameters, value)?;
                     for parameter in parameters {
-                        match (object.get(&parameter.name), &parameter.kind) {
+                        match (members.get(&parameter.name), &parameter.kind) {
                             (Some(item), ParameterKind::Records(_)) => filling.row(parameter, item)?,
-                            (given, _) => filling.member("", parameter, given, object, None)?,
+                            _ => filling.member(parameter, members, false)?,
                         }
                     }
                 }
@@ -88,6 +82,12 @@ pub(super) fn append_record(
     }
     batch.rows += 1;
     Ok(())
+}
+
+/// The members of a value that must be an object with some of `parameters`.
+fn object<'v>(place: &str, parameters: &[Parameter], value: &'v Value) -> Result<&'v Map<String, Value>, DataError> {
+    let refused = || DataError::body(place, format!("it must be an object with {}", names(parameters)));
+    value.as_object().ok_or_else(refused)
 }
 
 fn names(parameters: &[Parameter]) -> String {
@@ -129,51 +129,42 @@ impl<'b> Filling<'_, 'b> {
         }
     }
 
-    /// The members of an object.
-    fn members(
-        &mut self,
-        place: &str,
-        parameters: &[Parameter],
-        value: &Value,
-        within: Option<usize>,
-    ) -> Result<(), DataError> {
-        let Value::Object(members) = value else {
-            return Err(DataError::body(place, format!("it must be an object with {}", names(parameters))));
-        };
-        let prefix = if place == "body" { "" } else { place };
-        parameters
-            .iter()
-            .try_for_each(|parameter| self.member(prefix, parameter, members.get(&parameter.name), members, within))
-    }
-
-    fn parameter(&mut self, parameter: &Parameter, value: &Value) -> Result<(), DataError> {
-        self.value(&parameter.name, &parameter.kind, value, None)
-    }
-
     /// One row of a parameter that is a list with one item for each row.
     fn row(&mut self, parameter: &Parameter, value: &Value) -> Result<(), DataError> {
         match &parameter.kind {
             ParameterKind::Records(item) => {
-                self.value(&parameter.name, item, value, Some(1))?;
+                self.value(&parameter.name, item, value, true)?;
                 self.agree(&parameter.name, 1)
             }
-            kind => self.value(&parameter.name, kind, value, None),
+            kind => self.value(&parameter.name, kind, value, false),
         }
     }
 
-    /// A value of a type. Inside of a list with one item for each row, `within` is the number of its items.
-    fn value(
-        &mut self,
-        place: &str,
-        kind: &ParameterKind,
-        value: &Value,
-        within: Option<usize>,
-    ) -> Result<(), DataError> {
+    fn named(&mut self, parameter: &Parameter, value: &Value, in_list: bool) -> Result<(), DataError> {
+        self.value(&parameter.name, &parameter.kind, value, in_list)
+    }
+
+    /// A parameter or a member of an object, of which `members` are those that there are; where it is not given, its default.
+    fn member(&mut self, parameter: &Parameter, members: &Map<String, Value>, in_list: bool) -> Result<(), DataError> {
+        let name = &parameter.name;
+        match (members.get(name), &parameter.default) {
+            (Some(value), _) => self.named(parameter, value, in_list),
+            (None, Some(default)) => {
+                let default: Value = serde_json::from_str(default)
+                    .map_err(|error| DataError::body("manifest", format!("the default of {name}: {error}")))?;
+                self.named(parameter, &default, in_list)
+            }
+            (None, None) => Err(DataError::body(name, missing(members))),
+        }
+    }
+
+    /// A value of a type at `place`; `in_list` where it is an item of a list with one for each row, or stands in one.
+    fn value(&mut self, place: &str, kind: &ParameterKind, value: &Value, in_list: bool) -> Result<(), DataError> {
         let refused = |reason: String| DataError::body(place, reason);
         match kind {
             ParameterKind::Dataframe(frame) => {
                 let found = read_frame(frame, place, value, true, self.batch)?;
-                if within.is_some() { Ok(()) } else { self.agree(place, found) }
+                if in_list { Ok(()) } else { self.agree(place, found) }
             }
             ParameterKind::Array { shape, input: index, .. } => {
                 let buffer = self.input(*index)?;
@@ -184,8 +175,8 @@ impl<'b> Filling<'_, 'b> {
                     Some(shape) => reshape(&dims, shape).map_err(refused)?,
                     None => dims,
                 };
-                match fit(&dims, buffer, within.is_some()).map_err(refused)? {
-                    Some(found) if within.is_none() => self.agree(place, found),
+                match fit(&dims, buffer, in_list).map_err(refused)? {
+                    Some(found) if !in_list => self.agree(place, found),
                     _ => Ok(()),
                 }
             }
@@ -193,46 +184,24 @@ impl<'b> Filling<'_, 'b> {
                 let as_text = self.as_text;
                 scalar::push(declared, value, as_text, self.input(declared.input)?).map_err(refused)
             }
-            ParameterKind::Object(parameters) => self.members(place, parameters, value, within),
+            ParameterKind::Object(parameters) => {
+                let members = object(place, parameters, value)?;
+                let mut each = parameters.iter();
+                each.try_for_each(|parameter| self.member(parameter, members, in_list).map_err(|e| e.below(place, ".")))
+            }
             ParameterKind::Records(item) => {
                 let Value::Array(items) = value else { return Err(refused("it must be a list".to_owned())) };
                 if items.is_empty() {
                     return Err(refused("one item at least is needed".to_owned()));
                 }
                 for (at, value) in items.iter().enumerate() {
-                    self.value(&format!("{place}[{at}]"), item, value, Some(items.len()))?;
+                    self.value("", item, value, true).map_err(|e| e.below(&format!("{place}[{at}]"), "."))?;
                 }
                 self.agree(place, items.len())
             }
-            ParameterKind::Single(item) => self.value(place, item, &Value::Array(vec![value.clone()]), within),
+            ParameterKind::Single(item) => self.value(place, item, &Value::Array(vec![value.clone()]), in_list),
         }
     }
-
-    /// A member of an object; where it is not given, its default. `members` are those that there are.
-    fn member(
-        &mut self,
-        prefix: &str,
-        parameter: &Parameter,
-        given: Option<&Value>,
-        members: &Map<String, Value>,
-        within: Option<usize>,
-    ) -> Result<(), DataError> {
-        let place = join(prefix, &parameter.name);
-        match (given, &parameter.default) {
-            (Some(value), _) => self.value(&place, &parameter.kind, value, within),
-            (None, Some(default)) => {
-                let default: Value = serde_json::from_str(default)
-                    .map_err(|error| DataError::body("manifest", format!("the default of {place}: {error}")))?;
-                self.value(&place, &parameter.kind, &default, within)
-            }
-            (None, None) => Err(DataError::body(place, missing(members))),
-        }
-    }
-}
-
-/// The place of a member.
-fn join(place: &str, name: &str) -> String {
-    if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") }
 }
 
 /// Appends nested lists in C order, behind the first `start` bytes; `dims` receives their lengths, on which all lists of a depth must agree.

@@ -1,27 +1,41 @@
-//! Values inside of a text, as Python formats them.
+//! Texts: an answer that is one, and values inside of a text as Python formats them.
 
 use ekiben_runtime::artifact::manifest::TextFormat;
 
+use super::AnswerError;
 use super::python::write_float;
 use super::sinks::{Scalar, Sink};
 
 /// A text that single values are appended to.
 #[derive(Debug)]
-pub(super) struct Pieces {
+pub struct PlainText {
     pub(super) text: String,
     /// How the next value is written.
     pub(super) format: TextFormat,
     /// Whether something else than a single value was met.
-    pub(super) is_nested: bool,
+    is_nested: bool,
 }
 
-impl Default for Pieces {
+impl Default for PlainText {
     fn default() -> Self {
         Self { text: String::new(), format: TextFormat::Plain, is_nested: false }
     }
 }
 
-impl Sink for Pieces {
+impl PlainText {
+    /// The text.
+    ///
+    /// # Errors
+    /// [`AnswerError::Template`] when a list or an object was written into it.
+    pub fn finish(self) -> Result<String, AnswerError> {
+        if self.is_nested {
+            return Err(AnswerError::Template("a list or an object in a text".to_owned()));
+        }
+        Ok(self.text)
+    }
+}
+
+impl Sink for PlainText {
     fn begin_list(&mut self) {
         self.is_nested = true;
     }
@@ -102,9 +116,9 @@ mod tests {
             (Scalar::Float(0.8235), TextFormat::Percent(1), "82.3%"),
             (Scalar::Float(1e-7), TextFormat::Plain, "1e-07"),
         ] {
-            let mut pieces = Pieces { format, ..Pieces::default() };
-            pieces.scalar(scalar);
-            assert_eq!(pieces.text, expected);
+            let mut text = PlainText { format, ..PlainText::default() };
+            text.scalar(scalar);
+            assert_eq!(text.finish().unwrap(), expected);
         }
     }
 }

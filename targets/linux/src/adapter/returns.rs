@@ -7,7 +7,7 @@ use ekiben_runtime::tensor::View;
 use ekiben_runtime::{Artifact, DType, Executor};
 use serde_json::Value;
 
-use super::pieces::Pieces;
+use super::plain_text::PlainText;
 use super::sinks::{Scalar, Sink};
 
 /// Why outputs do not fit the template that the manifest gives for them.
@@ -96,7 +96,7 @@ impl<'a> Answer<'a> {
                 Ok(())
             }
             Returns::Text(parts) => {
-                let mut text = Pieces::default();
+                let mut text = PlainText::default();
                 for part in parts {
                     match part {
                         TextPart::Literal(literal) => text.text.push_str(literal),
@@ -106,10 +106,7 @@ impl<'a> Answer<'a> {
                         }
                     }
                 }
-                if text.is_nested {
-                    return Err(AnswerError::Template("a list or an object in a text".to_owned()));
-                }
-                sink.scalar(Scalar::Text(&text.text));
+                sink.scalar(Scalar::Text(&text.finish()?));
                 Ok(())
             }
         }

@@ -138,11 +138,6 @@ impl<R: Read> CsvRows<'_, R> {
             _ => record,
         })
     }
-
-    /// The error of a record, with its line.
-    fn placed(&self, error: DataError) -> DataError {
-        row_error(self.line(), error)
-    }
 }
 
 /// The error of a record in line `line` of a file.
@@ -169,7 +164,8 @@ impl<R: Read> RowSource for CsvRows<'_, R> {
         }
         if let Some(tree) = &self.layout.tree {
             let value = self.record_value()?;
-            return append_record(tree, &value, true, batch).map(|()| true).map_err(|error| self.placed(error));
+            let appended = append_record(tree, &value, true, batch);
+            return appended.map(|()| true).map_err(|error| row_error(self.line(), error));
         }
         for (index, (column, &field)) in columns.iter().zip(self.order.iter().flatten()).enumerate() {
             let field = self.record.get(field).unwrap_or_default();

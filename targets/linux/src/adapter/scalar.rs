@@ -36,7 +36,7 @@ pub(super) fn push(declared: &Scalar, value: &Value, as_text: bool, input: &mut 
             let Value::String(text) = value else { return Err(format!("{value} is no text")) };
             length(text, limits)?;
             one_of(value, limits)?;
-            input.push_text_of(text)
+            input.push_element(value, false)
         }
     }
 }

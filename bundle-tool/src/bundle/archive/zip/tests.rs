@@ -134,3 +134,13 @@ fn damage_is_an_error_and_never_a_panic() {
         }
     }
 }
+
+#[test]
+fn other_compressions_are_refused() {
+    let mut bytes = zip(&[("a", None, b"x")], false);
+    let listed = records(&bytes)[0] + 10;
+    // bzip2, in the member's own header and in the directory.
+    (bytes[8], bytes[listed]) = (12, 12);
+    let error = open(&bytes).unwrap_err().to_string();
+    assert!(error.contains("compress"), "{error}");
+}
