@@ -28,6 +28,8 @@ mod emit;
 mod error;
 pub mod golden;
 pub mod header;
+#[cfg(feature = "std")]
+pub mod image;
 pub mod lookups;
 #[cfg(feature = "std")]
 pub mod manifest;
