@@ -1,4 +1,6 @@
-//! Words for images in a manifest: their modes, filters and turns, as Pillow names them.
+//! Images in a manifest: what an adapter does with one before it is a tensor. Modes, filters and turns are named as Pillow names them.
+
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -143,4 +145,171 @@ pub enum Turn {
     Transpose,
     /// `TRANSVERSE`: over the other diagonal.
     Transverse,
+}
+
+/// How an image of a request becomes tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Image {
+    /// The tensors that are made of it.
+    pub uses: Vec<ImageUse>,
+}
+
+/// One tensor that is made of an image: `[height, width]`, with channels last where its mode has several, and rows before where each
+/// row has an image.
+///
+/// Values are bytes; of 32 bits in modes [`Mode::I`] and [`Mode::F`], of 16 in [`Mode::I16`], truths in [`Mode::Bilevel`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageUse {
+    /// What is done with the image, in order.
+    pub steps: Vec<ImageStep>,
+    /// Index of the API's input.
+    pub input: u32,
+}
+
+/// What is done with an image before it is a tensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageStep {
+    /// Another mode, as Pillow's `convert` makes it.
+    Convert(Mode),
+    /// Another mode as imageio's `pilmode` makes it: a palette becomes its colours first.
+    Pilmode(Mode),
+    /// Colours as OpenCV's `imdecode` gives them: blue first, with the EXIF orientation carried out.
+    OpencvDecoded,
+    /// Nothing, where the image has this mode; an error otherwise.
+    Require(Mode),
+    /// Another size.
+    Resize {
+        /// Width of the result.
+        width: Measure,
+        /// Height of the result.
+        height: Measure,
+        /// How its pixels are computed.
+        filter: Filter,
+        /// Left, upper, right and lower bound of the part that is taken; all without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<[Measure; 4]>,
+        /// Pillow's `reducing_gap`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reducing_gap: Option<f64>,
+    },
+    /// The part between left, upper, right and lower bound, each rounded; zeros outside of the image.
+    Crop([Measure; 4]),
+    /// A turn or mirroring.
+    Turn(Turn),
+    /// The turn that the EXIF data ask for.
+    ExifTranspose,
+    /// Pillow's `ImageOps.fit`: the largest part of these proportions, resized.
+    Fit {
+        /// Width of the result.
+        width: u32,
+        /// Height of the result.
+        height: u32,
+        /// How its pixels are computed.
+        filter: Filter,
+        /// Where the part lies, from 0 to 1 on both axes.
+        centering: [f64; 2],
+    },
+    /// The shorter side gets this length, the other one in proportion, as in torchvision's `Resize`.
+    ShorterSide {
+        /// Its length.
+        length: u32,
+        /// How pixels are computed.
+        filter: Filter,
+    },
+    /// The middle of these lengths, with zeros around an image that is smaller, as torchvision's `CenterCrop` cuts it.
+    CenterCrop {
+        /// Width of the result.
+        width: u32,
+        /// Height of the result.
+        height: u32,
+    },
+    /// The channels in the other order.
+    ReverseChannels,
+    /// Gray of colours as OpenCV's `cvtColor` computes it.
+    OpencvGray {
+        /// Whether blue comes first.
+        blue_first: bool,
+    },
+}
+
+/// A length that the size of an image decides about, computed as Python computes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// A number.
+    Constant(f64),
+    /// The image's width after so many steps.
+    Width(u32),
+    /// The image's height after so many steps.
+    Height(u32),
+    /// Two lengths computed with.
+    Of(MeasureKind, Vec<Measure>),
+}
+
+/// How lengths are computed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MeasureKind {
+    /// `a + b`.
+    Add,
+    /// `a - b`.
+    Subtract,
+    /// `a * b`.
+    Multiply,
+    /// `a / b`.
+    Divide,
+    /// `a // b`.
+    FloorDivide,
+    /// `min(a, …)`.
+    Min,
+    /// `max(a, …)`.
+    Max,
+    /// `int(a)`.
+    Truncate,
+    /// `round(a)`, halves to even.
+    Round,
+}
+
+/// Deepest nesting of a [`Measure`].
+pub const MAX_MEASURE_DEPTH: usize = 32;
+
+impl Measure {
+    /// Its value; `sizes` are the image's widths and heights before the first step and after each one. `None` where a step is not there, a
+    /// divisor is zero, or it is nested too deeply.
+    pub fn value(&self, sizes: &[(u32, u32)]) -> Option<f64> {
+        self.value_within(sizes, MAX_MEASURE_DEPTH)
+    }
+
+    fn value_within(&self, sizes: &[(u32, u32)], depth: usize) -> Option<f64> {
+        let depth = depth.checked_sub(1)?;
+        match self {
+            Self::Constant(number) => Some(*number),
+            Self::Width(steps) => sizes.get(*steps as usize).map(|size| f64::from(size.0)),
+            Self::Height(steps) => sizes.get(*steps as usize).map(|size| f64::from(size.1)),
+            Self::Of(kind, operands) => {
+                let mut values = operands.iter().map(|operand| operand.value_within(sizes, depth));
+                let first = values.next()??;
+                match kind {
+                    MeasureKind::Truncate => Some(first.trunc()),
+                    MeasureKind::Round => Some(first.round_ties_even()),
+                    MeasureKind::Min => values.try_fold(first, |least, next| Some(next?.min(least))),
+                    MeasureKind::Max => values.try_fold(first, |most, next| Some(next?.max(most))),
+                    binary => combined(*binary, first, values.next()??),
+                }
+            }
+        }
+    }
+}
+
+/// Two numbers computed with; `None` for a division by zero.
+fn combined(kind: MeasureKind, a: f64, b: f64) -> Option<f64> {
+    Some(match kind {
+        MeasureKind::Add => a + b,
+        MeasureKind::Subtract => a - b,
+        MeasureKind::Multiply => a * b,
+        MeasureKind::Divide if b != 0.0 => a / b,
+        MeasureKind::FloorDivide if b != 0.0 => (a / b).floor(),
+        _ => return None,
+    })
 }

@@ -124,6 +124,14 @@ pub enum InputAdapter {
     /// The body is the text itself of the only parameter, or of one row of it where it is a list with one item for each: 0.13's
     /// `StringInput`.
     Text(Parameter),
+    /// The body is the only file of the parameters, or a form of several parts that has them by name; of one row, where they are lists with
+    /// one item for each: 0.13's adapters of images and files.
+    File {
+        /// The parameters.
+        parameters: Vec<Parameter>,
+        /// Whether a request is one row, whose answer has no list around it.
+        row: bool,
+    },
 }
 
 impl InputAdapter {
@@ -132,6 +140,7 @@ impl InputAdapter {
         match self {
             Self::Row(_) => true,
             Self::Text(parameter) => matches!(parameter.kind, ParameterKind::Records(_)),
+            Self::File { row, .. } => *row,
             Self::Dataframe(_) | Self::Parameters(_) | Self::Value(_) => false,
         }
     }
@@ -231,6 +240,8 @@ pub enum ParameterKind {
     Records(alloc::boxed::Box<ParameterKind>),
     /// One value that stands for a list of it alone.
     Single(alloc::boxed::Box<ParameterKind>),
+    /// An image: a file of one of the usual formats.
+    Image(super::image::Image),
 }
 
 /// One value of JSON, read as pydantic reads it into a field of this type where the service declares one.

@@ -59,6 +59,7 @@ impl Layout {
             InputAdapter::Parameters(parameters) => {
                 parameters.iter().try_for_each(|parameter| layout.add(Some(&parameter.name), &parameter.kind, batch))
             }
+            InputAdapter::File { .. } => Err("it takes files; give one as a request".to_owned()),
         }
         .map_err(refused)?;
         let mut fields = vec![0usize; batch.inputs.len()];
@@ -142,7 +143,7 @@ impl Layout {
 /// The fields of records that are values and objects; `None` for tables and arrays.
 fn tree_columns(input: &InputAdapter, batch: &Batch<'_>) -> Result<Option<Vec<Column>>, String> {
     let parameters = match input {
-        InputAdapter::Dataframe(_) => return Ok(None),
+        InputAdapter::Dataframe(_) | InputAdapter::File { .. } => return Ok(None),
         InputAdapter::Value(parameter) | InputAdapter::Row(parameter) | InputAdapter::Text(parameter) => {
             std::slice::from_ref(parameter)
         }
@@ -188,5 +189,7 @@ fn leaves(name: &str, kind: &ParameterKind, found: &mut Vec<(String, usize)>) {
             found.extend(frame.columns.iter().enumerate().map(|(at, column)| (column.clone(), inputs(at))));
         }
         ParameterKind::Array { input, .. } => found.push((name.to_owned(), *input as usize)),
+        // A file has no column.
+        ParameterKind::Image(_) => {}
     }
 }

@@ -1,10 +1,12 @@
 //! Outside data into tensors, and tensors into outside data.
 
 mod batch;
+mod form;
 mod frame;
 mod layout;
 mod number;
 mod parameters;
+mod picture;
 mod plain_text;
 mod python;
 mod returns;

@@ -4,8 +4,9 @@ use ekiben_runtime::DType;
 use ekiben_runtime::artifact::manifest::{Api, InputAdapter, Parameter, ParameterKind};
 use serde_json::{Map, Value};
 
+use super::form::{self, Part};
 use super::frame::read_frame;
-use super::{Batch, CsvRows, DataError, InputBuffer, Layout, RowSource, scalar};
+use super::{Batch, CsvRows, DataError, InputBuffer, Layout, RowSource, picture, scalar};
 
 /// Deepest nesting of an array.
 const MAX_RANK: usize = 32;
@@ -22,13 +23,17 @@ pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch<'_>) -> Result<(),
         while rows.read(batch)? {}
         return if batch.rows > 0 { Ok(()) } else { Err(DataError::body("body", "it has no rows")) };
     }
+    if let Some(rows) = read_files(&api.input, body, batch)? {
+        batch.rows = rows;
+        return Ok(());
+    }
     let body = if matches!(api.input, InputAdapter::Text(_)) {
         let text = std::str::from_utf8(body).map_err(|error| DataError::body("body", format!("no UTF-8: {error}")))?;
         Value::from(text)
     } else {
         serde_json::from_slice(body).map_err(|error| DataError::body("body", format!("no JSON: {error}")))?
     };
-    let mut filling = Filling { batch, rows: None, as_text: false };
+    let mut filling = Filling { batch, rows: None, as_text: false, files: &[] };
     match &api.input {
         InputAdapter::Dataframe(frame) => {
             let found = read_frame(frame, "body", &body, false, filling.batch)?;
@@ -40,9 +45,43 @@ pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch<'_>) -> Result<(),
             let members = object("body", parameters, &body)?;
             parameters.iter().try_for_each(|parameter| filling.member(parameter, members, false))?;
         }
+        InputAdapter::File { .. } => return Err(DataError::body("body", "a file is needed")),
     }
     batch.rows = filling.rows.unwrap_or(1);
     Ok(())
+}
+
+/// Fills `batch` from a body that is a form or a file, and gives its rows; `None` for bodies that are a table, JSON or a text.
+fn read_files(input: &InputAdapter, body: &[u8], batch: &mut Batch<'_>) -> Result<Option<usize>, DataError> {
+    let image = |parameter: &Parameter| matches!(parameter.kind, ParameterKind::Image(_));
+    let (parameters, row) = match input {
+        InputAdapter::Parameters(parameters) if form::is_form(body) => (&parameters[..], false),
+        InputAdapter::Value(parameter) if image(parameter) => (std::slice::from_ref(parameter), false),
+        InputAdapter::File { parameters, row } => (&parameters[..], *row),
+        _ => return Ok(None),
+    };
+    let files = match (form::is_form(body), parameters) {
+        (true, _) => form::parts(body)?,
+        (false, [parameter, ..]) => vec![Part { name: parameter.name.clone(), is_file: true, bytes: body }],
+        (false, []) => Vec::new(),
+    };
+    let alone = parameters.len() == 1 && !matches!(input, InputAdapter::Parameters(_));
+    let mut fields = Map::new();
+    for part in files.iter().filter(|part| !part.is_file) {
+        let text = String::from_utf8_lossy(part.bytes);
+        fields.insert(part.name.clone(), serde_json::from_str(&text).unwrap_or_else(|_| Value::from(&*text)));
+    }
+    let mut filling = Filling { batch, rows: None, as_text: false, files: &files };
+    for parameter in parameters {
+        match (&parameter.kind, row) {
+            (ParameterKind::Records(item), true) => {
+                filling.file_or_member(parameter, item, &fields, alone)?;
+                filling.agree(&parameter.name, 1)?;
+            }
+            (kind, _) => filling.file_or_member(parameter, kind, &fields, alone)?,
+        }
+    }
+    Ok(Some(filling.rows.unwrap_or(1)))
 }
 
 /// Appends one record of a file to `batch`: the members of a request's body with one item for each list of rows. With `as_text`, numbers and
@@ -53,13 +92,16 @@ pub(super) fn append_record(
     as_text: bool,
     batch: &mut Batch<'_>,
 ) -> Result<(), DataError> {
-    let mut filling = Filling { batch, rows: None, as_text };
+    let mut filling = Filling { batch, rows: None, as_text, files: &[] };
     match input {
         InputAdapter::Dataframe(frame) => {
             read_frame(frame, "record", &Value::Array(vec![value.clone()]), false, filling.batch)?;
         }
         InputAdapter::Value(parameter) | InputAdapter::Row(parameter) | InputAdapter::Text(parameter) => {
             filling.row(parameter, value)?;
+        }
+        InputAdapter::File { .. } => {
+            return Err(DataError::body("record", "this API takes files; give it a file as a request"));
         }
         InputAdapter::Parameters(parameters) => {
             let named =
@@ -112,6 +154,8 @@ struct Filling<'f, 'b> {
     rows: Option<usize>,
     /// Whether numbers may stand as texts wherever a number is needed.
     as_text: bool,
+    /// The parts of a form.
+    files: &'f [Part<'f>],
 }
 
 impl<'b> Filling<'_, 'b> {
@@ -142,6 +186,51 @@ impl<'b> Filling<'_, 'b> {
 
     fn named(&mut self, parameter: &Parameter, value: &Value, in_list: bool) -> Result<(), DataError> {
         self.value(&parameter.name, &parameter.kind, value, in_list)
+    }
+
+    /// A parameter of an API that takes files: an image among them, or a value of the other fields. A file that is `alone` may have any name.
+    fn file_or_member(
+        &mut self,
+        parameter: &Parameter,
+        kind: &ParameterKind,
+        fields: &Map<String, Value>,
+        alone: bool,
+    ) -> Result<(), DataError> {
+        let name = &parameter.name;
+        let (image, several) = match kind {
+            ParameterKind::Image(image) => (image, false),
+            ParameterKind::Records(item) => match &**item {
+                ParameterKind::Image(image) => (image, true),
+                _ => return self.member(parameter, fields, false),
+            },
+            ParameterKind::Object(_) if !fields.contains_key(name) => return self.json_file(name, kind),
+            _ => return self.member(parameter, fields, false),
+        };
+        let all = self.files;
+        let files: Vec<&Part<'_>> = match all {
+            [file] if alone => vec![file],
+            files => files.iter().filter(|file| file.name == *name).collect(),
+        };
+        match (&files[..], several) {
+            ([], _) => Err(DataError::body(name, "this file is missing")),
+            ([file], false) => picture::push(image, file.bytes, name, &mut self.batch.inputs),
+            (_, false) => Err(DataError::body(name, "one file is needed, and the form has several")),
+            (files, true) => {
+                for (at, file) in files.iter().enumerate() {
+                    picture::push(image, file.bytes, &format!("{name}[{at}]"), &mut self.batch.inputs)?;
+                }
+                self.agree(name, files.len())
+            }
+        }
+    }
+
+    /// A value whose JSON is a file of its own.
+    fn json_file(&mut self, name: &str, kind: &ParameterKind) -> Result<(), DataError> {
+        let file = self.files.iter().find(|file| file.name == *name);
+        let file = file.ok_or_else(|| DataError::body(name, "this file is missing"))?;
+        let value = serde_json::from_slice(file.bytes);
+        let value: Value = value.map_err(|error| DataError::body(name, format!("no JSON: {error}")))?;
+        self.value(name, kind, &value, false)
     }
 
     /// A parameter or a member of an object, of which `members` are those that there are; where it is not given, its default.
@@ -199,6 +288,7 @@ impl<'b> Filling<'_, 'b> {
                 }
                 self.agree(place, items.len())
             }
+            ParameterKind::Image(_) => Err(refused("it must be a file of a form".to_owned())),
             ParameterKind::Single(item) => self.value(place, item, &Value::Array(vec![value.clone()]), in_list),
         }
     }
