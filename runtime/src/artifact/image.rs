@@ -4,6 +4,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::tensor::DType;
+
 /// What the pixels of an image are: Pillow's modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
@@ -91,6 +93,17 @@ impl Mode {
         }
     }
 
+    /// Element type of the mode's tensor.
+    pub const fn dtype(self) -> DType {
+        match self {
+            Self::Bilevel => DType::Bool,
+            Self::I => DType::I32,
+            Self::F => DType::F32,
+            Self::I16 => DType::U16,
+            _ => DType::U8,
+        }
+    }
+
     /// Bytes of one value.
     pub const fn value_bytes(self) -> usize {
         match self {
@@ -157,7 +170,7 @@ pub struct Image {
 /// One tensor that is made of an image: `[height, width]`, with channels last where its mode has several, and rows before where each
 /// row has an image.
 ///
-/// Values are bytes; of 32 bits in modes [`Mode::I`] and [`Mode::F`], of 16 in [`Mode::I16`], truths in [`Mode::Bilevel`].
+/// Values are of [`Mode::dtype`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageUse {
     /// What is done with the image, in order.
@@ -172,8 +185,6 @@ pub struct ImageUse {
 pub enum ImageStep {
     /// Another mode, as Pillow's `convert` makes it.
     Convert(Mode),
-    /// Another mode as imageio's `pilmode` makes it: a palette becomes its colours first.
-    Pilmode(Mode),
     /// Colours as OpenCV's `imdecode` gives them: blue first, with the EXIF orientation carried out.
     OpencvDecoded,
     /// Nothing, where the image has this mode; an error otherwise.
@@ -243,7 +254,7 @@ pub enum Measure {
     Width(u32),
     /// The image's height after so many steps.
     Height(u32),
-    /// Two lengths computed with.
+    /// Lengths computed with.
     Of(MeasureKind, Vec<Measure>),
 }
 

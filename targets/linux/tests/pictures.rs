@@ -130,7 +130,7 @@ fn of(kind: MeasureKind, operands: &[Measure]) -> Measure {
 
 #[test]
 fn a_file_is_the_body_or_a_part_of_a_form() {
-    let mut fixture = Fixture::new(&[1, 6], file(&[ImageStep::Pilmode(Mode::L)]));
+    let mut fixture = Fixture::new(&[1, 6], file(&[ImageStep::Convert(Mode::L)]));
     let expected = "[[10.0, 20.0, 30.0, 40.0, 50.0, 60.0]]";
     assert_eq!(fixture.answer(&gray()).unwrap(), expected);
     assert_eq!(fixture.answer(&form(&[("anything", Some("x.png"), &gray())])).unwrap(), expected);

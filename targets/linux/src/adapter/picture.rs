@@ -1,15 +1,13 @@
 //! Images of requests: decoded, taken through their steps, and laid out as tensors.
 
+use ekiben_runtime::Shape;
 use ekiben_runtime::artifact::image::{self as manifest, Filter, ImageStep, Measure, Mode};
-use ekiben_runtime::{DType, Shape};
 
 use super::{DataError, InputBuffer};
 use crate::image::{Image, ImageError, Limits, decode};
 
 /// The longest side that a step may make.
 const MAX_SIDE: f64 = 16_384.0;
-/// The most pixels that a step may make.
-const MAX_PIXELS: u64 = 50_000_000;
 
 /// Appends the tensors that are made of the image in `file`.
 pub(super) fn push(
@@ -20,18 +18,20 @@ pub(super) fn push(
 ) -> Result<(), DataError> {
     let refused = |reason: String| DataError::body(place, reason);
     let decoded = decode(file, &Limits::default()).map_err(|error| refused(error.to_string()))?;
-    for made in &declared.uses {
-        let image = stepped(&decoded, &made.steps).map_err(refused)?;
+    let mut lay = |image: Image, made: &manifest::ImageUse| {
+        let image = stepped(image, &made.steps).map_err(refused)?;
         let buffer = inputs.get_mut(made.input as usize);
         let buffer = buffer.ok_or_else(|| DataError::body("manifest", "it names an input that is not there"))?;
-        lay_out(&image, buffer).map_err(refused)?;
-    }
-    Ok(())
+        lay_out(&image, buffer).map_err(refused)
+    };
+    // Only an image of several uses is copied.
+    let Some((last, others)) = declared.uses.split_last() else { return Ok(()) };
+    others.iter().try_for_each(|made| lay(decoded.clone(), made))?;
+    lay(decoded, last)
 }
 
 /// The image after its steps.
-fn stepped(decoded: &Image, steps: &[ImageStep]) -> Result<Image, String> {
-    let mut image = decoded.clone();
+fn stepped(mut image: Image, steps: &[ImageStep]) -> Result<Image, String> {
     let mut sizes = vec![size(&image)];
     for step in steps {
         image = after(image, step, &sizes)?;
@@ -48,13 +48,12 @@ fn size(image: &Image) -> (u32, u32) {
 fn after(image: Image, step: &ImageStep, sizes: &[(u32, u32)]) -> Result<Image, String> {
     let failed = |error: ImageError| error.to_string();
     match step {
+        ImageStep::Convert(mode) | ImageStep::Require(mode) if image.mode() == *mode => Ok(image),
         ImageStep::Convert(mode) => image.convert(*mode).map_err(failed),
-        ImageStep::Pilmode(mode) => pilmode(image, *mode),
         ImageStep::OpencvDecoded => {
             let upright = image.exif_transpose();
-            reversed(&upright.convert(Mode::Rgb).map_err(failed)?).map_err(failed)
+            reversed(upright.convert(Mode::Rgb).map_err(failed)?).map_err(failed)
         }
-        ImageStep::Require(mode) if image.mode() == *mode => Ok(image),
         ImageStep::Require(mode) => Err(format!(
             "an image in the mode {}, the service takes {}; convert it, or let the service convert it",
             image.mode().name(),
@@ -86,21 +85,17 @@ fn after(image: Image, step: &ImageStep, sizes: &[(u32, u32)]) -> Result<Image, 
             let (left, upper) = centred(size(&image), (*width, *height));
             image.crop(left, upper, left + i64::from(*width), upper + i64::from(*height)).map_err(failed)
         }
-        ImageStep::ReverseChannels => reversed(&image).map_err(failed),
+        ImageStep::ReverseChannels => reversed(image).map_err(failed),
         ImageStep::OpencvGray { blue_first } => image.opencv_gray(*blue_first).map_err(failed),
     }
 }
 
 /// The channels in the other order.
-fn reversed(image: &Image) -> Result<Image, ImageError> {
-    let mut data = image.data().to_vec();
-    data.chunks_exact_mut(image.mode().channels()).for_each(<[u8]>::reverse);
-    Image::new(image.mode(), image.width(), image.height(), data)
-}
-
-/// imageio's conversion: colours of a palette first.
-fn pilmode(image: Image, mode: Mode) -> Result<Image, String> {
-    image.convert(mode).map_err(|error| error.to_string())
+fn reversed(image: Image) -> Result<Image, ImageError> {
+    let (mode, width, height) = (image.mode(), image.width(), image.height());
+    let mut data = image.into_data();
+    data.chunks_exact_mut(mode.channels()).for_each(<[u8]>::reverse);
+    Image::new(mode, width, height, data)
 }
 
 fn resize(
@@ -111,29 +106,22 @@ fn resize(
     reducing_gap: Option<f64>,
 ) -> Result<Image, String> {
     check(to.0 as f64, to.1 as f64)?;
-    let resized = match filter {
-        Filter::OpencvNearest | Filter::OpencvLinear | Filter::OpencvCubic | Filter::OpencvArea => {
-            image.opencv_resize(to, filter)
-        }
-        _ => image.resize(to, filter, part, reducing_gap),
-    };
-    resized.map_err(|error| error.to_string())
+    image.resize(to, filter, part, reducing_gap).map_err(|error| error.to_string())
 }
 
-/// That an image of this size may be made.
+/// That lengths are ones that an image may have; [`Image`] bounds the pixels.
 fn check(width: f64, height: f64) -> Result<(), String> {
     let fits = |side: f64| (1.0..=MAX_SIDE).contains(&side);
-    if fits(width) && fits(height) && (width as u64) * (height as u64) <= MAX_PIXELS {
+    if fits(width) && fits(height) {
         return Ok(());
     }
     Err(format!("the service makes an image of {width} x {height} pixels of it, which is not possible here"))
 }
 
 fn value(measure: &Measure, sizes: &[(u32, u32)]) -> Result<f64, String> {
-    measure
-        .value(sizes)
-        .filter(|value| value.is_finite())
-        .ok_or_else(|| "a length of the image divides by zero".to_owned())
+    measure.value(sizes).filter(|value| value.is_finite()).ok_or_else(|| {
+        "a length of the image has no value: it divides by zero, or names a step that is not there".to_owned()
+    })
 }
 
 fn side(measure: &Measure, sizes: &[(u32, u32)]) -> Result<usize, String> {
@@ -199,14 +187,13 @@ fn lay_out(image: &Image, buffer: &mut InputBuffer<'_>) -> Result<(), String> {
     if dims != wanted {
         return Err(format!("an image whose array has the shape {dims:?}, the API takes {wanted:?}"));
     }
-    match (mode, dtype) {
-        (Mode::Bilevel, DType::Bool) => buffer.bytes.extend(image.data().iter().map(|byte| u8::from(*byte != 0))),
-        (Mode::I, DType::I32) | (Mode::F, DType::F32) | (Mode::I16, DType::U16) => buffer.bytes.extend(image.data()),
-        (Mode::I | Mode::F | Mode::I16 | Mode::Bilevel, _) | (_, DType::Bool) => {
-            return Err(format!("an image in the mode {}, the API takes {}", mode.name(), dtype.name()));
-        }
-        (_, DType::U8) => buffer.bytes.extend(image.data()),
-        _ => return Err(format!("an image in the mode {}, the API takes {}", mode.name(), dtype.name())),
+    if dtype != mode.dtype() {
+        return Err(format!("an image in the mode {}, the API takes {}", mode.name(), dtype.name()));
+    }
+    if mode == Mode::Bilevel {
+        buffer.bytes.extend(image.data().iter().map(|byte| u8::from(*byte != 0)));
+    } else {
+        buffer.bytes.extend(image.data());
     }
     Ok(())
 }

@@ -127,7 +127,9 @@ fn extension(path: &Path) -> Option<InputArgument> {
     match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
         "csv" => Some(InputArgument::Csv),
         "jsonl" | "ndjson" => Some(InputArgument::Jsonl),
-        "json" | "png" | "jpg" | "jpeg" | "bmp" | "gif" | "webp" | "tif" | "tiff" => Some(InputArgument::Request),
+        "json" | "png" | "jpg" | "jpeg" | "bmp" | "gif" | "webp" | "pbm" | "pgm" | "ppm" => {
+            Some(InputArgument::Request)
+        }
         _ => None,
     }
 }

@@ -145,11 +145,7 @@ impl Image {
 
 /// A palette of grays.
 fn grays() -> Box<[[u8; 3]; 256]> {
-    let mut palette = Box::new([[0; 3]; 256]);
-    for (colour, gray) in palette.iter_mut().zip(0..=255) {
-        *colour = [gray; 3];
-    }
-    palette
+    palette_of((0..=255).map(|gray| [gray; 3]))
 }
 
 /// The palette of these colours, black after them. `colours` are red, green, blue.

@@ -118,7 +118,7 @@ impl Image {
         Ok(image.unwrap_or_else(|| self.clone()))
     }
 
-    /// Whether Pillow goes along the columns first: where more than twice as many rows as columns go. (Releases before 13 never do.)
+    /// Whether Pillow goes along the columns first: where more than twice as many rows as columns go.
     fn loses_rows(&self, (width, height): (usize, usize)) -> bool {
         let lost = |from: usize, to: usize| from as i64 - to as i64;
         let rows = lost(self.height, height);
