@@ -30,7 +30,7 @@ use exports::Exports;
 pub(crate) use bare::lower as lower_model;
 pub use exports::{ExportFailure, ExportProblem};
 pub use models::open_models;
-pub(crate) use models::{model_digest, open_model};
+pub(crate) use models::{DATA, model_digest, open_model};
 pub use options::CompileOptions;
 pub use recorded::{Recorded, RecordedError};
 
@@ -179,7 +179,8 @@ pub fn compile(bundle: &Bundle, options: &CompileOptions) -> Result<CompiledArti
             other => break other?,
         }
     };
-    let manifest = manifest(bundle, &apis, provenance, options);
+    provenance.extend(models::data_provenance(bundle)?);
+    let manifest = manifest(bundle, &apis, provenance, options)?;
     let compiled = assemble(manifest, &apis, options.recorded.as_ref(), &exports)?;
     match &options.target {
         Some(target) => compiled.fitted(target),
@@ -203,9 +204,15 @@ pub fn lower_apis(bundle: &Bundle, models: &Models) -> Result<Vec<LoweredApi>, C
 /// Target of an artifact that is compiled for no device in particular.
 const PORTABLE: &str = "portable";
 
-fn manifest(bundle: &Bundle, apis: &[LoweredApi], models: Vec<ModelProvenance>, options: &CompileOptions) -> Manifest {
+fn manifest(
+    bundle: &Bundle,
+    apis: &[LoweredApi],
+    models: Vec<ModelProvenance>,
+    options: &CompileOptions,
+) -> Result<Manifest, BundleError> {
     let (dims, shapes) = options.lengths.spelt();
-    Manifest {
+    let sources = bundle.sources_digest()?.map(|digest| digest.to_hex().to_string());
+    Ok(Manifest {
         name: bundle.service.clone(),
         version: bundle.version.clone().unwrap_or_default(),
         generation: match bundle.generation {
@@ -222,9 +229,10 @@ fn manifest(bundle: &Bundle, apis: &[LoweredApi], models: Vec<ModelProvenance>, 
             dims,
             shapes,
             models,
+            sources: sources.unwrap_or_default(),
         },
         apis: apis.iter().map(|api| api.manifest.clone()).collect(),
-    }
+    })
 }
 
 /// Optimises, plans and writes the APIs' graphs, adds golden vectors, and loads and tests the result.

@@ -7,6 +7,7 @@ use ekiben::bundle::Bundle;
 use ekiben::compile::{CompileError, CompileOptions, CompiledArtifact, compile, compile_path};
 use ekiben::python::Interpreter;
 use ekiben::service::{NotUnderstood, ServiceError};
+use ekiben::verify::verify_service;
 use ekiben_edge::adapter::Table;
 use ekiben_edge::score::Scorer;
 use ekiben_runtime::Artifact;
@@ -150,7 +151,7 @@ fn services_written_differently_answer_the_same() {
 
 #[test]
 fn served_services_answer_as_their_own_server() {
-    check_group("served", 2);
+    check_group("served", 200);
 }
 
 /// Records of CSV and JSON lines files that are objects and texts give what a request with the same values gives.
@@ -193,16 +194,45 @@ fn records_of_files_answer_as_requests() {
     assert_eq!(moods, "\"happy\"\n\"sad\"\n");
 }
 
+/// The interpreter that has the BentoML of a case.
+fn interpreter_of(case: &Case) -> Interpreter {
+    let name = if case.name().contains("v013") { "EKIBEN_PYTHON_V013" } else { "EKIBEN_PYTHON_V14" };
+    Interpreter::new(std::env::var_os(name).unwrap_or_else(|| panic!("{name} names no interpreter")))
+}
+
+/// Services asked by the tool itself, on requests that it makes of their adapters.
+#[test]
+#[ignore = "needs BentoML 0.13.1 and 1.4; run by tests/long/verified.sh"]
+fn services_agree_when_they_are_asked() {
+    let (mut apis, mut answers, mut numbers, mut failures) = (0, 0, 0, Vec::new());
+    for case in group("served").into_iter().filter(|case| case.json["refused"].is_null()) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let artifact = folder.path().join("model.ekb");
+        fs::write(&artifact, compiled(&case).expect("an artifact").bytes()).expect("a file");
+        let bundle = Bundle::open(&case.path("bento").expect("a bento"), None).expect("a bento");
+        let (version, reports) =
+            verify_service(&artifact, &bundle, &interpreter_of(&case), Vec::new()).expect("a service that answers");
+        for report in reports {
+            apis += 1;
+            answers += report.answered;
+            numbers += report.numbers;
+            if !report.agrees() || report.answered == 0 {
+                failures.push(format!("{} (BentoML {version})\n{report}", case.name()));
+            }
+        }
+    }
+    println!("asked: {apis} APIs, {answers} answers of both, {numbers} numbers");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(apis >= 60, "{apis} APIs");
+}
+
 /// Models that only their own framework can read: exported by it in the interpreters that `EKIBEN_PYTHON_V013` and `EKIBEN_PYTHON_V14` name.
 #[test]
 #[ignore = "needs PyTorch, TensorFlow and fast.ai; run by tests/long/exported.sh"]
 fn exported_models_answer_as_their_own_server() {
     let (mut compared, mut failures) = (0, Vec::new());
     for case in group("exported") {
-        let name = if case.name().contains("v013") { "EKIBEN_PYTHON_V013" } else { "EKIBEN_PYTHON_V14" };
-        let program = std::env::var_os(name).unwrap_or_else(|| panic!("{name} names no interpreter")).into();
-        let python = Interpreter { program, limits: ekiben::python::Limits::default() };
-        let options = CompileOptions { python: Some(python), ..CompileOptions::default() };
+        let options = CompileOptions { python: Some(interpreter_of(&case)), ..CompileOptions::default() };
         let bundle = Bundle::open(&case.path("bento").expect("a bento"), None).expect("a bento");
         let result = compile(&bundle, &options).map_err(|error| error.to_string());
         match result.and_then(|compiled| check_compiled(&case, &compiled)) {

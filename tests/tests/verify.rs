@@ -5,7 +5,8 @@ use ekiben::compile::{CompileOptions, CompiledArtifact, Recorded, compile, open_
 use ekiben::frontend::InputLengths;
 use ekiben::graph::Graph;
 use ekiben::planner::plan;
-use ekiben::verify::{Comparison, Report, Verdict, VerifyError, verify};
+use ekiben::python::{AskError, Interpreter, PythonError};
+use ekiben::verify::{Comparison, Report, Verdict, VerifyError, verify, verify_service};
 use ekiben::writer::{PlannedApi, artifact_parts};
 use ekiben_runtime::Artifact;
 use ekiben_runtime::artifact::header::SectionKind;
@@ -184,5 +185,21 @@ fn models_of_a_service_are_compared_alone() {
         assert_ne!(report.verdict(), Verdict::Differs, "{report}");
         assert!(report.service && report.models.len() == 1);
         assert!(report.to_string().contains("covered by golden vectors only"), "{report}");
+    }
+}
+
+/// The machine's plain `python3` has no BentoML: the package is named, and nothing is compared.
+#[test]
+fn a_service_is_asked_where_bentoml_is() {
+    let (bundle, artifact) = compiled(&root().join("served/v14_pictures/bento.tar.gz"));
+    let (_folder, path) = file("model.ekb", artifact.bytes());
+    let clean = Interpreter::new("python3");
+    match verify_service(&path, &bundle, &clean, Vec::new()) {
+        Err(VerifyError::Service(AskError::Python(PythonError::Package { package, .. }))) => {
+            assert!(["bentoml", "starlette", "PIL", "numpy"].contains(&package.as_str()), "{package}");
+        }
+        // A machine whose interpreter has BentoML.
+        Ok((_, reports)) => assert!(reports.iter().all(|report| report.agrees())),
+        Err(error) => panic!("{error}"),
     }
 }

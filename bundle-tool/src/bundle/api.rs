@@ -53,6 +53,17 @@ pub enum Interface {
         /// Whether the API is a task, called through `submit`, `status` and `get`.
         is_task: bool,
     },
+    /// BentoML 1.x with runners: one descriptor in and one out. The body is the only parameter's value.
+    Runners {
+        /// The only parameter, without a name. What the source alone tells (types, shapes, columns) is not in it.
+        input: Parameter,
+        /// What is returned.
+        output: ValueSchema,
+        /// The classes of the input's and the output's descriptor.
+        classes: (String, String),
+        /// Whether arrays of another shape are refused instead of reshaped.
+        fixed_shape: bool,
+    },
 }
 
 /// An input adapter of BentoML 0.13 with what `bentoml.yml` says about it. Column order of `DataframeInput(columns=…)`
@@ -216,6 +227,8 @@ pub struct ModelFile {
     pub files: Vec<String>,
     /// Options (1.x) as declared.
     pub options: Map<String, Value>,
+    /// Names of the methods that its signatures list (1.x): those of its runner.
+    pub methods: Vec<String>,
     /// Labels (1.x) as text.
     pub labels: BTreeMap<String, String>,
     /// Versions of the frameworks that made it, by package.

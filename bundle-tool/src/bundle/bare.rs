@@ -40,6 +40,7 @@ fn bundle(files: Files, name: String, main: String, names: Vec<String>, format: 
         files: names,
         main,
         options: Map::new(),
+        methods: Vec::new(),
         labels: BTreeMap::new(),
         frameworks: BTreeMap::new(),
         store: files.clone(),

@@ -9,6 +9,7 @@ mod bare;
 mod error;
 mod files;
 mod format;
+mod legacy;
 mod schema;
 mod store;
 mod v0_13;
@@ -20,6 +21,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
+use ekiben_runtime::artifact::image::PassOrder;
 use serde_json::Value;
 
 pub use api::{ApiDecl, ImageOptions, InputAdapter, Interface, ModelFile, OutputAdapter, Parameter, ValueSchema};
@@ -64,6 +66,17 @@ pub struct Provenance {
     pub pip_packages: Vec<String>,
     /// Framework versions, by package.
     pub frameworks: BTreeMap<String, String>,
+}
+
+impl Provenance {
+    /// The release of a package (in lower case) that a requirement pins: `pillow==8.4.0`.
+    pub(crate) fn pinned(&self, package: &str) -> Option<&str> {
+        self.pip_packages.iter().find_map(|line| {
+            let (name, release) = line.split_once("==")?;
+            let release = release.split([';', ',', ' ']).next()?;
+            name.trim().eq_ignore_ascii_case(package).then_some(release.trim())
+        })
+    }
 }
 
 /// A bento, or a bare model, with everything it declares.
@@ -183,6 +196,60 @@ impl Bundle {
             }
         }
         Ok(hasher.finalize())
+    }
+
+    /// BLAKE3 over the names and contents of [`Bundle::sources`]; `None` where there are none.
+    ///
+    /// # Errors
+    /// Those of reading the files.
+    pub fn sources_digest(&self) -> Result<Option<blake3::Hash>, BundleError> {
+        let mut hasher = blake3::Hasher::new();
+        for name in &self.sources {
+            let text = self.read_source(name)?;
+            for part in [name, &text] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part.as_bytes());
+            }
+        }
+        Ok((!self.sources.is_empty()).then(|| hasher.finalize()))
+    }
+
+    /// The order in which the bento's release of Pillow changes the sizes of images. Where none is pinned: that of the releases that
+    /// BentoML's generation is used with.
+    pub(crate) fn pass_order(&self) -> PassOrder {
+        match (self.provenance.pinned("pillow"), self.generation) {
+            (Some(release), _) => PassOrder::of_pillow(release),
+            (None, Generation::V0_13) => PassOrder::RowsFirst,
+            (None, _) => PassOrder::default(),
+        }
+    }
+
+    /// Gives every file of the bento by its path, and those of its models where BentoML looks for them in an exported bento.
+    ///
+    /// # Errors
+    /// Those of reading the files, and those of `take`.
+    pub(crate) fn each_file<E: From<BundleError>>(
+        &self,
+        mut take: impl FnMut(&str, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for name in self.files.list("")? {
+            take(&name, &self.files.read(&name, MODEL_LIMIT)?)?;
+        }
+        for model in &self.models {
+            let Some(version) = &model.version else { continue };
+            if !self.files.contains(&model.main) {
+                let folder = format!("{}/{version}", model.name);
+                for name in model.store.list(&folder)? {
+                    take(&format!("models/{name}"), &model.store.read(&name, MODEL_LIMIT)?)?;
+                }
+            }
+            // What a tag without a version means.
+            let latest = format!("models/{}/latest", model.name);
+            if !self.files.contains(&latest) {
+                take(&latest, version.as_bytes())?;
+            }
+        }
+        Ok(())
     }
 
     /// The folder that the names of [`Bundle::sources`] are relative to, relative to the bento.

@@ -333,7 +333,7 @@ fn errors_name_file_and_key() {
         ("bentoml.yml", OLD, "S/s.py"),
         ("bento.yaml", NEW, "src/service.py"),
         ("bento.yaml", "name: a\nversion: b", "service"),
-        ("bento.yaml", "service: 'a:b'\nname: a\nversion: b\nspec: 1", "`spec`"),
+        ("bento.yaml", "service: 'a:b'\nname: a\nversion: b\nspec: 3", "`spec`"),
         ("model.yaml", MODEL, "saved_model.*"),
     ];
     for (file, text, expected) in bad {

@@ -293,6 +293,7 @@ fn model(
         main,
         files: found,
         options: Map::new(),
+        methods: Vec::new(),
         labels: BTreeMap::new(),
         frameworks: frameworks.clone(),
         store: files.clone(),

@@ -1,4 +1,4 @@
-//! BentoML 1.x: bentos (`bento.yaml`) of new-style services, and models (`model.yaml`) by themselves.
+//! BentoML 1.x: bentos (`bento.yaml`), and models (`model.yaml`) by themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use super::error::BundleError;
 use super::files::{Files, MANIFEST_LIMIT, MODEL_LIMIT, normal_name};
 use super::format::ModelFormat;
 use super::store::is_part;
-use super::{Bundle, EntryPoint, Generation, Provenance, schema, yaml};
+use super::{Bundle, EntryPoint, Generation, Provenance, legacy, schema, yaml};
 
 /// A bento's manifest.
 pub(super) const MANIFEST: &str = "bento.yaml";
@@ -39,6 +39,12 @@ struct Manifest {
     services: Option<Vec<Service>>,
     #[serde(default)]
     schema: Option<Value>,
+    #[serde(default)]
+    apis: Option<Vec<legacy::Listed>>,
+    #[serde(default)]
+    python: Option<Python>,
+    #[serde(default)]
+    docker: Option<Docker>,
     #[serde(default = "first_spec")]
     spec: u32,
     #[serde(default)]
@@ -69,6 +75,20 @@ struct Image {
     python_requirements: Option<String>,
 }
 
+/// What a manifest of the first kind says about Python.
+#[derive(Deserialize)]
+struct Python {
+    #[serde(default)]
+    packages: Option<Vec<String>>,
+}
+
+/// What a manifest of the first kind says about its image.
+#[derive(Deserialize)]
+struct Docker {
+    #[serde(default)]
+    python_version: Option<String>,
+}
+
 #[derive(Deserialize)]
 struct Route {
     name: String,
@@ -93,6 +113,8 @@ struct ModelManifest {
     #[serde(default)]
     options: Option<Map<String, Value>>,
     #[serde(default)]
+    signatures: Option<Map<String, Value>>,
+    #[serde(default)]
     context: Option<Context>,
     #[serde(default)]
     creation_time: Option<String>,
@@ -110,22 +132,25 @@ struct Context {
 
 /// Reads a bento. Models that it does not hold are looked for in `stores`, directories with BentoML's layout of models.
 pub(super) fn open(files: Files, stores: &[Files]) -> Result<Bundle, BundleError> {
-    let manifest: Manifest = yaml::read(&files, MANIFEST)?;
-    if manifest.spec != 2 {
-        let problem = format!(
-            "is {}; bentos of legacy runner services (spec 1) are not read. Port the service to `@bentoml.service` and build \
-             it again, or give the model files themselves",
-            manifest.spec
-        );
+    let mut manifest: Manifest = yaml::read(&files, MANIFEST)?;
+    if !(1..=2).contains(&manifest.spec) {
+        let problem = format!("is {}; this version reads bentos of the specs 1 and 2", manifest.spec);
         return Err(BundleError::Key { file: files.describe(MANIFEST), key: "spec".to_owned(), problem });
     }
     let entry = entry_point(&files, &manifest)?;
-    let (apis, documented) = apis(&files, manifest.schema.as_ref())?;
+    let (apis, documented) = match manifest.spec {
+        1 => (legacy::apis(&files, manifest.apis.take().unwrap_or_default())?, None),
+        _ => apis(&files, manifest.schema.as_ref())?,
+    };
     let mut models = Vec::new();
     for tag in model_tags(&manifest) {
         models.push(model_of_tag(&files, stores, &tag)?.0);
     }
-    let image = manifest.image.unwrap_or(Image { python_version: None, python_requirements: None });
+    let image = manifest.image.unwrap_or_else(|| {
+        let packages = manifest.python.and_then(|python| python.packages);
+        let python_version = manifest.docker.and_then(|docker| docker.python_version);
+        Image { python_version, python_requirements: packages.map(|packages| packages.join("\n")) }
+    });
     let requirements = match image.python_requirements {
         Some(text) => text,
         None if files.contains("env/python/requirements.txt") => {
@@ -154,7 +179,7 @@ pub(super) fn open(files: Files, stores: &[Files]) -> Result<Bundle, BundleError
             pip_packages: super::requirement_lines(&requirements),
             frameworks,
         },
-        schema: manifest.schema,
+        schema: manifest.schema.filter(|_| manifest.spec == 2),
         source_root: SOURCE_ROOT.to_owned(),
         files,
     })
@@ -308,6 +333,7 @@ fn model_in(files: &Files, folder: &str) -> Result<(ModelFile, ModelManifest), B
         files: names,
         options: manifest.options.take().unwrap_or_default(),
         labels: plain_labels(manifest.labels.take()),
+        methods: manifest.signatures.take().unwrap_or_default().into_iter().map(|(name, _)| name).collect(),
         frameworks: manifest.context.as_mut().and_then(|context| context.framework_versions.take()).unwrap_or_default(),
         store: files.clone(),
     };

@@ -3,7 +3,7 @@
 use ekiben_runtime::artifact::manifest::ModelProvenance;
 
 use super::{CompileError, ModelError, Models};
-use crate::bundle::{Bundle, ModelFile};
+use crate::bundle::{Bundle, BundleError, ModelFile};
 use crate::frontend::{self, FrontendError, InputLengths, Model, OpenNames, OpenOptions};
 use crate::python::Framework;
 use crate::service::is_data;
@@ -83,4 +83,19 @@ fn model_provenance(file: &ModelFile, bytes: &[u8]) -> ModelProvenance {
         frameworks: file.frameworks.clone(),
         blake3: model_digest(file, bytes).to_hex().to_string(),
     }
+}
+
+/// Format of a look-up table in an artifact's provenance.
+pub(crate) const DATA: &str = "data";
+
+/// Where the look-up tables of a service come from, which are constants of its APIs.
+pub(super) fn data_provenance(bundle: &Bundle) -> Result<Vec<ModelProvenance>, BundleError> {
+    let mut tables = Vec::new();
+    if bundle.entry.is_some() {
+        for file in bundle.models.iter().filter(|file| is_data(file)) {
+            let bytes = file.read()?;
+            tables.push(ModelProvenance { format: DATA.to_owned(), ..model_provenance(file, &bytes) });
+        }
+    }
+    Ok(tables)
 }

@@ -1,6 +1,7 @@
 //! The service class: its decorators, models, helpers and API methods, of both generations.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use ruff_python_ast::{Arguments, Decorator, Expr, ExprCall, Stmt, StmtClassDef, StmtFunctionDef};
 use ruff_text_size::Ranged;
@@ -15,7 +16,7 @@ use crate::bundle::{Generation, ValueSchema};
 #[derive(Debug)]
 pub struct ServiceClass<'a> {
     /// The modules it is made of.
-    pub(super) modules: Modules<'a>,
+    pub(super) modules: Rc<Modules<'a>>,
     /// Its name.
     pub name: &'a str,
     /// The module it is in.
@@ -30,6 +31,8 @@ pub struct ServiceClass<'a> {
     pub methods: HashMap<&'a str, &'a StmtFunctionDef>,
     /// The API methods in source order.
     pub apis: Vec<ApiMethod<'a>>,
+    /// Whether APIs are methods; those of a service with runners are functions without `self`.
+    pub takes_self: bool,
 }
 
 /// An artifact of `@artifacts([...])`.
@@ -59,7 +62,7 @@ pub struct ApiMethod<'a> {
     pub name: String,
     /// The method.
     pub function: &'a StmtFunctionDef,
-    /// Parameters after `self`.
+    /// Parameters, after `self` where there is one.
     pub parameters: Vec<ParameterDecl<'a>>,
     /// The input adapter (0.13).
     pub input: Option<AdapterDecl>,
@@ -89,8 +92,32 @@ impl<'a> ServiceClass<'a> {
     /// # Errors
     /// Names the place of whatever the class has that is not understood: bases, decorators, parameters.
     pub fn read(program: &'a Program, generation: Generation, name: &str) -> Result<ServiceClass<'a>, ServiceError> {
-        let modules = Modules::of(program);
-        let (module, class) = find(&modules, name)?;
+        let modules = Rc::new(Modules::of(program));
+        match find(&modules, name)? {
+            Found::Class(module, class) => ServiceClass::of(modules, generation, module, class),
+            Found::Runners(module, name) => {
+                let mut declared = Declared::default();
+                let reader = Reader { modules: &modules, module, generation };
+                reader.functions(name, &mut declared)?;
+                if declared.apis.is_empty() {
+                    let problem = format!("the service `{name}` has no function with the decorator `@{name}.api`");
+                    return Err(modules.source(module).missing(problem));
+                }
+                Ok(ServiceClass::declared(modules.clone(), name, module, declared, false))
+            }
+        }
+    }
+
+    /// Reads the declarations of a class.
+    ///
+    /// # Errors
+    /// Those of [`ServiceClass::read`].
+    pub(super) fn of(
+        modules: Rc<Modules<'a>>,
+        generation: Generation,
+        module: ModuleId,
+        class: &'a StmtClassDef,
+    ) -> Result<ServiceClass<'a>, ServiceError> {
         let mut declared = Declared::default();
         let reader = Reader { modules: &modules, module, generation };
         reader.bases(class)?;
@@ -101,9 +128,19 @@ impl<'a> ServiceClass<'a> {
         if declared.apis.is_empty() {
             return Err(reader.fail(&class.name, "this service class has no method with the decorator `@api`"));
         }
+        Ok(ServiceClass::declared(modules.clone(), class.name.as_str(), module, declared, true))
+    }
+
+    fn declared(
+        modules: Rc<Modules<'a>>,
+        name: &'a str,
+        module: ModuleId,
+        declared: Declared<'a>,
+        takes_self: bool,
+    ) -> ServiceClass<'a> {
         let Declared { artifacts, attributes, methods, apis } = declared;
         let init = methods.get("__init__").copied();
-        Ok(ServiceClass { modules, name: class.name.as_str(), module, artifacts, attributes, init, methods, apis })
+        ServiceClass { modules, name, module, artifacts, attributes, init, methods, apis, takes_self }
     }
 
     /// The type that an annotation of one of the class's methods says.
@@ -124,17 +161,57 @@ struct Declared<'a> {
     apis: Vec<ApiMethod<'a>>,
 }
 
-fn find<'a>(modules: &Modules<'a>, name: &str) -> Result<(ModuleId, &'a StmtClassDef), ServiceError> {
+/// What the manifest names as the service.
+enum Found<'a> {
+    Class(ModuleId, &'a StmtClassDef),
+    /// An object with runners, by its name in the module that makes it.
+    Runners(ModuleId, &'a str),
+}
+
+fn find<'a>(modules: &Modules<'a>, name: &str) -> Result<Found<'a>, ServiceError> {
     let source = modules.source(Modules::ENTRY);
     let wanted = |statement: &&'a Stmt| statement.as_class_def_stmt().is_some_and(|class| class.name.as_str() == name);
     if let Some(Stmt::ClassDef(class)) = source.syntax().body.iter().find(wanted) {
-        return Ok((Modules::ENTRY, class));
+        return Ok(Found::Class(Modules::ENTRY, class));
+    }
+    if let Some(name) = assigned(modules, Modules::ENTRY, |target, _| target == name)? {
+        return Ok(Found::Runners(Modules::ENTRY, name));
     }
     match modules.member(Modules::ENTRY, name, 0) {
-        Ok(Meaning::Class(module, class)) => Ok((module, class)),
+        Ok(Meaning::Class(module, class)) => Ok(Found::Class(module, class)),
+        Ok(Meaning::Value(module, value)) => match assigned(modules, module, |_, made| std::ptr::eq(made, value))? {
+            Some(name) => Ok(Found::Runners(module, name)),
+            None => Err(source.missing(format!("`{name}`, which the manifest names as the service, is no service"))),
+        },
         Ok(_) => Err(source.missing(format!("`{name}`, which the manifest names as the service, is not a class"))),
         Err(why) => Err(source.missing(format!("the service class `{name}` is not found: {why}"))),
     }
+}
+
+/// The name at the top of a module to which a service with runners is assigned, of those that are `wanted`.
+fn assigned<'a>(
+    modules: &Modules<'a>,
+    module: ModuleId,
+    wanted: impl Fn(&str, &Expr) -> bool,
+) -> Result<Option<&'a str>, ServiceError> {
+    for statement in &modules.source(module).syntax().body {
+        let (target, value) = match statement {
+            Stmt::Assign(assign) => match &assign.targets[..] {
+                [target] => (target, &*assign.value),
+                _ => continue,
+            },
+            Stmt::AnnAssign(assign) => match &assign.value {
+                Some(value) => (&*assign.target, &**value),
+                None => continue,
+            },
+            _ => continue,
+        };
+        let (Expr::Name(name), Expr::Call(call)) = (target, value) else { continue };
+        if wanted(name.id.as_str(), value) && runners::is_service(modules.path(module, &call.func)?.as_deref()) {
+            return Ok(Some(name.id.as_str()));
+        }
+    }
+    Ok(None)
 }
 
 struct Reader<'m, 'a> {
@@ -273,7 +350,8 @@ impl<'a> Reader<'_, 'a> {
         for decorator in &function.decorator_list {
             let (decoration, call) = parts(decorator);
             match self.of_bentoml(decoration)?.as_deref() {
-                Some("api") if function.decorator_list.len() == 1 => {
+                // A task answers at its own route too, like any other API.
+                Some("api" | "task") if function.decorator_list.len() == 1 => {
                     declared.apis.push(self.api(function, decorator, call)?)
                 }
                 Some("on_shutdown") => {}
@@ -291,13 +369,10 @@ impl<'a> Reader<'_, 'a> {
         decorator: &'a Decorator,
         call: Option<&'a ExprCall>,
     ) -> Result<ApiMethod<'a>, ServiceError> {
-        if function.is_async {
-            return Err(self.fail(&function.name, "an `async` API is not read. Write it with plain `def`"));
-        }
         let mut api = ApiMethod {
             name: function.name.to_string(),
             function,
-            parameters: self.parameters(function)?,
+            parameters: self.parameters(function, true)?,
             input: None,
             output: None,
             options: Vec::new(),
@@ -341,14 +416,18 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    /// The parameters after `self`.
-    fn parameters(&self, function: &'a StmtFunctionDef) -> Result<Vec<ParameterDecl<'a>>, ServiceError> {
+    /// The parameters, after `self` where the function takes it.
+    fn parameters(
+        &self,
+        function: &'a StmtFunctionDef,
+        takes_self: bool,
+    ) -> Result<Vec<ParameterDecl<'a>>, ServiceError> {
         let all = &function.parameters;
         if let Some(variadic) = all.vararg.as_ref().or(all.kwarg.as_ref()) {
             return Err(self.fail(&**variadic, "`*` and `**` parameters are not read. Name the parameters"));
         }
         let mut declared = all.iter_non_variadic_params();
-        if declared.next().is_none() {
+        if takes_self && declared.next().is_none() {
             return Err(self.fail(&function.name, "this method has no `self`"));
         }
         declared
@@ -370,6 +449,10 @@ fn parts(decorator: &Decorator) -> (&Expr, Option<&ExprCall>) {
         function => (function, None),
     }
 }
+
+mod runners;
+
+pub(super) use runners::described;
 
 #[cfg(test)]
 mod tests;

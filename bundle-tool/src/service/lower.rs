@@ -4,7 +4,7 @@ use ekiben_runtime::artifact::manifest;
 use ekiben_runtime::{DType, Op};
 use ruff_text_size::Ranged;
 
-use super::class::{ApiMethod, ServiceClass};
+use super::class::{self, ApiMethod, ServiceClass};
 use super::error::ServiceError;
 use super::evaluate::{Evaluator, Models, Place, Stop};
 use super::input::{self, ApiInput, Inputs};
@@ -48,7 +48,10 @@ fn lower(
             source.missing(format!("`{}` has no API called `{}`, which the manifest lists", class.name, api.name))
         );
     };
+    let described = class::described(class, api, method)?;
+    let api = &*described;
     let mut inputs = input::declared(class, api, method)?;
+    inputs.order = bundle.pass_order();
     for _ in 0..MAX_ATTEMPTS {
         match attempt(bundle, models, class, api, method, inputs) {
             Ok(lowered) => return Ok(lowered),
@@ -130,6 +133,7 @@ fn manifest_api(api: &ApiDecl, input: manifest::InputAdapter, returns: manifest:
             (*batch, Some(*max_batch_size), Some(*max_latency_ms))
         }
         Interface::V1 { batchable, .. } => (*batchable, None, None),
+        Interface::Runners { .. } => (false, None, None),
     };
     manifest::Api {
         name: api.name.clone(),
@@ -140,6 +144,9 @@ fn manifest_api(api: &ApiDecl, input: manifest::InputAdapter, returns: manifest:
         returns,
         max_batch_size,
         max_latency_ms,
-        is_text: matches!(&api.interface, Interface::V1 { output: ValueSchema::Text, .. }),
+        is_text: matches!(
+            &api.interface,
+            Interface::V1 { output: ValueSchema::Text, .. } | Interface::Runners { output: ValueSchema::Text, .. }
+        ),
     }
 }

@@ -29,6 +29,7 @@ pub(super) fn template(
             Value::Frame(frame) => writer.by_schema(output, frame),
             other => writer.value(other, &[], 0),
         },
+        Interface::Runners { output, classes, .. } => writer.by_descriptor(&classes.1, output, value),
     }
 }
 
@@ -63,6 +64,48 @@ impl Writer<'_, '_, '_> {
             other if frame_only => self.fail(format!("a DataframeOutput writes a frame, not {}", other.describe())),
             other => self.per_row(other),
         }
+    }
+
+    /// What a descriptor of a service with runners writes.
+    fn by_descriptor(&mut self, class: &str, schema: &ValueSchema, value: &Value<'_>) -> Result<Returns, Stop> {
+        match (class, schema, value) {
+            ("NumpyNdarray", ValueSchema::Tensor { dtype, shape, .. }, Value::Array(array)) if !array.python => {
+                let axes = array.axes(&self.evaluator.graph).len();
+                if shape.as_ref().is_some_and(|shape| shape.len() != axes) {
+                    return self.fail("its descriptor declares another number of axes. Reshape it in the API");
+                }
+                match dtype.as_deref().map(DType::from_name) {
+                    None => self.value(value, &[], 0),
+                    Some(Some(to)) => {
+                        let array = self.same_kind(array, to)?;
+                        self.value(&Value::Array(array), &[], 0)
+                    }
+                    Some(None) => self.fail("the type that its descriptor declares is not compiled"),
+                }
+            }
+            ("NumpyNdarray", ..) => {
+                self.fail(format!("its descriptor writes arrays of numpy, not {}", value.describe()))
+            }
+            ("PandasDataFrame", ValueSchema::Dataframe { orient, .. }, Value::Frame(frame)) => {
+                let Some(orient) = Orient::from_name(orient) else {
+                    return self.fail(format!("the orientation {orient:?} is not one of pandas's"));
+                };
+                let columns = library::columns(self.evaluator, frame, self.place)?;
+                Ok(Returns::Frame { columns: self.columns(&columns)?, orient, digits: Some(PANDAS_DIGITS) })
+            }
+            ("JSON" | "Text", ..) => self.value(value, &[], 0),
+            _ => self.fail(format!("{} with the descriptor {class} is not compiled", value.describe())),
+        }
+    }
+
+    /// The array in the type that its descriptor declares, where numpy converts to it within a kind; else as it is.
+    fn same_kind(&mut self, array: &Array, to: DType) -> Result<Array, Stop> {
+        let from = array.dtype(&self.evaluator.graph);
+        let converts = from.is_float() && to.is_float() || from.is_integer() && (to.is_integer() || to.is_float());
+        if from == to || !converts {
+            return Ok(array.clone());
+        }
+        Ok(array.with_tensor(self.evaluator.cast(array.tensor, to, self.place)?))
     }
 
     /// A value that 0.13 takes apart into the answers of the requests in a batch: one item for each row.

@@ -1,18 +1,20 @@
 //! Compares an artifact with the bento that it was compiled from, by way of engines that are not this project's.
 //!
-//! Two things are independent: **tract**, which runs the bento's ONNX and TFLite models (see [`policy`] for those that it is known to get
+//! Three things are independent: the bento's own **service**, where the user's interpreter may run it ([`verify_service`]); **tract**, which runs the bento's ONNX and TFLite models (see [`policy`] for those that it is known to get
 //! wrong), and the golden vectors that the **framework** itself computed. Where there is neither, the verdict is
 //! [`Verdict::NoOracle`], never [`Verdict::Agrees`].
 //!
 //! The artifact of a bare model is itself run against tract. In a service, its models are: the graph that each is lowered to, before any
 //! service code; what the code around them does is covered by golden vectors only, and the report says so.
 
+mod answers;
 mod candidate;
 mod compare;
 mod inputs;
 pub mod oracle;
 pub mod policy;
 mod report;
+mod requests;
 
 use std::path::Path;
 
@@ -25,9 +27,11 @@ use ekiben_runtime::{Artifact, LoadError, Session};
 use self::candidate::Candidate;
 use self::inputs::{Call, Data};
 use crate::bundle::{Bundle, BundleError, ModelFile, ModelFormat};
-use crate::compile::{ModelError, model_digest, open_model};
+use crate::compile::{DATA, ModelError, model_digest, open_model};
 use crate::frontend::{InputLengths, self_contained};
+use crate::python::{AskError, Interpreter, ServiceRequest};
 
+pub use self::answers::{Difference, ServiceReport};
 pub use self::compare::{ABSOLUTE, OutputDifference, RELATIVE, Worst};
 pub use self::inputs::MAX_DATA_ROWS;
 pub use self::report::{Comparison, GoldenReport, ModelReport, Report, Verdict};
@@ -84,6 +88,9 @@ pub enum VerifyError {
     /// The model cannot be lowered.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The bento's own service cannot be asked.
+    #[error(transparent)]
+    Service(#[from] AskError),
     /// The data cannot be used.
     #[error("{file}: {reason}")]
     Data {
@@ -108,13 +115,30 @@ pub fn verify(artifact: &Path, bundle: &Bundle, data: Option<&Path>) -> Result<R
     let golden = golden(&mut session)?;
     let service = bundle.entry.is_some();
     let artifact = session.artifact();
-    let models = files.iter().map(|file| {
+    // Look-up tables are constants of the service: that they are the same is all there is to compare.
+    let called = files.iter().zip(&stated).filter(|(_, model)| model.format != DATA);
+    let models = called.map(|(file, _)| {
         let whole = (!service).then_some(&artifact);
         let comparison = compare_model(file, whole, data.as_ref(), &lengths)?;
         Ok(ModelReport { model: file.tag(), comparison })
     });
     let models = models.collect::<Result<Vec<_>, VerifyError>>()?;
-    Ok(Report { models, golden, service })
+    Ok(Report { models, golden, service, answers: None })
+}
+
+/// Compares the artifact in the file `artifact` with the service of `bundle`, which `interpreter` runs: on the requests `given`, and of APIs
+/// that none of them asks on requests made of what their adapters take. Gives BentoML's version, and the APIs in the artifact's order.
+///
+/// # Errors
+/// See [`VerifyError`]. A difference is not an error but stands in the report.
+pub fn verify_service(
+    artifact: &Path,
+    bundle: &Bundle,
+    interpreter: &Interpreter,
+    given: Vec<ServiceRequest>,
+) -> Result<(String, Vec<ServiceReport>), VerifyError> {
+    let session = Session::open(artifact)?;
+    answers::compare_service(&session, bundle, interpreter, given)
 }
 
 /// The lengths that the artifact was compiled with.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use ekiben_runtime::executor::self_test::SelfTestReport;
 
+use super::answers::ServiceReport;
 use super::compare::{ABSOLUTE, OutputDifference, RELATIVE};
 use super::oracle;
 
@@ -37,6 +38,8 @@ pub struct Report {
     pub golden: GoldenReport,
     /// Whether code of a service stands around the models.
     pub service: bool,
+    /// What the bento's own service answered, with BentoML's version, where it was asked.
+    pub answers: Option<(String, Vec<ServiceReport>)>,
 }
 
 /// One model against the oracle.
@@ -94,9 +97,16 @@ impl Report {
     /// What all of it comes to.
     pub fn verdict(&self) -> Verdict {
         let compared = |model: &ModelReport| matches!(model.comparison, Comparison::Compared { .. });
-        if self.golden.failure.is_some() || !self.models.iter().all(ModelReport::agrees) {
+        let services = self.answers.as_ref().map(|(_, apis)| &apis[..]).unwrap_or_default();
+        if self.golden.failure.is_some()
+            || !self.models.iter().all(ModelReport::agrees)
+            || !services.iter().all(ServiceReport::agrees)
+        {
             Verdict::Differs
-        } else if self.golden.uncovered.is_empty() || !self.models.is_empty() && self.models.iter().all(compared) {
+        } else if !services.is_empty() && services.iter().all(|api| api.answered > 0)
+            || self.golden.uncovered.is_empty()
+            || !self.models.is_empty() && self.models.iter().all(compared)
+        {
             Verdict::Agrees
         } else {
             Verdict::NoOracle
@@ -110,8 +120,16 @@ impl fmt::Display for Report {
             model.fmt(f)?;
         }
         self.golden.fmt(f)?;
-        if self.service {
-            writeln!(f, "service code: what stands around the models is covered by golden vectors only")?;
+        match &self.answers {
+            Some((version, apis)) => {
+                writeln!(f, "service: the bento's own, of BentoML {version}")?;
+                apis.iter().try_for_each(|api| api.fmt(f))?;
+            }
+            None if self.service => writeln!(
+                f,
+                "service code: what stands around the models is covered by golden vectors only; --allow-python asks the bento's own service"
+            )?,
+            None => {}
         }
         writeln!(f, "verdict: {}", self.verdict())?;
         if self.verdict() == Verdict::NoOracle {
@@ -223,7 +241,7 @@ mod tests {
             failure: failure.map(str::to_owned),
             uncovered: uncovered.iter().map(|&api| api.to_owned()).collect(),
         };
-        Report { models, golden, service: false }
+        Report { models, golden, service: false, answers: None }
     }
 
     #[test]

@@ -165,6 +165,32 @@ pub enum Turn {
 pub struct Image {
     /// The tensors that are made of it.
     pub uses: Vec<ImageUse>,
+    /// The order in which sizes change.
+    #[serde(default, skip_serializing_if = "PassOrder::is_by_shape")]
+    pub order: PassOrder,
+}
+
+/// The order in which another size is computed; it decides about roundings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PassOrder {
+    /// Along the columns first where more than twice as many rows as columns go, else along the rows: Pillow from 13.0 on.
+    #[default]
+    ByShape,
+    /// Along the rows first: Pillow before.
+    RowsFirst,
+}
+
+impl PassOrder {
+    /// The order of a release of Pillow: `12.3.0`.
+    pub fn of_pillow(release: &str) -> Self {
+        let major = release.split('.').next().and_then(|major| major.trim().parse::<u32>().ok());
+        if major.is_some_and(|major| major < 13) { Self::RowsFirst } else { Self::ByShape }
+    }
+
+    fn is_by_shape(&self) -> bool {
+        *self == Self::ByShape
+    }
 }
 
 /// One tensor that is made of an image: `[height, width]`, with channels last where its mode has several, and rows before where each

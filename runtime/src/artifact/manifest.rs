@@ -61,8 +61,11 @@ pub struct Provenance {
     /// Shapes of inputs that the user gave, as `x=Nx3x96x96`; `N` is the batch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shapes: Vec<String>,
-    /// The models.
+    /// The models, and after them the look-up tables.
     pub models: Vec<ModelProvenance>,
+    /// BLAKE3 over the names and contents of the service's Python files, in hexadecimal; empty where there are none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sources: String,
 }
 
 /// Where one model came from.
@@ -70,7 +73,7 @@ pub struct Provenance {
 pub struct ModelProvenance {
     /// Artifact name or model tag.
     pub name: String,
-    /// Format that was read: `sklearn`, `onnx`, `tflite`.
+    /// Format that was read: `sklearn`, `onnx`, `tflite`; `data` for a look-up table.
     pub format: String,
     /// Versions of the frameworks that made it, as far as the bento says.
     #[serde(default)]

@@ -23,6 +23,8 @@ pub struct Inspection {
     pub version: String,
     /// Kind of the source: `v0_13`, `v1`, `bare`.
     pub generation: serde_json::Value,
+    /// Labels of the bento.
+    pub labels: BTreeMap<String, String>,
     /// Where it came from.
     pub provenance: Provenance,
     /// Bytes of the artifact.
@@ -108,6 +110,7 @@ pub fn inspect(artifact: &Artifact<'_>, manifest: &Manifest) -> Inspection {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
         generation: serde_json::to_value(manifest.generation).unwrap_or_default(),
+        labels: manifest.labels.clone(),
         provenance: manifest.provenance.clone(),
         artifact_bytes: artifact.bytes().len(),
         digests: BTreeMap::from([
@@ -168,6 +171,14 @@ impl std::fmt::Display for Inspection {
             let frameworks: Vec<_> =
                 model.frameworks.iter().map(|(name, version)| format!("{name} {version}")).collect();
             writeln!(f, "  model          {} ({}) {}", model.name, model.format, frameworks.join(", "))?;
+            writeln!(f, "    blake3       {}", model.blake3)?;
+        }
+        if !self.provenance.sources.is_empty() {
+            writeln!(f, "  Python sources blake3 {}", self.provenance.sources)?;
+        }
+        if !self.labels.is_empty() {
+            let labels: Vec<_> = self.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            writeln!(f, "  labels         {}", labels.join(", "))?;
         }
         let lengths: Vec<_> = self.provenance.dims.iter().chain(&self.provenance.shapes).map(String::as_str).collect();
         if !lengths.is_empty() {

@@ -2,7 +2,9 @@
 
 use ekiben_edge::image::Image as Pixels;
 use ekiben_edge::score::{ScoreError, Scorer};
-use ekiben_runtime::artifact::image::{Filter, Image, ImageStep, ImageUse, Measure, MeasureKind, Mode, Turn};
+use ekiben_runtime::artifact::image::{
+    Filter, Image, ImageStep, ImageUse, Measure, MeasureKind, Mode, PassOrder, Turn,
+};
 use ekiben_runtime::artifact::manifest::{
     Api, Generation, InputAdapter, Manifest, Parameter, ParameterKind, Provenance, Returns,
 };
@@ -93,7 +95,10 @@ impl Fixture {
 
 /// The parameter `image` with these steps; a list of images where there are `rows`.
 fn parameter(name: &str, steps: &[ImageStep], rows: bool) -> Parameter {
-    let image = ParameterKind::Image(Image { uses: vec![ImageUse { steps: steps.to_vec(), input: 0 }] });
+    let image = ParameterKind::Image(Image {
+        uses: vec![ImageUse { steps: steps.to_vec(), input: 0 }],
+        order: PassOrder::default(),
+    });
     let kind = if rows { ParameterKind::Records(Box::new(image)) } else { image };
     Parameter { name: name.to_owned(), kind, default: None }
 }

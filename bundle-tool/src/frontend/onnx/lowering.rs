@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use ekiben_runtime::ops::reshape::Reshape;
-use ekiben_runtime::{DType, Op};
+use ekiben_runtime::{DType, Op, Shape};
 use tract_onnx::pb::{GraphProto, NodeProto, SparseTensorProto, TensorProto};
 
 use super::attributes::Attributes;
@@ -33,9 +33,13 @@ pub(super) fn lower(
         return Err(FrontendError::unsupported("model", "run", reason));
     }
     let mut blockers = Vec::new();
+    let fixed =
+        FixedRows::of(inputs.iter().zip(tensors).map(|(input, &tensor)| (graph.shape(tensor), input.spec.shape)));
     for (input, &tensor) in inputs.iter().zip(tensors) {
         let given = graph.spec(tensor);
-        if (given.dtype, given.shape) != (input.spec.dtype, input.spec.shape) {
+        if given.dtype != input.spec.dtype
+            || !(given.shape == input.spec.shape || fixed.holds(given.shape, input.spec.shape))
+        {
             let (needed, given) = (describe(input.spec.dtype, input.spec.shape), describe(given.dtype, given.shape));
             let reason = format!("it is given {given}, the model needs {needed}");
             blockers.push(Blocker { node: input.name.clone(), operator: "input".to_owned(), reason });
@@ -81,6 +85,22 @@ pub(super) fn lower(
     if lowering.blockers.is_empty() { Ok(results) } else { Err(FrontendError::Unsupported(lowering.blockers)) }
 }
 
+/// The rows of a batch that is given with a known number of them: the same of every input that has the batch.
+struct FixedRows(Option<usize>);
+
+impl FixedRows {
+    /// Of pairs of a shape that is given and one that the model needs.
+    fn of(mut shapes: impl Iterator<Item = (Shape, Shape)>) -> Self {
+        Self(shapes.find_map(|(given, needed)| given.factor(needed.batch_axis()?)))
+    }
+
+    /// Whether a shape has these rows in the place of the batch, and is else the one that is needed.
+    fn holds(&self, given: Shape, needed: Shape) -> bool {
+        let Some((rows, axis)) = self.0.zip(needed.batch_axis()) else { return false };
+        !given.is_batched() && needed.with_axis(axis, rows, false).is_ok_and(|shape| shape == given)
+    }
+}
+
 /// Adds every name that a node reads or a graph gives, in bodies too.
 fn note_reads<'a>(graph: &'a GraphProto, read: &mut HashSet<&'a str>) {
     read.extend(graph.output.iter().map(|output| output.name.as_str()));
@@ -120,7 +140,7 @@ fn known_texts(model: &GraphProto, input: &str) -> Option<Vec<String>> {
     only_encoders.then(|| distinct(readers.into_iter().flat_map(keys)))
 }
 
-fn describe(dtype: DType, shape: ekiben_runtime::Shape) -> String {
+fn describe(dtype: DType, shape: Shape) -> String {
     format!("{dtype}{shape}")
 }
 

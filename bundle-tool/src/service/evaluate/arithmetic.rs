@@ -23,6 +23,10 @@ impl<'a> Evaluator<'_, 'a> {
         if let Some(result) = constants(operator, &left, &right) {
             return result.or_else(|problem| self.fail(place, problem));
         }
+        if let Some(length) = self.lengths_combined(operator, &left, &right, place) {
+            return length;
+        }
+        let (left, right) = (self.with_arrays(left, place)?, self.with_arrays(right, place)?);
         let text = |value: &Value<'a>| matches!(value, Value::Text(_) | Value::Format(_));
         if operator == Operator::Add && text(&left) && text(&right) {
             return self.texts_joined(&left, &right, place);
@@ -110,7 +114,10 @@ impl<'a> Evaluator<'_, 'a> {
                 }
                 let x = self.cast(a.tensor, to, place)?;
                 let y = self.cast(b.tensor, to, place)?;
-                let (assumed, python) = (a.assumed || b.assumed, a.python && b.python);
+                // Beside a float, and divided, integers are floats too.
+                let float = [&a, &b].into_iter().any(|array| !array.assumed && array.dtype(&self.graph).is_float());
+                let assumed = (a.assumed || b.assumed) && !float && kind != BinaryKind::Div;
+                let python = a.python && b.python;
                 let (tensors, indices) = self.aligned(&[a.with_tensor(x), b.with_tensor(y)], place)?;
                 let like = Array { tensor: tensors[0], indices, python, assumed, torch: a.torch || b.torch };
                 self.node(kind, tensors[0], tensors[1], &like, place)

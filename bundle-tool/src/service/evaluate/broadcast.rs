@@ -109,6 +109,7 @@ impl<'a> Evaluator<'_, 'a> {
             Value::Text(text) => self.graph.add_texts("text", &[], vec![text.to_string()]),
             Value::List(_) | Value::Tuple(_) => return self.constant_array(value, place),
             Value::Json(json) => return self.settle_number(json, place),
+            Value::Picture(picture) if picture.is_array => return self.picture_array(picture, place),
             other => return self.fail(place, format!("{} is no array", other.describe())),
         };
         let python = !matches!(value, Value::Text(_));

@@ -3,7 +3,7 @@
 use ruff_python_ast::ExprCall;
 
 use super::super::library;
-use super::{Evaluated, Evaluator, Place, Stop, Value};
+use super::{Evaluated, Evaluator, Kind, Place, Stop, Value};
 
 /// The arguments of one call.
 #[derive(Clone)]
@@ -65,9 +65,10 @@ impl<'a> Evaluator<'_, 'a> {
             | Value::Network(..)
             | Value::Signature(_)
             | Value::Path(_)
+            | Value::Transforms(_)
             | Value::Closure(..)
             | Value::Function(..)
-            | Value::ServiceMethod(_)
+            | Value::ServiceMethod(..)
             | Value::Method(..) => None,
             other => Some(format!("{} is not called", other.describe())),
         };
@@ -75,25 +76,45 @@ impl<'a> Evaluator<'_, 'a> {
             return self.fail(place, problem);
         }
         let call = self.arguments(expression)?;
+        // What is done with an image's pixels may still be a step of its adapter; everything else takes arrays.
+        let takes_images = match &callee {
+            Value::Path(path) => library::takes_images(path),
+            Value::Method(receiver, _) => receiver.kind() == Kind::Picture,
+            Value::Network(..) | Value::Signature(_) => false,
+            _ => true,
+        };
+        let call = if takes_images { call } else { self.arrays_of(call)? };
         match callee {
             Value::Path(path) => match library::function(&path) {
                 Some(function) => function(self, &call),
                 None => self.fail(place, "this function is not compiled"),
             },
             Value::Function(module, function) => self.call_function(module, function, None, &call),
-            Value::ServiceMethod(function) => {
-                let module = self.class.module;
-                self.call_function(module, function, Some(Value::Service), &call)
-            }
+            Value::ServiceMethod(service, function, calling) => self.call_service(service, function, calling, &call),
             Value::Class(module, class) => self.made(module, class, &call),
             Value::Closure(callable, id) => self.call_closure(callable, id, &call),
+            Value::Transforms(transforms) => library::transformed(self, &transforms, &call),
             network @ (Value::Network(..) | Value::Signature(_)) => library::network_call(self, &network, &call),
             Value::Method(receiver, name) => match library::method(receiver.kind(), name) {
                 Some(method) => method(self, &receiver, &call),
+                None if receiver.kind() == Kind::Picture => {
+                    self.fail(place, format!("`{name}` of an image is not compiled"))
+                }
                 None => library::model_method(self, &receiver, name, &call),
             },
             other => self.fail(place, format!("{} is not called", other.describe())),
         }
+    }
+
+    /// The call with the arrays of images that Python sees as arrays.
+    fn arrays_of(&mut self, mut call: Call<'a>) -> Result<Call<'a>, Stop> {
+        for (value, place) in &mut call.positional {
+            *value = self.with_arrays(value.clone(), *place)?;
+        }
+        for (_, value, place) in &mut call.keywords {
+            *value = self.with_arrays(value.clone(), *place)?;
+        }
+        Ok(call)
     }
 
     fn arguments(&mut self, expression: &'a ExprCall) -> Result<Call<'a>, Stop> {

@@ -156,8 +156,11 @@ impl<'a> Evaluator<'_, 'a> {
         let own = self.scopes.last().map(|scope| &scope.locals);
         let elsewhere = self.scopes.iter().rev().skip(1).flat_map(|scope| scope.locals.values());
         let here = own.into_iter().flat_map(|locals| locals.iter().filter(|(other, _)| **other != name));
-        let mut others =
-            here.map(|(_, value)| value).chain(elsewhere).chain(self.attributes.values()).chain(self.shared.values());
+        let mut others = here
+            .map(|(_, value)| value)
+            .chain(elsewhere)
+            .chain(self.attributes.iter().flat_map(std::collections::HashMap::values))
+            .chain(self.shared.values());
         let base = |array: &Array| self.base(array.tensor);
         others.any(|other| other.holds(value, &base))
     }

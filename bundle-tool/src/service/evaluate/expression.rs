@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use ekiben_runtime::DType;
+use ekiben_runtime::artifact::image::Mode;
 use ekiben_runtime::ops::compare::CompareKind;
 use ekiben_runtime::ops::logic::LogicKind;
 use ruff_python_ast::{BoolOp, CmpOp, Expr, ExprAttribute, ExprBoolOp, ExprCompare, ExprName, Number};
@@ -102,6 +103,13 @@ impl<'a> Evaluator<'_, 'a> {
                 }
             }
             Expr::EllipsisLiteral(_) => Value::Ellipsis,
+            Expr::Await(awaited) => match self.expression(&awaited.value)? {
+                Value::Awaitable(value) => (*value).clone(),
+                other => {
+                    let problem = format!("{} is not what `await` takes", other.describe());
+                    return self.fail_at(expression, problem);
+                }
+            },
             other => return self.fail_at(other, refusal(other)),
         })
     }
@@ -171,7 +179,9 @@ impl<'a> Evaluator<'_, 'a> {
                     Err(problem) => self.fail(place, problem),
                 };
             }
-            Value::Service => return self.service_attribute(name, place),
+            Value::Service(service) => return self.service_attribute(*service, name, place),
+            Value::Dependency(service, calling) => return self.dependency_attribute(*service, *calling, name, place),
+            Value::Runner(model) => return library::runner_attribute(self, model, name, place),
             Value::Record(items) => {
                 if let Some((_, item)) = items.iter().find(|(key, _)| matches!(key, Value::Text(key) if **key == *name))
                 {
@@ -183,6 +193,11 @@ impl<'a> Evaluator<'_, 'a> {
             }
             _ => {}
         }
+        // What only numpy's arrays have is theirs.
+        let owner = match owner.kind() {
+            Kind::Picture if !library::has(Kind::Picture, name) => self.with_arrays(owner, place)?,
+            _ => owner,
+        };
         if let Some(property) = library::property(owner.kind(), name) {
             return property(self, &owner, place);
         }
@@ -202,23 +217,6 @@ impl<'a> Evaluator<'_, 'a> {
         let names = library::names(owner.kind());
         let known = if names.is_empty() { String::new() } else { format!(" Known: {names}") };
         self.fail(place, format!("`{name}` of {} is not compiled.{known}", owner.describe()))
-    }
-
-    /// `self.name`.
-    fn service_attribute(&mut self, name: &'a str, place: Place) -> Evaluated<'a> {
-        if let Some(value) = self.attributes.get(name) {
-            return Ok(value.clone());
-        }
-        if let Some(expression) = self.class.attributes.get(name).copied() {
-            return self.evaluate_in(place, self.class.module, expression);
-        }
-        if let Some(function) = self.class.methods.get(name).copied() {
-            return Ok(Value::ServiceMethod(function));
-        }
-        if name == "artifacts" && !self.class.artifacts.is_empty() {
-            return Ok(Value::Artifacts);
-        }
-        self.fail(place, format!("the service has no attribute `{name}`: neither its class nor `__init__` assigns it"))
     }
 
     /// `a and b`, `a or b`: of constants one of the values, of what depends on the request a truth.
@@ -269,6 +267,7 @@ impl<'a> Evaluator<'_, 'a> {
                 Value::Bool(true) => {}
                 Value::Array(truths) if comparison.ops.len() == 1 => return Ok(Value::Array(truths)),
                 Value::Frame(frame) => return Ok(Value::Frame(frame)),
+                test @ Value::ModeTest(..) if comparison.ops.len() == 1 => return Ok(test),
                 truths => {
                     let condition = self.condition_of(&truths, place)?;
                     result = Some(match result {
@@ -284,6 +283,9 @@ impl<'a> Evaluator<'_, 'a> {
 
     /// `left operator right`.
     fn comparison(&mut self, operator: CmpOp, left: &Value<'a>, right: &Value<'a>, place: Place) -> Evaluated<'a> {
+        if let Some(test) = mode_test(operator, left, right) {
+            return Ok(test);
+        }
         let order = |wanted: fn(f64, f64) -> bool| Some(wanted(number(left)?, number(right)?));
         let contains = || {
             let found: Option<Vec<bool>> = match right {
@@ -404,7 +406,18 @@ fn refusal(expression: &Expr) -> &'static str {
         Expr::Set(_) | Expr::SetComp(_) => "sets are not compiled. Use a list",
         Expr::Starred(_) => "`*` is not compiled. Name the values",
         Expr::BytesLiteral(_) => "bytes are not compiled",
-        Expr::Await(_) | Expr::Yield(_) | Expr::YieldFrom(_) => "asynchronous code and generators are not compiled",
+        Expr::Yield(_) | Expr::YieldFrom(_) => "generators are not compiled. Return the whole answer",
         _ => "this expression is not compiled",
     }
+}
+
+/// Whether the mode of an image of the request is a known one.
+fn mode_test<'a>(operator: CmpOp, left: &Value<'a>, right: &Value<'a>) -> Option<Value<'a>> {
+    let (Value::Mode, Value::Text(name)) = (left, right) else { return None };
+    let equal = match operator {
+        CmpOp::Eq => true,
+        CmpOp::NotEq => false,
+        _ => return None,
+    };
+    Some(Value::ModeTest(Mode::from_name(name)?, equal))
 }

@@ -11,11 +11,13 @@ mod arithmetic;
 mod broadcast;
 mod call;
 mod comprehension;
+mod dependency;
 mod effect;
 mod expression;
 mod format;
 mod loops;
 mod model;
+mod picture;
 mod pydantic;
 mod request;
 mod statement;
@@ -24,13 +26,15 @@ mod take;
 mod value;
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use ruff_python_ast::{Expr, StmtFunctionDef};
 use ruff_text_size::{Ranged, TextRange};
 
 pub(super) use arithmetic::floating;
 pub(super) use call::Call;
-pub(super) use value::{Array, Callable, Frame, Index, Json, Kind, LoopId, Piece, ScopeId, Value};
+pub(super) use picture::{Picture, Resized};
+pub(super) use value::{Array, Callable, Calling, Frame, Index, Json, Kind, LoopId, Piece, ScopeId, ServiceId, Value};
 
 use super::class::ServiceClass;
 use super::data;
@@ -114,8 +118,10 @@ pub(super) struct Evaluator<'e, 'a> {
     pub(super) graph: Graph,
     /// The API's parameters and their leaves, with what is known about them.
     pub(super) inputs: Inputs,
-    /// Attributes of `self` that `__init__` assigned.
-    attributes: HashMap<&'a str, Value<'a>>,
+    /// Attributes of `self` that `__init__` assigned, of each service.
+    attributes: Vec<HashMap<&'a str, Value<'a>>>,
+    /// The services that the one which answers depends on, itself or through others.
+    dependencies: Vec<Rc<ServiceClass<'a>>>,
     /// Length of each loop over rows: the factor, and whether the number of rows multiplies it.
     pub(super) loops: Vec<(usize, bool)>,
     /// Values of expressions at the top of modules and classes, and of parameters' defaults: objects that every request shares.
@@ -150,7 +156,8 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             models,
             graph: Graph::new(),
             inputs,
-            attributes: HashMap::new(),
+            attributes: vec![HashMap::new()],
+            dependencies: Vec::new(),
             loops: Vec::new(),
             shared: HashMap::new(),
             data: HashMap::new(),
@@ -169,25 +176,37 @@ impl<'e, 'a> Evaluator<'e, 'a> {
     pub(super) fn api(&mut self, function: &'a StmtFunctionDef) -> Evaluated<'a> {
         let module = self.class.module;
         if let Some(init) = self.class.init {
-            if let Some(parameter) = init.parameters.iter_non_variadic_params().nth(1) {
-                return self.fail_at(parameter, "a parameter of `__init__` has no value here");
-            }
-            let locals = self.with_self(init);
-            self.body(self.place(&init.name), init, module, locals, true)?;
+            self.construct(0, module, init)?;
         }
-        let mut locals = self.with_self(function);
+        let takes_self = self.class.takes_self;
+        let mut locals = if takes_self { Self::with_self(0, function) } else { HashMap::new() };
         let values = self.input_values();
-        let names = function.parameters.iter_non_variadic_params().skip(1);
+        let names = function.parameters.iter_non_variadic_params().skip(usize::from(takes_self));
         for (parameter, value) in names.zip(values) {
             locals.insert(parameter.parameter.name.as_str(), value);
         }
-        self.body(self.place(&function.name), function, module, locals, false)
+        match self.body(self.place(&function.name), function, module, locals, false)? {
+            // The server awaits it.
+            Value::Awaitable(value) => Ok((*value).clone()),
+            value => Ok(value),
+        }
+    }
+
+    /// Evaluates `__init__` of a service.
+    fn construct(&mut self, service: ServiceId, module: ModuleId, init: &'a StmtFunctionDef) -> Result<(), Stop> {
+        let place = Place { module, range: init.name.range() };
+        if let Some(parameter) = init.parameters.iter_non_variadic_params().nth(1) {
+            let place = Place { module, range: parameter.range() };
+            return self.fail(place, "a parameter of `__init__` has no value here");
+        }
+        let locals = Self::with_self(service, init);
+        self.body(place, init, module, locals, true).map(|_| ())
     }
 
     /// The names of a method before it runs: its `self`.
-    fn with_self(&self, function: &'a StmtFunctionDef) -> HashMap<&'a str, Value<'a>> {
+    fn with_self(service: ServiceId, function: &'a StmtFunctionDef) -> HashMap<&'a str, Value<'a>> {
         let first = function.parameters.iter_non_variadic_params().next();
-        first.map(|parameter| (parameter.parameter.name.as_str(), Value::Service)).into_iter().collect()
+        first.map(|parameter| (parameter.parameter.name.as_str(), Value::Service(service))).into_iter().collect()
     }
 
     fn scope(&mut self) -> &mut Scope<'a> {
@@ -216,12 +235,11 @@ impl<'e, 'a> Evaluator<'e, 'a> {
                 if let Some(decorator) = function.decorator_list.first() {
                     return self.fail_at(decorator, "a decorated function is not evaluated");
                 }
-                if function.is_async {
-                    return self.fail(call.place, "an `async` function is not evaluated. Write it with plain `def`");
-                }
                 let locals = self.bound(module, &function.parameters, function.name.as_str(), None, call)?;
                 let scope = Scope { parent: Some(id), ..Scope::new(module, locals, false) };
-                self.inside(call.place, scope, |evaluator| evaluator.function_body(&function.body, call.place))
+                let value =
+                    self.inside(call.place, scope, |evaluator| evaluator.function_body(&function.body, call.place))?;
+                Ok(Self::returned(function, value))
             }
             Callable::Lambda(lambda) => {
                 let locals = match &lambda.parameters {

@@ -359,12 +359,12 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// A model does not take a tensor's shape: the input's shape, if it was assumed, is the one that the model takes.
-    fn settle_shape<T>(&mut self, tensor: TensorId, wanted: &ModelInput, place: Place) -> Result<T, Stop> {
+    pub(super) fn settle_shape<T>(&mut self, tensor: TensorId, wanted: &ModelInput, place: Place) -> Result<T, Stop> {
         let shape = self.graph.shape(tensor);
         let rank = wanted.spec.shape.rank();
         let possible = |input: &ApiInput| match &input.form {
             Form::Frame { .. } => rank == 2,
-            Form::Array { .. } | Form::List => true,
+            Form::Array { .. } | Form::List | Form::Image => true,
             Form::Scalar { .. } => false,
         };
         self.settle_leaf(tensor, wanted)?;

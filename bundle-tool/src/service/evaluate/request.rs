@@ -23,7 +23,7 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// The inputs of the graph that leaf `index` fills.
-    fn add_leaf(&mut self, index: usize) {
+    pub(super) fn add_leaf(&mut self, index: usize) {
         let Some(leaf) = self.inputs.get(index).cloned() else { return };
         match (&leaf.table, &leaf.columns) {
             (Some(specs), Some(names)) => {
@@ -38,7 +38,7 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// The value of leaf `index`.
-    fn leaf_value(&self, index: usize, row: Option<Index>) -> Value<'a> {
+    pub(super) fn leaf_value(&self, index: usize, row: Option<Index>) -> Value<'a> {
         let first = self.inputs.first_input(index);
         let (Some(leaf), Some(&tensor)) = (self.inputs.get(index), self.graph.inputs().get(first)) else {
             return Value::None;
@@ -84,6 +84,7 @@ impl<'a> Evaluator<'_, 'a> {
                 let item = self.node_value(parameter, &below(Step::Items), Some(Index::Loop(id)));
                 Value::Rows(id, Rc::new(item))
             }
+            Some(Node::Image { source, .. }) => self.picture_value(Json { parameter, path: path.into(), row }, &source),
             Some(Node::Object { open: true, .. } | Node::Single(_)) | None => {
                 Value::Json(Json { parameter, path: path.into(), row })
             }

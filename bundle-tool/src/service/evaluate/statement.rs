@@ -37,11 +37,14 @@ impl<'a> Evaluator<'_, 'a> {
         locals: HashMap<&'a str, Value<'a>>,
         constructs: bool,
     ) -> Evaluated<'a> {
-        if function.is_async {
-            return self.fail(place, "an `async` function is not evaluated. Write it with plain `def`");
-        }
         let scope = Scope::new(module, locals, constructs);
-        self.inside(place, scope, |evaluator| evaluator.function_body(&function.body, place))
+        let value = self.inside(place, scope, |evaluator| evaluator.function_body(&function.body, place))?;
+        Ok(Self::returned(function, value))
+    }
+
+    /// What a call of a function gives whose statements return `value`.
+    pub(super) fn returned(function: &StmtFunctionDef, value: Value<'a>) -> Value<'a> {
+        if function.is_async { Value::Awaitable(Rc::new(value)) } else { value }
     }
 
     /// The value that the statements of a function return.
@@ -199,6 +202,9 @@ impl<'a> Evaluator<'_, 'a> {
             Some(false) => return self.clauses(rest),
             None => {}
         }
+        if rest.is_empty() && Self::converts_if_needed(&value, body) {
+            return self.statements(body);
+        }
         let place = self.place(*test);
         let condition = self.condition_of(&value, place)?;
         let before = self.scope().locals.clone();
@@ -284,11 +290,11 @@ impl<'a> Evaluator<'_, 'a> {
             Expr::Attribute(attribute) => {
                 let owner = self.expression(&attribute.value)?;
                 match owner {
-                    Value::Service if self.scope().constructs => {
-                        self.attributes.insert(attribute.attr.as_str(), value);
+                    Value::Service(service) if self.scope().constructs => {
+                        self.set_attribute(service, attribute.attr.as_str(), value);
                         Ok(())
                     }
-                    Value::Service => self.fail_at(
+                    Value::Service(_) => self.fail_at(
                         target,
                         "an attribute of the service changes from request to request; only `__init__` may assign one",
                     ),

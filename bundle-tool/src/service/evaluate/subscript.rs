@@ -8,6 +8,7 @@ use ekiben_runtime::ops::require_known::RequireKnown;
 use ekiben_runtime::{DType, Op};
 use ruff_python_ast::ExprSubscript;
 
+use super::super::library;
 use super::{Array, Evaluated, Evaluator, Frame, Index, Place, Stop, Value};
 use crate::graph::TensorId;
 
@@ -19,6 +20,10 @@ impl<'a> Evaluator<'_, 'a> {
             return self.fail(place, format!("`{path}` is outside of the service; its contents are not known here"));
         }
         let index = self.expression(&subscript.slice)?;
+        if let Some(reversed) = library::reversed_channels(&value, &index) {
+            return Ok(reversed);
+        }
+        let value = self.with_arrays(value, place)?;
         Ok(match (&value, &index) {
             (Value::List(items) | Value::Tuple(items), Value::Int(at)) => match position(*at, items.len()) {
                 Some(at) => items[at].clone(),

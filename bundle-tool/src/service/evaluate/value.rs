@@ -3,11 +3,14 @@
 use std::rc::Rc;
 
 use ekiben_runtime::DType;
+use ekiben_runtime::artifact::image::Mode;
 use ekiben_runtime::artifact::manifest::TextFormat;
 use ruff_python_ast::{ExprLambda, StmtClassDef, StmtFunctionDef};
 
 use super::super::input::Step;
+use super::super::library::Transform;
 use super::super::modules::ModuleId;
+use super::picture::{Length, Picture};
 use crate::graph::{Graph, TensorId};
 use crate::python::Framework;
 
@@ -32,6 +35,18 @@ pub(in crate::service) enum Value<'a> {
     Record(Rc<[(Value<'a>, Value<'a>)]>),
     /// A value of the request of which only its uses tell what it is.
     Json(Json),
+    /// A file of the request: its bytes, or what reads them.
+    File(Rc<Json>),
+    /// An image of the request.
+    Picture(Rc<Picture>),
+    /// A length that the size of an image decides about.
+    Length(Rc<Length>),
+    /// The mode of an image, where the request decides about it.
+    Mode,
+    /// Whether the mode of an image is this one; with `false`, whether it is another one.
+    ModeTest(Mode, bool),
+    /// Steps of torchvision that take an image or a tensor.
+    Transforms(Rc<[Transform]>),
     /// The number of rows of a request, times a factor.
     Count(usize),
     /// `...`
@@ -58,8 +73,12 @@ pub(in crate::service) enum Value<'a> {
     Growing(Rc<[Value<'a>]>, Rc<[Value<'a>]>),
     /// A function or lambda inside of a function, with the scope whose names it sees.
     Closure(Callable<'a>, ScopeId),
-    /// `self`.
-    Service,
+    /// `self` of the service with this number.
+    Service(ServiceId),
+    /// Another service as the one that depends on it sees it: its APIs.
+    Dependency(ServiceId, Calling),
+    /// What `await` takes, and gives this value.
+    Awaitable(Rc<Value<'a>>),
     /// `self.artifacts`.
     Artifacts,
     /// A reference to a model of the bento, by its name.
@@ -68,6 +87,10 @@ pub(in crate::service) enum Value<'a> {
     Estimator(Rc<str>),
     /// An ONNX Runtime session, by the model's name.
     Session(Rc<str>),
+    /// What runs a model of a service with runners, by the model's name.
+    Runner(Rc<str>),
+    /// A method of a runner, by the names of the model and the method.
+    RunnerMethod(Rc<str>, Rc<str>),
     /// A network of PyTorch, fast.ai or TensorFlow that is called itself, by the model's name.
     Network(Rc<str>, Framework),
     /// `network.signatures["name"]` of TensorFlow, or `network.signatures`, by the model's name: it is called with arguments by name.
@@ -82,10 +105,26 @@ pub(in crate::service) enum Value<'a> {
     Class(ModuleId, &'a StmtClassDef),
     /// A function of the bento.
     Function(ModuleId, &'a StmtFunctionDef),
-    /// A method of the service.
-    ServiceMethod(&'a StmtFunctionDef),
+    /// A method of a service.
+    ServiceMethod(ServiceId, &'a StmtFunctionDef, Calling),
     /// A method of a value.
     Method(Rc<Value<'a>>, &'a str),
+}
+
+/// A service of the bento: 0 is the one that answers, others are those that it depends on.
+pub(in crate::service) type ServiceId = usize;
+
+/// Who calls a method of a service, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::service) enum Calling {
+    /// The service itself.
+    Own,
+    /// A service that depends on it.
+    Plain,
+    /// The same through `to_async`.
+    Async,
+    /// The same through `to_sync`.
+    Sync,
 }
 
 /// A part of a text: a known text, or a single value and how it is written.
@@ -100,6 +139,13 @@ pub(in crate::service) struct Json {
     pub(in crate::service) path: Rc<[Step]>,
     /// The row that it belongs to, inside of a list with one item for each.
     pub(in crate::service) row: Option<Index>,
+}
+
+impl Json {
+    /// The same value of another row.
+    fn at_row(&self, row: Index) -> Self {
+        Self { row: Some(row), ..self.clone() }
+    }
 }
 
 /// A scope: its position among those that are open, and its number among all that ever were.
@@ -127,6 +173,8 @@ pub(in crate::service) enum Kind {
     Dict,
     Record,
     Json,
+    File,
+    Picture,
     Array,
     /// An array of PyTorch.
     Tensor,
@@ -136,6 +184,8 @@ pub(in crate::service) enum Kind {
     Service,
     Artifacts,
     Reference,
+    Runner,
+    Awaitable,
     Estimator,
     Session,
     Network,
@@ -160,13 +210,17 @@ impl Value<'_> {
             Value::Dict(_) => Kind::Dict,
             Value::Record(_) => Kind::Record,
             Value::Json(_) => Kind::Json,
+            Value::File(_) => Kind::File,
+            Value::Picture(_) => Kind::Picture,
             Value::Array(array) if array.torch => Kind::Tensor,
             Value::Array(_) => Kind::Array,
             Value::Complex(_) => Kind::Complex,
             Value::Range(..) | Value::Zip(_) | Value::Enumerate(..) => Kind::Iterator,
             Value::Frame(_) => Kind::Frame,
             Value::Matrix(_) => Kind::Matrix,
-            Value::Service => Kind::Service,
+            Value::Service(_) | Value::Dependency(..) => Kind::Service,
+            Value::Runner(_) | Value::RunnerMethod(..) => Kind::Runner,
+            Value::Awaitable(_) => Kind::Awaitable,
             Value::Artifacts => Kind::Artifacts,
             Value::Reference(_) => Kind::Reference,
             Value::Estimator(_) => Kind::Estimator,
@@ -175,13 +229,17 @@ impl Value<'_> {
             Value::Signature(_) => Kind::Signature,
             Value::Port(_) => Kind::Port,
             Value::Path(_)
+            | Value::Transforms(_)
+            | Value::Length(_)
+            | Value::Mode
+            | Value::ModeTest(..)
             | Value::Module(_)
             | Value::Class(..)
             | Value::Closure(..)
             | Value::Unset
             | Value::Growing(..)
             | Value::Function(..)
-            | Value::ServiceMethod(_)
+            | Value::ServiceMethod(..)
             | Value::Method(..) => Kind::Function,
         }
     }
@@ -193,12 +251,15 @@ impl Value<'_> {
             Value::Bool(_) => "a bool".to_owned(),
             Value::Int(_) => "an integer".to_owned(),
             Value::Float(_) => "a float".to_owned(),
+            Value::Length(_) => "the size of an image of the request".to_owned(),
+            Value::Mode | Value::ModeTest(..) => "the mode of an image of the request".to_owned(),
+            Value::Transforms(_) => "a transform".to_owned(),
             Value::Slice(..) => "a slice".to_owned(),
             Value::Tuple(_) => "a tuple".to_owned(),
             Value::Path(path) => format!("`{path}`"),
             Value::Module(_) => "a module".to_owned(),
             Value::Class(_, class) => format!("the class `{}`", class.name),
-            Value::Function(_, function) | Value::ServiceMethod(function) => {
+            Value::Function(_, function) | Value::ServiceMethod(_, function, _) => {
                 format!("the function `{}`", function.name)
             }
             Value::Method(_, name) => format!("the method `{name}`"),
@@ -275,6 +336,9 @@ impl Value<'_> {
             (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => Rc::ptr_eq(a, b),
             (Value::Dict(a), Value::Dict(b)) | (Value::Record(a), Value::Record(b)) => Rc::ptr_eq(a, b),
             (Value::Json(a), Value::Json(b)) => a == b,
+            (Value::File(a), Value::File(b)) => a == b,
+            (Value::Picture(a), Value::Picture(b)) => a == b,
+            (Value::Length(a), Value::Length(b)) => a == b,
             (Value::Frame(a), Value::Frame(b)) => Rc::ptr_eq(a, b),
             (Value::Rows(a, x), Value::Rows(b, y)) => a == b && Rc::ptr_eq(x, y),
             (Value::Function(_, a), Value::Function(_, b)) => std::ptr::eq(*a, *b),
@@ -285,10 +349,10 @@ impl Value<'_> {
             | (Value::Session(a), Value::Session(b))
             | (Value::Network(a, _), Value::Network(b, _))
             | (Value::Signature(a), Value::Signature(b))
+            | (Value::Runner(a), Value::Runner(b))
             | (Value::Reference(a), Value::Reference(b)) => a == b,
-            (Value::Service, Value::Service) | (Value::Artifacts, Value::Artifacts) | (Value::None, Value::None) => {
-                true
-            }
+            (Value::Service(a), Value::Service(b)) => a == b,
+            (Value::Artifacts, Value::Artifacts) | (Value::None, Value::None) => true,
             (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b) && a.equals(b) == Some(true),
         }
     }
@@ -308,7 +372,9 @@ impl Value<'_> {
                 items.iter().any(|item| item.holds(other, base))
             }
             Value::Dict(items) | Value::Record(items) => items.iter().any(|(_, item)| item.holds(other, base)),
-            Value::Enumerate(inner, _) | Value::Rows(_, inner) | Value::Method(inner, _) => inner.holds(other, base),
+            Value::Enumerate(inner, _) | Value::Rows(_, inner) | Value::Method(inner, _) | Value::Awaitable(inner) => {
+                inner.holds(other, base)
+            }
             Value::Frame(frame) => match (&**frame, other) {
                 (Frame::Table { array, .. }, Value::Array(part)) => base(array) == base(part),
                 (Frame::Columns(columns, _), Value::Array(part)) => {
@@ -345,7 +411,12 @@ impl Value<'_> {
             Value::Json(json) if json.row == Some(Index::Loop(from)) => {
                 Value::Json(Json { row: Some(to), ..json.clone() })
             }
+            Value::File(at) if at.row == Some(Index::Loop(from)) => Value::File(Rc::new(at.at_row(to))),
+            Value::Picture(picture) if picture.at.row == Some(Index::Loop(from)) => {
+                Value::Picture(Rc::new(Picture { at: picture.at.at_row(to), ..(**picture).clone() }))
+            }
             Value::Rows(id, item) => Value::Rows(*id, Rc::new(item.substitute(from, to))),
+            Value::Awaitable(item) => Value::Awaitable(Rc::new(item.substitute(from, to))),
             other => other.clone(),
         }
     }
@@ -365,7 +436,9 @@ impl Value<'_> {
             Value::List(items) | Value::Tuple(items) | Value::Zip(items) => all(&mut items.iter()),
             Value::Dict(items) | Value::Record(items) => all(&mut items.iter().flat_map(|(key, value)| [key, value])),
             Value::Format(pieces) => all(&mut pieces.iter().map(|(value, _)| value)),
-            Value::Enumerate(inner, _) | Value::Rows(_, inner) => all(&mut std::iter::once(&**inner)),
+            Value::Enumerate(inner, _) | Value::Rows(_, inner) | Value::Awaitable(inner) => {
+                all(&mut std::iter::once(&**inner))
+            }
             _ => (limit > 0).then_some(1),
         }
     }
@@ -375,9 +448,11 @@ impl Value<'_> {
         match self {
             Value::Array(array) | Value::Complex(array) => array.indices.contains(&Index::Loop(id)),
             Value::List(items) | Value::Tuple(items) | Value::Zip(items) => items.iter().any(|item| item.reads(id)),
-            Value::Enumerate(inner, _) | Value::Rows(_, inner) => inner.reads(id),
+            Value::Enumerate(inner, _) | Value::Rows(_, inner) | Value::Awaitable(inner) => inner.reads(id),
             Value::Dict(items) | Value::Record(items) => items.iter().any(|(_, value)| value.reads(id)),
             Value::Json(json) => json.row == Some(Index::Loop(id)),
+            Value::File(at) => at.row == Some(Index::Loop(id)),
+            Value::Picture(picture) => picture.at.row == Some(Index::Loop(id)),
             Value::Format(pieces) => pieces.iter().any(|(value, _)| value.reads(id)),
             _ => false,
         }
@@ -396,6 +471,8 @@ impl Kind {
             Kind::Dict => "a dict",
             Kind::Record => "an object of the request",
             Kind::Json => "a value of the request",
+            Kind::File => "a file of the request",
+            Kind::Picture => "an image",
             Kind::Array => "an array",
             Kind::Complex => "an array of complex numbers",
             Kind::Frame => "a data frame",
@@ -403,6 +480,8 @@ impl Kind {
             Kind::Service => "the service",
             Kind::Artifacts => "the service's artifacts",
             Kind::Reference => "a reference to a model",
+            Kind::Runner => "a runner",
+            Kind::Awaitable => "what is to be awaited",
             Kind::Estimator => "a model",
             Kind::Session => "an ONNX Runtime session",
             Kind::Network => "a network",

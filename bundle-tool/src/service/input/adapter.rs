@@ -1,9 +1,10 @@
 //! The adapter that fills the leaves from a request.
 
+use ekiben_runtime::artifact::image::{Image, ImageUse};
 use ekiben_runtime::artifact::manifest::{Frame, InputAdapter, Orient, Parameter, ParameterKind, Scalar};
 
 use super::{ApiInput, Form, Inputs, Member, Node};
-use crate::bundle::{self, ApiDecl, Interface};
+use crate::bundle::{self, ApiDecl, Interface, ValueSchema};
 
 /// The adapter that fills the leaves.
 pub(in crate::service) fn adapter(inputs: &Inputs, declared: &ApiDecl) -> InputAdapter {
@@ -14,10 +15,21 @@ pub(in crate::service) fn adapter(inputs: &Inputs, declared: &ApiDecl) -> InputA
         Interface::V0_13 { input: bundle::InputAdapter::Text, .. } if single => {
             InputAdapter::Text(parameters.remove(0))
         }
+        Interface::V0_13 { .. } | Interface::Runners { .. }
+            if inputs.parameters.iter().any(|member| has_image(&member.node)) =>
+        {
+            InputAdapter::File { parameters, row: inputs.is_row }
+        }
         Interface::V0_13 { .. } if single => match (parameters.remove(0), inputs.is_row) {
             (parameter, true) => InputAdapter::Row(parameter),
             (Parameter { kind: ParameterKind::Dataframe(frame), .. }, false) => InputAdapter::Dataframe(frame),
             (parameter, false) => InputAdapter::Value(parameter),
+        },
+        Interface::Runners { input, .. } if single => match (parameters.remove(0), &input.schema) {
+            (parameter, ValueSchema::Text) => InputAdapter::Text(parameter),
+            // CSV is taken too.
+            (Parameter { kind: ParameterKind::Dataframe(frame), .. }, _) => InputAdapter::Dataframe(frame),
+            (parameter, _) => InputAdapter::Value(parameter),
         },
         Interface::V1 { root_input: true, .. } if single => InputAdapter::Value(parameters.remove(0)),
         _ => InputAdapter::Parameters(parameters),
@@ -43,6 +55,20 @@ fn kind(inputs: &Inputs, node: &Node) -> ParameterKind {
         }
         Node::Records(item) => ParameterKind::Records(Box::new(kind(inputs, item))),
         Node::Single(item) => ParameterKind::Single(Box::new(kind(inputs, item))),
+        Node::Image { uses, .. } => {
+            let input = |leaf: usize| inputs.first_input(leaf) as u32;
+            let uses = uses.iter().map(|(steps, leaf)| ImageUse { steps: steps.to_vec(), input: input(*leaf) });
+            ParameterKind::Image(Image { uses: uses.collect(), order: inputs.order })
+        }
+    }
+}
+
+/// Whether there is an image below a node.
+fn has_image(node: &Node) -> bool {
+    match node {
+        Node::Image { .. } => true,
+        Node::Records(item) | Node::Single(item) => has_image(item),
+        Node::Leaf(_) | Node::Object { .. } => false,
     }
 }
 
@@ -50,7 +76,7 @@ fn leaf_kind(leaf: &ApiInput, input: u32) -> ParameterKind {
     match &leaf.form {
         Form::Frame { orient } => ParameterKind::Dataframe(frame(leaf, input, *orient)),
         Form::Array { shape, dtype } => ParameterKind::Array { shape: shape.clone(), dtype: dtype.clone(), input },
-        Form::List => ParameterKind::Array { shape: None, dtype: None, input },
+        Form::List | Form::Image => ParameterKind::Array { shape: None, dtype: None, input },
         Form::Scalar { kind, limits } => ParameterKind::Scalar(Scalar { kind: *kind, limits: limits.clone(), input }),
     }
 }

@@ -1,5 +1,6 @@
 //! What the parameters of an API declare.
 
+use ekiben_runtime::artifact::image::Mode;
 use ekiben_runtime::artifact::manifest::{Limits, Orient, ScalarKind};
 use ekiben_runtime::{DType, Shape};
 use ruff_text_size::Ranged;
@@ -9,7 +10,7 @@ use super::super::class::{AdapterDecl, ApiMethod, ServiceClass};
 use super::super::error::ServiceError;
 use super::super::evaluate::Place;
 use super::super::literal::Literal;
-use super::{ApiInput, Form, Inputs, Member, Node};
+use super::{ApiInput, Form, ImageSource, Inputs, Member, Node};
 use crate::bundle::{self, ApiDecl, Interface, ValueSchema};
 
 /// Types in types.
@@ -27,12 +28,13 @@ pub(in crate::service) fn declared(
     let mut reader = Reader { class, method, inputs: Inputs::default() };
     match &declared.interface {
         Interface::V0_13 { input, batch, .. } => reader.adapter(input, *batch)?,
-        Interface::V1 { parameters, stream, is_task, .. } => {
-            if stream.is_some() || *is_task {
-                return Err(reader.fail(&method.function.name, "streams and tasks are not compiled"));
+        Interface::V1 { parameters, stream, .. } => {
+            if stream.is_some() {
+                return Err(reader.fail(&method.function.name, "a stream is not compiled. Return the whole answer"));
             }
             reader.parameters(parameters)?;
         }
+        Interface::Runners { input, classes, fixed_shape, .. } => reader.descriptor(input, &classes.0, *fixed_shape)?,
     }
     Ok(reader.inputs)
 }
@@ -50,13 +52,17 @@ impl Reader<'_, '_> {
 
     /// Where parameter number `index` is declared.
     fn place(&self, index: usize) -> Place {
-        let parameter = self.method.function.parameters.iter_non_variadic_params().nth(index + 1);
+        let parameter =
+            self.method.function.parameters.iter_non_variadic_params().nth(index + usize::from(self.class.takes_self));
         let range = parameter.map_or(self.method.function.name.range(), Ranged::range);
         Place { module: self.class.module, range }
     }
 
     /// The parameter that an adapter of 0.13 fills.
     fn adapter(&mut self, adapter: &bundle::InputAdapter, batch: bool) -> Result<(), ServiceError> {
+        if self.image_adapter(adapter, batch)? {
+            return Ok(());
+        }
         let name = &self.method.function.name;
         let [parameter] = &self.method.parameters[..] else {
             return Err(self.fail(name, "an API with this input adapter takes one argument after `self`"));
@@ -95,6 +101,73 @@ impl Reader<'_, '_> {
         let node = if self.inputs.is_row { Node::Records(Box::new(node)) } else { node };
         self.inputs.parameters.push(Member { name: parameter.name.to_owned(), node, default: None });
         Ok(())
+    }
+
+    /// The parameter that a descriptor of a service with runners fills.
+    fn descriptor(&mut self, input: &bundle::Parameter, class: &str, fixed_shape: bool) -> Result<(), ServiceError> {
+        let name = &self.method.function.name;
+        let [parameter] = &self.method.parameters[..] else {
+            return Err(
+                self.fail(name, "an API of a service with runners is compiled with one parameter, without a context")
+            );
+        };
+        if !["NumpyNdarray", "PandasDataFrame", "JSON", "Text", "Image", "File"].contains(&class) {
+            return Err(self.fail(name, format!("the descriptor {class} is not compiled")));
+        }
+        let named = bundle::Parameter { name: parameter.name.to_owned(), ..input.clone() };
+        let node = self.node(&named, 0, false, 0)?;
+        if let Node::Leaf(index) = &node
+            && let Some(leaf) = self.inputs.get_mut(*index)
+        {
+            // A column that is missing stays so.
+            leaf.fills = false;
+            if let (Form::Array { shape, .. }, true) = (&mut leaf.form, fixed_shape) {
+                *shape = None;
+            }
+        }
+        self.inputs.parameters.push(Member { name: named.name, node, default: None });
+        Ok(())
+    }
+
+    /// The parameters of an adapter of images and files; `false` for any other adapter.
+    fn image_adapter(&mut self, adapter: &bundle::InputAdapter, batch: bool) -> Result<bool, ServiceError> {
+        use bundle::InputAdapter as Adapter;
+        let imageio = |options: &bundle::ImageOptions| {
+            let known = Mode::from_name(&options.pilmode).filter(|mode| *mode != Mode::P);
+            known.map(ImageSource::Imageio).ok_or_else(|| {
+                self.fail(&self.method.function.name, format!("the pilmode {:?} is not compiled", options.pilmode))
+            })
+        };
+        let (source, names) = match adapter {
+            Adapter::Image(options) => (imageio(options)?, None),
+            Adapter::File => (ImageSource::File, None),
+            Adapter::MultiImage { names, image } => (imageio(image)?, Some(names)),
+            Adapter::MultiFile { names } => (ImageSource::File, Some(names)),
+            Adapter::AnnotatedImage(options) => (imageio(options)?, None),
+            _ => return Ok(false),
+        };
+        let annotated = matches!(adapter, Adapter::AnnotatedImage(_));
+        let count = names.map_or(1 + usize::from(annotated), Vec::len);
+        if self.method.parameters.len() != count {
+            let problem = format!("an API with this input adapter takes {count} arguments after `self`");
+            return Err(self.fail(&self.method.function.name, problem));
+        }
+        self.inputs.is_row = batch;
+        for (at, declared) in self.method.parameters.iter().enumerate() {
+            let node = if annotated && at == 1 {
+                Node::Object { members: Vec::new(), open: true }
+            } else {
+                Node::Image { source, uses: Vec::new() }
+            };
+            let node = if batch { Node::Records(Box::new(node)) } else { node };
+            let option = ["image_input_name", "annotation_input_name"].get(at).filter(|_| annotated);
+            let option = option.and_then(|option| self.adapter_text(option));
+            let named = names.and_then(|names| names.get(at)).cloned();
+            let default = ["image", "annotations"].get(at).filter(|_| annotated).map(|name| (*name).to_owned());
+            let name = option.or(named).or(default).unwrap_or_else(|| declared.name.to_owned());
+            self.inputs.parameters.push(Member { name, node, default: None });
+        }
+        Ok(true)
     }
 
     /// A shape of `rank` lengths of 1, behind the rows where there are some.
@@ -147,6 +220,15 @@ impl Reader<'_, '_> {
                 Some(columns) => Ok(Some(columns)),
                 None => Err(self.fail(&self.method.function.name, "`columns` of the adapter is no list of names")),
             },
+        }
+    }
+
+    /// A text among the arguments of the adapter, which only the source tells.
+    fn adapter_text(&self, name: &str) -> Option<String> {
+        let options = &self.method.input.as_ref()?.options;
+        match options.iter().find(|(known, _)| known == name) {
+            Some((_, Literal::Text(text))) => Some(text.clone()),
+            _ => None,
         }
     }
 
@@ -264,6 +346,17 @@ impl Reader<'_, '_> {
                 }
                 Ok(Node::Object { members, open: false })
             }
+            ValueSchema::File { pil, format, .. } if !batched => {
+                let image = *pil || format.as_deref() == Some("image");
+                let source = if *pil { ImageSource::Pillow } else { ImageSource::File };
+                if !image && format.as_deref().is_some_and(|format| format != "binary") {
+                    return Err(self.fail(&place.range, "only files that are images are compiled"));
+                }
+                Ok(Node::Image { source, uses: Vec::new() })
+            }
+            ValueSchema::List(item) if depth == 0 && matches!(**item, ValueSchema::File { pil: true, .. }) => {
+                Ok(Node::Records(Box::new(Node::Image { source: ImageSource::Pillow, uses: Vec::new() })))
+            }
             ValueSchema::Any => Ok(Node::Object { members: Vec::new(), open: true }),
             ValueSchema::List(item) if !batched && matches!(**item, ValueSchema::Object(_) | ValueSchema::Any) => {
                 let declared = parameter.declared.get("items").cloned().unwrap_or_default();
@@ -341,7 +434,7 @@ impl Reader<'_, '_> {
                 Ok(input)
             }
             _ => Err(fail(format!(
-                "the parameter `{name}` is not of a type that is compiled: numpy.ndarray, pandas.DataFrame, numbers, texts, pydantic models, lists of them"
+                "the parameter `{name}` is not of a type that is compiled: numpy.ndarray, pandas.DataFrame, numbers, texts, pydantic models, lists of them, images"
             ))),
         }
     }

@@ -13,7 +13,7 @@ use super::evaluate::Place;
 
 pub(super) use adapter::adapter;
 pub(super) use declared::declared;
-pub(super) use tree::{Inputs, Member, Node, Step};
+pub(super) use tree::{ImageSource, Inputs, Member, Node, Step};
 
 /// How a leaf is spelled in a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub(super) enum Form {
     Array { shape: Option<Vec<i64>>, dtype: Option<String> },
     /// Nested lists of numbers that stay lists.
     List,
+    /// The pixels of an image.
+    Image,
     /// One value.
     Scalar { kind: ScalarKind, limits: Limits },
 }

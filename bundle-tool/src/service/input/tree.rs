@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
+use ekiben_runtime::artifact::image::{ImageStep, Mode, PassOrder};
 use serde_json::Value;
 
 use super::ApiInput;
@@ -21,6 +22,19 @@ pub(in crate::service) enum Node {
     Records(Box<Node>),
     /// A value that stands for a list of it alone.
     Single(Box<Node>),
+    /// An image, with the leaf of each array that is made of it.
+    Image { source: ImageSource, uses: Vec<(Rc<[ImageStep]>, usize)> },
+}
+
+/// What a service gets where the request has an image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::service) enum ImageSource {
+    /// Pillow's image.
+    Pillow,
+    /// numpy's array of it in this mode, as imageio makes it.
+    Imageio(Mode),
+    /// A file.
+    File,
 }
 
 /// A parameter, or a member of an object.
@@ -48,6 +62,8 @@ pub(in crate::service) struct Inputs {
     pub(in crate::service) parameters: Vec<Member>,
     /// Whether a request is one row of the only parameter.
     pub(in crate::service) is_row: bool,
+    /// The order in which the sizes of images change.
+    pub(in crate::service) order: PassOrder,
 }
 
 impl Deref for Inputs {
@@ -116,6 +132,7 @@ impl Inputs {
 fn find(node: &Node, leaf: usize, path: &mut Vec<Step>) -> bool {
     match node {
         Node::Leaf(index) => *index == leaf,
+        Node::Image { uses, .. } => uses.iter().any(|(_, index)| *index == leaf),
         Node::Object { members, .. } => members.iter().any(|member| {
             path.push(Step::Member(member.name.as_str().into()));
             find(&member.node, leaf, path) || {

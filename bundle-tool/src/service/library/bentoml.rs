@@ -1,5 +1,7 @@
 //! BentoML: references to models, and what loads them.
 
+use std::rc::Rc;
+
 use super::Function;
 use crate::python::Framework;
 use crate::service::evaluate::{Call, Evaluated, Evaluator, Place, Stop, Value};
@@ -13,6 +15,8 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("bentoml.xgboost.get", reference),
     ("bentoml.lightgbm.get", reference),
     ("bentoml.catboost.get", reference),
+    ("bentoml.depends", depends),
+    ("asyncio.gather", gather),
     ("bentoml.sklearn.load_model", load_estimator),
     ("bentoml.picklable_model.load_model", load_estimator),
     ("bentoml.xgboost.load_model", load_estimator),
@@ -81,6 +85,33 @@ fn model<'a>(evaluator: &Evaluator<'_, 'a>, value: Option<Value<'a>>, place: Pla
 fn reference<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
     let [tag] = call.bind(evaluator, ["tag"])?;
     model(evaluator, tag, call.place).map(Value::Reference)
+}
+
+/// `bentoml.depends(Class)`: the other service's methods are evaluated where they are called.
+fn depends<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    match (&call.positional[..], &call.keywords[..]) {
+        ([(Value::Class(module, class), _)], []) | ([], [("on", Value::Class(module, class), _)]) => {
+            evaluator.depends(*module, class, call.place)
+        }
+        _ => {
+            evaluator.fail(call.place, "`depends` is compiled with a service class of the bento; others are not in it")
+        }
+    }
+}
+
+/// `asyncio.gather(a, b)`: nothing waits, so all are computed one after the other.
+fn gather<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
+    if let Some((name, _, place)) = call.keywords.iter().find(|(name, ..)| *name != "return_exceptions") {
+        return evaluator.fail(*place, format!("the argument `{name}` is not compiled here"));
+    }
+    let mut values = Vec::new();
+    for (value, place) in &call.positional {
+        match value {
+            Value::Awaitable(value) => values.push((**value).clone()),
+            other => return evaluator.fail(*place, format!("{} is not to be awaited", other.describe())),
+        }
+    }
+    Ok(Value::Awaitable(Rc::new(Value::List(values.into()))))
 }
 
 fn load_estimator<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use ekiben_runtime::DType;
+use ekiben_runtime::artifact::image::MeasureKind;
 use ekiben_runtime::kernels::reference::round_decimals::round_decimals;
 use ekiben_runtime::ops::compare::CompareKind;
 use ekiben_runtime::ops::round_decimals::{MAX_DIGITS, RoundDecimals};
@@ -48,6 +49,7 @@ fn int<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> 
         Some(Value::Bool(value)) => Ok(Value::Int(value.into())),
         Some(Value::Float(value)) if value.abs() < 9e15 => Ok(Value::Int(value.trunc() as i64)),
         Some(Value::Array(array)) => number(evaluator, &array, DType::I64, call),
+        Some(length @ Value::Length(_)) => evaluator.length_of(MeasureKind::Truncate, &[length], call.place),
         other => refused(evaluator, call, "int", other),
     }
 }
@@ -205,6 +207,9 @@ fn round<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a
     };
     let array = match number {
         Some(number @ Value::Int(_)) => return Ok(number),
+        Some(length @ Value::Length(_)) if digits.is_none() => {
+            return evaluator.length_of(MeasureKind::Round, &[length], call.place);
+        }
         Some(Value::Float(value)) => return Ok(rounded(value, digits)),
         Some(Value::Array(array)) if array.axes(&evaluator.graph).is_empty() => array,
         other => return refused(evaluator, call, "round", other),
@@ -256,7 +261,12 @@ fn several<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>, name: &str) -
 /// `max` and `min`: the first of the items than which no other is greater, or less.
 fn extreme<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>, kind: CompareKind) -> Evaluated<'a> {
     let name = if kind == CompareKind::Greater { "max" } else { "min" };
-    let mut items = several(evaluator, call, name)?.into_iter();
+    let items = several(evaluator, call, name)?;
+    if items.iter().any(|item| matches!(item, Value::Length(_))) {
+        let measure = if kind == CompareKind::Greater { MeasureKind::Max } else { MeasureKind::Min };
+        return evaluator.length_of(measure, &items, call.place);
+    }
+    let mut items = items.into_iter();
     let mut best = items.next().unwrap_or(Value::None);
     for item in items {
         let constants = match (&item, &best) {

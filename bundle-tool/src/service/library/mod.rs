@@ -6,29 +6,38 @@
 mod bentoml;
 mod builtins;
 mod catboost;
+mod image;
 mod librosa;
 mod lightgbm;
 mod model;
 mod network;
 mod numpy;
 mod onnxruntime;
+mod opencv;
 mod pandas;
+mod runner;
 mod sound;
 mod tensorflow;
 mod text;
 mod tf_signal;
 mod torch;
+mod torchvision;
 mod xgboost;
 
 use super::evaluate::{Call, Evaluated, Evaluator, Kind, Place, Value};
 
 pub(super) use bentoml::artifact;
+pub(super) use image::takes_images;
 pub(super) use model::model_method;
 pub(super) use network::network_call;
+pub(super) use numpy::array_of;
 pub(super) use numpy::create::mat_mul;
 pub(super) use numpy::shape::with_new_axis;
+pub(super) use opencv::reversed_channels;
 pub(super) use pandas::columns;
+pub(super) use runner::runner_attribute;
 pub(super) use torch::result_type;
+pub(super) use torchvision::{Transform, transformed};
 
 /// What a function does.
 pub(super) type Function = for<'e, 'a, 'c> fn(&mut Evaluator<'e, 'a>, &'c Call<'a>) -> Evaluated<'a>;
@@ -53,6 +62,9 @@ const FUNCTIONS: &[&[(&str, Function)]] = &[
     tf_signal::FUNCTIONS,
     tensorflow::FUNCTIONS,
     torch::FUNCTIONS,
+    image::FUNCTIONS,
+    opencv::FUNCTIONS,
+    torchvision::FUNCTIONS,
 ];
 
 const METHODS: &[&[(Kind, &str, Method)]] = &[
@@ -67,8 +79,10 @@ const METHODS: &[&[(Kind, &str, Method)]] = &[
     pandas::METHODS,
     onnxruntime::METHODS,
     network::METHODS,
+    runner::METHODS,
     tensorflow::METHODS,
     torch::METHODS,
+    image::METHODS,
 ];
 
 const PROPERTIES: &[&[(Kind, &str, Property)]] = &[
@@ -78,6 +92,7 @@ const PROPERTIES: &[&[(Kind, &str, Property)]] = &[
     onnxruntime::PROPERTIES,
     network::PROPERTIES,
     torch::PROPERTIES,
+    image::PROPERTIES,
 ];
 
 /// The function with this full path.
@@ -99,6 +114,11 @@ pub(super) fn method(kind: Kind, name: &str) -> Option<Method> {
 pub(super) fn property(kind: Kind, name: &str) -> Option<Property> {
     let mut all = PROPERTIES.iter().copied().flatten();
     all.find(|(owner, known, _)| *owner == kind && *known == name).map(|(.., property)| *property)
+}
+
+/// Whether a kind of value has this method or attribute.
+pub(super) fn has(kind: Kind, name: &str) -> bool {
+    method(kind, name).is_some() || property(kind, name).is_some()
 }
 
 /// The constant with this full path.

@@ -96,6 +96,11 @@ fn d_matrix<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated
     }
 }
 
+/// `xgboost.DMatrix(data)`.
+pub(super) fn matrix<'a>(evaluator: &mut Evaluator<'_, 'a>, data: &Value<'a>, place: Place) -> Evaluated<'a> {
+    numbers(evaluator, data, f32::NAN, place).map(Value::Matrix)
+}
+
 /// The features of a call of a booster's `method`, and the method of the front-end that the arguments choose: `predict`, `predict_margin`,
 /// `inplace_predict` or `inplace_predict_margin`, and the range of rounds.
 pub(super) fn arguments<'a>(

@@ -5,16 +5,16 @@ use serde_json::{Map, Value};
 
 use super::{Batch, DataError, InputBuffer};
 
-/// Appends the table's rows to the frame's inputs and returns their number. `list_columns` admits columns given as lists, which
-/// BentoML 1.x takes and 0.13 does not.
+/// Appends the table's rows to the frame's inputs and returns their number. With `by_form` the value's form tells the orientation, whatever is
+/// declared, and columns may be lists: so does BentoML 1.x, which hands the value to `pandas.DataFrame`.
 pub(super) fn read_frame(
     frame: &Frame,
     place: &str,
     value: &Value,
-    list_columns: bool,
+    by_form: bool,
     batch: &mut Batch<'_>,
 ) -> Result<usize, DataError> {
-    let orient = frame.orient.or_else(|| guess(value));
+    let orient = if by_form { form(value) } else { frame.orient.or_else(|| guess(value)) };
     let refused = |needs: &str| DataError::body(place, format!("the table must be {needs}"));
     let inputs = if frame.inputs.is_empty() { std::slice::from_ref(&frame.input) } else { &frame.inputs };
     if inputs.iter().any(|&input| input as usize >= batch.inputs.len()) {
@@ -28,13 +28,23 @@ pub(super) fn read_frame(
         (Some(Orient::Index), Value::Object(rows)) => {
             table.records(rows.values())?;
         }
-        (Some(Orient::Columns), Value::Object(columns)) => table.columns(columns, list_columns)?,
+        (Some(Orient::Columns), Value::Object(columns)) => table.columns(columns, by_form)?,
         (Some(orient), _) => return Err(refused(&format!("JSON of orientation {:?}", orient.name()))),
         (None, _) => return Err(refused("a list of rows, or an object of columns")),
     }
     match table.rows {
         0 => Err(refused("one row at least")),
         rows => Ok(rows),
+    }
+}
+
+/// What `pandas.DataFrame` takes a value for.
+fn form(value: &Value) -> Option<Orient> {
+    match value {
+        Value::Array(rows) if rows.first().is_some_and(Value::is_object) => Some(Orient::Records),
+        Value::Array(_) => Some(Orient::Values),
+        Value::Object(_) => Some(Orient::Columns),
+        _ => None,
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) fn push(
 ) -> Result<(), DataError> {
     let refused = |reason: String| DataError::body(place, reason);
     let decoded = decode(file, &Limits::default()).map_err(|error| refused(error.to_string()))?;
+    let decoded = decoded.with_pass_order(declared.order);
     let mut lay = |image: Image, made: &manifest::ImageUse| {
         let image = stepped(image, &made.steps).map_err(refused)?;
         let buffer = inputs.get_mut(made.input as usize);
@@ -92,10 +93,10 @@ fn after(image: Image, step: &ImageStep, sizes: &[(u32, u32)]) -> Result<Image, 
 
 /// The channels in the other order.
 fn reversed(image: Image) -> Result<Image, ImageError> {
-    let (mode, width, height) = (image.mode(), image.width(), image.height());
+    let (mode, width, height, order) = (image.mode(), image.width(), image.height(), image.pass_order());
     let mut data = image.into_data();
     data.chunks_exact_mut(mode.channels()).for_each(<[u8]>::reverse);
-    Image::new(mode, width, height, data)
+    Ok(Image::new(mode, width, height, data)?.with_pass_order(order))
 }
 
 fn resize(

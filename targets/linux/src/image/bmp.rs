@@ -1,6 +1,6 @@
 //! BMP: palettes, 16, 24 and 32 bits, bit fields and run lengths.
 
-use ekiben_runtime::artifact::image::Mode;
+use ekiben_runtime::artifact::image::{Mode, PassOrder};
 
 use super::{DecodeError, Image, Limits, byte_count, checked_size, palette_of};
 
@@ -157,7 +157,17 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError
         data = data.rchunks_exact(header.width * mode.channels()).flatten().copied().collect();
     }
     let (width, height, max_pixels) = (header.width, header.height, limits.max_pixels);
-    Ok(Image { mode, width, height, data, palette, transparency: None, orientation: 1, max_pixels })
+    Ok(Image {
+        mode,
+        width,
+        height,
+        data,
+        palette,
+        transparency: None,
+        orientation: 1,
+        max_pixels,
+        order: PassOrder::default(),
+    })
 }
 
 impl Header {

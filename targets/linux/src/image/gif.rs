@@ -1,6 +1,6 @@
 //! GIF: the first frame, decoded by the crate `gif`, on the canvas of the file.
 
-use ekiben_runtime::artifact::image::Mode;
+use ekiben_runtime::artifact::image::{Mode, PassOrder};
 use gif::{ColorOutput, DecodeOptions, DecodingError, MemoryLimit};
 
 use super::{DecodeError, Image, Limits, Transparency, checked_size, palette_of};
@@ -39,7 +39,17 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError
     let palette = colours.map(|colours| palette_of(colours.as_chunks::<3>().0.iter().copied()));
     let transparency = transparent.map(|index| Transparency::One(index.into()));
     let max_pixels = limits.max_pixels;
-    Ok(Image { mode, width, height, data, palette, transparency, orientation: 1, max_pixels })
+    Ok(Image {
+        mode,
+        width,
+        height,
+        data,
+        palette,
+        transparency,
+        orientation: 1,
+        max_pixels,
+        order: PassOrder::default(),
+    })
 }
 
 /// Whether each colour is the gray of its position, so that positions are grays.

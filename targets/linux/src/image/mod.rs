@@ -20,7 +20,7 @@ mod resample;
 mod resize;
 mod webp;
 
-use ekiben_runtime::artifact::image::Mode;
+use ekiben_runtime::artifact::image::{Mode, PassOrder};
 
 pub use errors::{DecodeError, ImageError};
 
@@ -62,6 +62,7 @@ pub struct Image {
     transparency: Option<Transparency>,
     orientation: u8,
     max_pixels: usize,
+    order: PassOrder,
 }
 
 impl Image {
@@ -76,7 +77,17 @@ impl Image {
             return Err(ImageError::Data { mode: mode.name(), width, height, needed, given: data.len() });
         }
         let palette = (mode == Mode::P).then(grays);
-        Ok(Self { mode, width, height, data, palette, transparency: None, orientation: 1, max_pixels })
+        Ok(Self {
+            mode,
+            width,
+            height,
+            data,
+            palette,
+            transparency: None,
+            orientation: 1,
+            max_pixels,
+            order: PassOrder::default(),
+        })
     }
 
     /// What its pixels are.
@@ -109,6 +120,17 @@ impl Image {
         self.orientation
     }
 
+    /// The same image, whose sizes change in this order.
+    #[must_use]
+    pub fn with_pass_order(self, order: PassOrder) -> Self {
+        Self { order, ..self }
+    }
+
+    /// The order in which [`Image::resize`] goes along rows and columns.
+    pub const fn pass_order(&self) -> PassOrder {
+        self.order
+    }
+
     /// Bytes of one pixel.
     const fn pixel_bytes(&self) -> usize {
         self.mode.channels() * self.mode.value_bytes()
@@ -125,6 +147,7 @@ impl Image {
             transparency: self.transparency.clone(),
             orientation: self.orientation,
             max_pixels: self.max_pixels,
+            order: self.order,
         }
     }
 
@@ -139,6 +162,7 @@ impl Image {
             transparency: None,
             orientation: self.orientation,
             max_pixels: self.max_pixels,
+            order: self.order,
         }
     }
 }

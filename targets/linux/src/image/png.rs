@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Cursor;
 
-use ekiben_runtime::artifact::image::Mode;
+use ekiben_runtime::artifact::image::{Mode, PassOrder};
 use png::{BitDepth, ColorType, Decoder, DecodingError, Transformations};
 
 use super::{DecodeError, Image, ImageError, Limits, Transparency, byte_count, checked_size, exif, palette_of};
@@ -98,7 +98,17 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError
         return Err(DecodeError::damaged(FORMAT, None, format!("it has {} bytes of pixels for {needed}", data.len())));
     }
     let max_pixels = limits.max_pixels;
-    Ok(Image { mode: layout.mode, width, height, data, palette, transparency, orientation, max_pixels })
+    Ok(Image {
+        mode: layout.mode,
+        width,
+        height,
+        data,
+        palette,
+        transparency,
+        orientation,
+        max_pixels,
+        order: PassOrder::default(),
+    })
 }
 
 fn unlikely(error: &ImageError) -> DecodeError {

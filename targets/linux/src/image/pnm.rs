@@ -1,6 +1,6 @@
 //! PBM, PGM and PPM, in text and in bytes.
 
-use ekiben_runtime::artifact::image::Mode;
+use ekiben_runtime::artifact::image::{Mode, PassOrder};
 
 use super::{DecodeError, Image, Limits, byte_count, checked_size};
 
@@ -87,7 +87,17 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError
         .map_err(|error| DecodeError::damaged(FORMAT, None, error.to_string()))?;
     let data = header.samples(reader, needed)?;
     let max_pixels = limits.max_pixels;
-    Ok(Image { mode, width, height, data, palette: None, transparency: None, orientation: 1, max_pixels })
+    Ok(Image {
+        mode,
+        width,
+        height,
+        data,
+        palette: None,
+        transparency: None,
+        orientation: 1,
+        max_pixels,
+        order: PassOrder::default(),
+    })
 }
 
 impl Header {

@@ -5,7 +5,7 @@
 
 use std::f64::consts::PI;
 
-use ekiben_runtime::artifact::image::{Filter, Mode};
+use ekiben_runtime::artifact::image::{Filter, Mode, PassOrder};
 
 use super::reduce::rounded;
 use super::{Image, ImageError, byte_count};
@@ -118,11 +118,11 @@ impl Image {
         Ok(image.unwrap_or_else(|| self.clone()))
     }
 
-    /// Whether Pillow goes along the columns first: where more than twice as many rows as columns go.
+    /// Whether Pillow goes along the columns first: from release 13 on, where more than twice as many rows as columns go.
     fn loses_rows(&self, (width, height): (usize, usize)) -> bool {
         let lost = |from: usize, to: usize| from as i64 - to as i64;
         let rows = lost(self.height, height);
-        rows > 0 && rows > 2 * lost(self.width, width)
+        self.order == PassOrder::ByShape && rows > 0 && rows > 2 * lost(self.width, width)
     }
 
     fn across(&self, taps: &[Taps], first: usize, end: usize) -> Self {

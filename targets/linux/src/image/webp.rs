@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use ekiben_runtime::artifact::image::Mode;
+use ekiben_runtime::artifact::image::{Mode, PassOrder};
 use image_webp::{DecodingError, WebPDecoder};
 
 use super::{DecodeError, Image, Limits, checked_size, exif};
@@ -25,7 +25,17 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError
     let stated = decoder.exif_metadata().ok().flatten();
     let orientation = stated.as_deref().map_or(1, exif::orientation);
     let max_pixels = limits.max_pixels;
-    Ok(Image { mode, width, height, data, palette: None, transparency: None, orientation, max_pixels })
+    Ok(Image {
+        mode,
+        width,
+        height,
+        data,
+        palette: None,
+        transparency: None,
+        orientation,
+        max_pixels,
+        order: PassOrder::default(),
+    })
 }
 
 /// The sizes that the parts of a file declare, each of which the decoder takes memory for. `at` is where the first part

@@ -6,12 +6,14 @@ pub(super) mod reduce;
 pub(super) mod shape;
 pub(super) mod sort;
 
+use std::rc::Rc;
+
 use ekiben_runtime::DType;
 use ekiben_runtime::ops::storage_cast::is_stored_only;
 
 use super::{Function, Method, Property};
 
-use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Index, Kind, Place, Stop, Value};
+use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Index, Kind, Picture, Place, Stop, Value};
 
 pub(super) const CONSTANTS: &[(&str, f64)] = &[
     ("numpy.pi", std::f64::consts::PI),
@@ -92,7 +94,11 @@ pub(super) fn converted<'a>(
 }
 
 /// The array that numpy makes of a value.
-pub(super) fn array_of<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, place: Place) -> Result<Array, Stop> {
+pub(in crate::service) fn array_of<'a>(
+    evaluator: &mut Evaluator<'_, 'a>,
+    value: &Value<'a>,
+    place: Place,
+) -> Result<Array, Stop> {
     match value {
         Value::Array(array) => {
             let array = evaluator.widened(array, place)?;
@@ -129,6 +135,14 @@ fn array<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a
     let [value, dtype] = call.bind(evaluator, ["a", "dtype"])?;
     let Some(value) = value else {
         return evaluator.fail(call.place, "an array of nothing is not compiled");
+    };
+    // What is done with the pixels of an image may still be a step of the adapter.
+    if let (Value::Picture(picture), None | Some(Value::None)) = (&value, &dtype) {
+        return Ok(Value::Picture(Rc::new(Picture { is_array: true, ..(**picture).clone() })));
+    }
+    let value = match value {
+        Value::Picture(picture) => Value::Array(evaluator.picture_array(&picture, call.at(0))?),
+        value => evaluator.with_arrays(value, call.at(0))?,
     };
     let array = array_of(evaluator, &value, call.at(0))?;
     match dtype {

@@ -4,7 +4,7 @@ use ekiben_runtime::ops::transpose::{Permutation, Transpose};
 
 use super::super::{Function, Method, Property};
 use super::{array_of, receiver};
-use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Kind, Place, Stop, Value};
+use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Index, Kind, Place, Stop, Value};
 
 pub(in crate::service::library) const FUNCTIONS: &[(&str, Function)] = &[
     ("numpy.reshape", reshape_function),
@@ -323,7 +323,7 @@ enum Join {
 fn joined<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>, kind: Join) -> Evaluated<'a> {
     let [value, axis] = call.bind(evaluator, ["arrays", "axis"])?;
     let Some(items) = value.as_ref().and_then(Value::items) else {
-        return evaluator.fail(call.at(0), "a list or tuple of arrays is needed");
+        return joined_rows(evaluator, value.as_ref(), axis.as_ref(), call, kind);
     };
     let mut parts = Vec::new();
     for item in items {
@@ -352,6 +352,38 @@ fn joined<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>, kind: Join) ->
         };
     }
     put_together(evaluator, &parts, at, call.place)
+}
+
+/// One array for each row of a request, put together along the rows: they are one array already.
+fn joined_rows<'a>(
+    evaluator: &mut Evaluator<'_, 'a>,
+    value: Option<&Value<'a>>,
+    axis: Option<&Value<'a>>,
+    call: &Call<'a>,
+    kind: Join,
+) -> Evaluated<'a> {
+    let Some(value @ (Value::Array(_) | Value::Rows(..))) = value else {
+        return evaluator.fail(call.at(0), "a list or tuple of arrays is needed");
+    };
+    let array = array_of(evaluator, value, call.at(0))?;
+    let axes = array.axes(&evaluator.graph);
+    let first = matches!(axis, None | Some(Value::Int(0)));
+    let length = axes.get(1).and_then(|&axis| evaluator.graph.shape(array.tensor).factor(axis));
+    let made = match (kind, axes.len(), length) {
+        (Join::Stack, 2.., _) if first => Some(array.clone()),
+        (Join::Vertical, 2, _) => Some(array.clone()),
+        (Join::Vertical | Join::Concatenate, 3.., Some(1)) if first => {
+            axes.get(1).map(|&axis| array.with_index(axis, Index::At(0)))
+        }
+        _ => None,
+    };
+    match made {
+        Some(array) => Ok(Value::Array(Array { python: false, ..array })),
+        None => {
+            let problem = "of arrays of the rows of a request, `stack` and `vstack` along the rows are compiled, and `concatenate` of one row each";
+            evaluator.fail(call.at(0), problem)
+        }
+    }
 }
 
 /// Arrays of the same number of axes, one after the other along their own axis `at`.

@@ -12,7 +12,7 @@ mod pixels;
 mod scan;
 mod upsample;
 
-use ekiben_runtime::artifact::image::Mode;
+use ekiben_runtime::artifact::image::{Mode, PassOrder};
 
 use self::blocks::NATURAL;
 use self::frame::Frame;
@@ -163,7 +163,17 @@ impl State {
         };
         let data = pixels::pixels(frame, self.jfif, self.adobe);
         let max_pixels = limits.max_pixels;
-        Ok(Image { mode, width, height, data, palette: None, transparency: None, orientation, max_pixels })
+        Ok(Image {
+            mode,
+            width,
+            height,
+            data,
+            palette: None,
+            transparency: None,
+            orientation,
+            max_pixels,
+            order: PassOrder::default(),
+        })
     }
 }
 

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Artifacts of the served fixtures beside the bentos' own services: `ekiben verify --allow-python` on requests that it makes itself.
+#
+#   EKIBEN_PYTHON_V013=… EKIBEN_PYTHON_V14=… tests/long/verified.sh
+#
+# The variables name interpreters that have BentoML 0.13.1 and 1.4 with the packages of fixtures/make/requirements-bentoml013.txt and requirements-bentoml14.txt.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cargo test --locked -p ekiben-tests --test bentos services_agree -- --ignored --nocapture
