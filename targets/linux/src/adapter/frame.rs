@@ -14,7 +14,7 @@ pub(super) fn read_frame(
     by_form: bool,
     batch: &mut Batch<'_>,
 ) -> Result<usize, DataError> {
-    let orient = if by_form { form(value) } else { frame.orient.or_else(|| guess(value)) };
+    let orient = frame.orient.filter(|_| !by_form).or_else(|| guess(value));
     let refused = |needs: &str| DataError::body(place, format!("the table must be {needs}"));
     let inputs = if frame.inputs.is_empty() { std::slice::from_ref(&frame.input) } else { &frame.inputs };
     if inputs.iter().any(|&input| input as usize >= batch.inputs.len()) {
@@ -35,16 +35,6 @@ pub(super) fn read_frame(
     match table.rows {
         0 => Err(refused("one row at least")),
         rows => Ok(rows),
-    }
-}
-
-/// What `pandas.DataFrame` takes a value for.
-fn form(value: &Value) -> Option<Orient> {
-    match value {
-        Value::Array(rows) if rows.first().is_some_and(Value::is_object) => Some(Orient::Records),
-        Value::Array(_) => Some(Orient::Values),
-        Value::Object(_) => Some(Orient::Columns),
-        _ => None,
     }
 }
 
