@@ -216,7 +216,9 @@ fn services_agree_when_they_are_asked() {
             apis += 1;
             answers += report.answered;
             numbers += report.numbers;
-            if !report.agrees() || report.answered == 0 {
+            // The logarithm of a negative fare is NaN, which scikit-learn refuses and the artifact computes with (docs/sklearn.md).
+            let is_known = case.name() == "v14_sklearn_titanic" && report.api == "survives";
+            if !(report.agrees() || is_known) || report.answered == 0 {
                 failures.push(format!("{} (BentoML {version})\n{report}", case.name()));
             }
         }
