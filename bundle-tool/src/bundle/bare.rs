@@ -14,6 +14,18 @@ use super::{Bundle, Generation, Provenance};
 /// The file that makes a folder a SavedModel.
 pub(super) const SAVED_MODEL: &str = "saved_model.pb";
 
+/// The files of an unpacked `.keras` archive.
+pub(super) const KERAS_WEIGHTS: &str = "model.weights.h5";
+pub(super) const KERAS_CONFIG: &str = "config.json";
+
+/// Opens a folder as an unpacked `.keras` archive; it is called by the folder's name.
+pub(super) fn keras(files: Files) -> Result<Bundle, BundleError> {
+    let folder = Path::new(files.label()).file_name().and_then(|name| name.to_str());
+    let name = folder.unwrap_or("keras").to_owned();
+    let names = files.list("")?;
+    Ok(bundle(files, name, KERAS_WEIGHTS.to_owned(), names, ModelFormat::Hdf5))
+}
+
 /// Opens a folder as TensorFlow's SavedModel; it is called by the folder's name.
 pub(super) fn saved_model(files: Files) -> Result<Bundle, BundleError> {
     let folder = Path::new(files.label()).file_name().and_then(|name| name.to_str());

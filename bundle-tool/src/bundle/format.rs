@@ -32,7 +32,11 @@ pub enum ModelFormat {
     Torch,
     /// TensorFlow's `saved_model.pb`.
     SavedModel,
-    /// Another zip, such as `.keras`.
+    /// A `.keras` archive: a zip of the architecture and an HDF5 file of weights.
+    Keras,
+    /// The architecture of a Keras model, whose weights are in another file.
+    KerasJson,
+    /// Another zip.
     Zip,
     /// None of these.
     Unknown,
@@ -43,6 +47,7 @@ impl ModelFormat {
     pub fn of(bytes: &[u8]) -> ModelFormat {
         match bytes {
             [b'P', b'K', 3, 4, ..] if contains(bytes, b"model.ini") => ModelFormat::Mojo,
+            [b'P', b'K', 3, 4, ..] if contains(bytes, b"model.weights.h5") => ModelFormat::Keras,
             [b'P', b'K', 3, 4, ..] if TORCH_MEMBERS.iter().any(|name| contains(bytes, name)) => ModelFormat::Torch,
             [b'P', b'K', 3, 4, ..] => ModelFormat::Zip,
             [0x1c, 0xed, ..] => ModelFormat::H2oBinary,
@@ -63,6 +68,7 @@ impl ModelFormat {
             // `saved_model_schema_version`, which is 1, and then the first of `meta_graphs`.
             [0x08, 0x01, 0x12, ..] => ModelFormat::SavedModel,
             _ if matches!(bytes.trim_ascii_start(), [b'{', ..]) && is_catboost(bytes) => ModelFormat::Catboost,
+            _ if matches!(bytes.trim_ascii_start(), [b'{', ..]) && is_keras(bytes) => ModelFormat::KerasJson,
             _ if matches!(bytes.trim_ascii_start(), [b'{' | b'[', ..]) => ModelFormat::Json,
             _ => ModelFormat::Unknown,
         }
@@ -97,6 +103,13 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 fn is_catboost(bytes: &[u8]) -> bool {
     let has = |name: &[u8]| contains(bytes, name);
     has(b"\"features_info\"") && (has(b"\"oblivious_trees\"") || has(b"\"trees\""))
+}
+
+/// Whether a JSON document is the architecture of a Keras model.
+fn is_keras(bytes: &[u8]) -> bool {
+    let has = |name: &[u8]| contains(bytes, name);
+    let classes: [&[u8]; 3] = [b"\"Sequential\"", b"\"Functional\"", b"\"Model\""];
+    has(b"\"class_name\"") && has(b"\"layers\"") && classes.iter().any(|class| has(class))
 }
 
 /// Whether `bytes` is a protobuf message with the fields of `onnx.ModelProto`: `ir_version` (1, varint) and `graph` (7, message)
@@ -149,11 +162,13 @@ mod tests {
 
     #[test]
     fn told_by_content() {
-        let cases: [(&[u8], ModelFormat); 18] = [
+        let cases: [(&[u8], ModelFormat); 20] = [
             (b"PK\x03\x04....archive/data.pkl", ModelFormat::Torch),
             (b"\x08\x01\x12\xc0\x10", ModelFormat::SavedModel),
             (b"PK\x03\x04rest", ModelFormat::Zip),
             (b"PK\x03\x04....model.ini", ModelFormat::Mojo),
+            (b"PK\x03\x04....model.weights.h5", ModelFormat::Keras),
+            (b"{\"class_name\": \"Sequential\", \"config\": {\"layers\": []}}", ModelFormat::KerasJson),
             (b"\x1c\xed\x093.46", ModelFormat::H2oBinary),
             (b"\x80\x04\x95", ModelFormat::Pickle),
             (b"\x1c\0\0\0TFL3", ModelFormat::Tflite),

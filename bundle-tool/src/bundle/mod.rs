@@ -136,10 +136,10 @@ impl Bundle {
             return Bundle::of_files(archive::open(path, compression, Limits::DEFAULT)?, &stores);
         }
         let format = ModelFormat::of(&files::read_regular(path, &label, MODEL_LIMIT)?);
-        if matches!(format, ModelFormat::Zip | ModelFormat::Mojo) {
+        if matches!(format, ModelFormat::Zip | ModelFormat::Mojo | ModelFormat::Keras) {
             match archive::open_zip(path, Limits::DEFAULT, is_manifest) {
                 Ok(Some(files)) => return Bundle::of_files(files, &stores),
-                // A MOJO's own reader says what is wrong with it.
+                // A model's own reader says what is wrong with it.
                 Err(error) if format == ModelFormat::Zip => return Err(error),
                 _ => {}
             }
@@ -163,6 +163,8 @@ impl Bundle {
             v1::open_model(files)
         } else if files.contains(bare::SAVED_MODEL) {
             bare::saved_model(files)
+        } else if files.contains(bare::KERAS_WEIGHTS) && files.contains(bare::KERAS_CONFIG) {
+            bare::keras(files)
         } else {
             let found = "it has no bentoml.yml, bento.yaml or model.yaml at its root".to_owned();
             Err(BundleError::Unrecognised { path: files.label().to_owned(), found })
@@ -172,6 +174,15 @@ impl Bundle {
     /// The text of one of [`Bundle::sources`].
     pub fn read_source(&self, name: &str) -> Result<String, BundleError> {
         self.files.read_text(&format!("{}/{name}", self.source_root), files::SOURCE_LIMIT)
+    }
+
+    /// The bytes of a file beside [`Bundle::sources`], by its path relative to where they are.
+    ///
+    /// # Errors
+    /// A file that is not there, is too large, or a link that leads out of the bento.
+    pub(crate) fn read_beside_sources(&self, name: &str, limit: u64) -> Result<Vec<u8>, BundleError> {
+        let path = if self.source_root.is_empty() { name.to_owned() } else { format!("{}/{name}", self.source_root) };
+        Ok(self.files.read(&path, limit)?.into_owned())
     }
 
     /// BLAKE3 over the names and contents of all that is read of the bento: its files, and those of its models.
@@ -198,17 +209,25 @@ impl Bundle {
         Ok(hasher.finalize())
     }
 
-    /// BLAKE3 over the names and contents of [`Bundle::sources`]; `None` where there are none.
+    /// BLAKE3 over the names and contents of [`Bundle::sources`], and of a 1.x bento all other files beside them, which the service may open;
+    /// `None` where there are none.
     ///
     /// # Errors
     /// Those of reading the files.
     pub fn sources_digest(&self) -> Result<Option<blake3::Hash>, BundleError> {
         let mut hasher = blake3::Hasher::new();
-        for name in &self.sources {
-            let text = self.read_source(name)?;
-            for part in [name, &text] {
+        let mut add = |name: &str, contents: &[u8]| {
+            for part in [name.as_bytes(), contents] {
                 hasher.update(&(part.len() as u64).to_le_bytes());
-                hasher.update(part.as_bytes());
+                hasher.update(part);
+            }
+        };
+        for name in &self.sources {
+            add(name, self.read_source(name)?.as_bytes());
+        }
+        if self.generation == Generation::V1 && !self.sources.is_empty() {
+            for name in self.files.list(&self.source_root)?.iter().filter(|name| !name.ends_with(".py")) {
+                add(name, &self.files.read(name, MODEL_LIMIT)?);
             }
         }
         Ok((!self.sources.is_empty()).then(|| hasher.finalize()))

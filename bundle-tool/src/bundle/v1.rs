@@ -316,7 +316,7 @@ fn model_in(files: &Files, folder: &str) -> Result<(ModelFile, ModelManifest), B
     };
     let mut manifest: ModelManifest = yaml::read(files, &at(MODEL_MANIFEST))?;
     let names: Vec<String> = files.list(folder)?.into_iter().filter(|name| *name != at(MODEL_MANIFEST)).collect();
-    let Some(main) = main_file(&names, &at) else {
+    let Some(main) = main_file(&names, &at).or(of_known_format(files, &names)?) else {
         return Err(BundleError::MissingFile {
             bento: files.label().to_owned(),
             file: at("saved_model.*"),
@@ -351,6 +351,20 @@ fn main_file(names: &[String], at: &dyn Fn(&str) -> String) -> Option<String> {
         others.next().filter(|_| others.next().is_none())
     };
     saved.or_else(weights).or_else(only).cloned()
+}
+
+/// Of several files that `bentoml.models.create` was given, the first that is a model, or else the first.
+fn of_known_format(files: &Files, names: &[String]) -> Result<Option<String>, BundleError> {
+    for name in names {
+        let is_model = !matches!(
+            ModelFormat::of(&files.read(name, MODEL_LIMIT)?),
+            ModelFormat::Unknown | ModelFormat::Json | ModelFormat::Zip
+        );
+        if is_model {
+            return Ok(Some(name.clone()));
+        }
+    }
+    Ok(names.first().cloned())
 }
 
 fn plain_labels(labels: Option<BTreeMap<String, Option<String>>>) -> BTreeMap<String, String> {

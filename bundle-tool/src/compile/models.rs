@@ -3,7 +3,7 @@
 use ekiben_runtime::artifact::manifest::ModelProvenance;
 
 use super::{CompileError, ModelError, Models};
-use crate::bundle::{Bundle, BundleError, ModelFile};
+use crate::bundle::{Bundle, BundleError, ModelFile, ModelFormat};
 use crate::frontend::{self, FrontendError, InputLengths, Model, OpenNames, OpenOptions};
 use crate::python::Framework;
 use crate::service::is_data;
@@ -42,7 +42,9 @@ pub(crate) fn open_model(
 ) -> Result<Box<dyn Model>, FrontendError> {
     let beside = |path: &str| file.read_beside(path).map_err(|error| error.to_string());
     let class = file.options.get("model_class").and_then(|class| class.as_str());
-    frontend::open(file.format, bytes, &OpenOptions { lengths: lengths.clone(), beside: Some(&beside), class })
+    let name = file.main.rsplit('/').next();
+    let options = OpenOptions { lengths: lengths.clone(), beside: Some(&beside), file: name, class };
+    frontend::open(file.format, bytes, &options)
 }
 
 /// Names of all models that lengths can be given for.
@@ -60,8 +62,9 @@ fn open_names<'a>(models: impl Iterator<Item = &'a ModelFile>) -> Result<OpenNam
 pub(crate) fn model_digest(file: &ModelFile, bytes: &[u8]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(bytes);
-    if Framework::of(file) == Some(Framework::Tensorflow) {
-        // A SavedModel is a folder.
+    let is_folder = matches!(file.format, ModelFormat::Hdf5 | ModelFormat::KerasJson);
+    if is_folder || Framework::of(file) == Some(Framework::Tensorflow) {
+        // A SavedModel is a folder, and a Keras model may be one.
         for name in file.files.iter().filter(|name| **name != file.main) {
             if let Ok(part) = file.read_file(name) {
                 hasher.update(name.as_bytes()).update(&(part.len() as u64).to_le_bytes()).update(&part);

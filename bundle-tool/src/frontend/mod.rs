@@ -4,6 +4,7 @@ pub mod catboost;
 pub mod categories;
 pub mod forest;
 pub mod h2o;
+pub mod keras;
 pub mod lengths;
 pub mod lightgbm;
 pub mod onnx;
@@ -12,6 +13,7 @@ mod rows;
 pub mod sklearn;
 pub mod tflite;
 pub mod xgboost;
+mod zipped;
 
 pub use lengths::{InputLengths, LengthsError, OpenNames};
 
@@ -91,6 +93,8 @@ pub struct OpenOptions<'a> {
     pub lengths: InputLengths,
     /// Reads a file of the model's folder; absent where there is no folder.
     pub beside: Option<&'a ReadBeside<'a>>,
+    /// The name of the file in its folder.
+    pub file: Option<&'a str>,
     /// The class that the bento loads the file as, where several can: `XGBClassifier`, `Booster`.
     pub class: Option<&'a str>,
 }
@@ -112,7 +116,9 @@ fn frontend(format: ModelFormat) -> (&'static str, Option<Open>) {
         ModelFormat::Ubjson => ("xgboost", Some(xgboost::open_ubjson)),
         ModelFormat::Json => ("xgboost", Some(xgboost::open_json)),
         ModelFormat::LightgbmText => ("lightgbm", Some(|bytes, _| lightgbm::open(bytes))),
-        ModelFormat::Hdf5 => ("keras", None),
+        ModelFormat::Hdf5 => ("keras", Some(keras::open_hdf5)),
+        ModelFormat::Keras => ("keras", Some(keras::open_archive)),
+        ModelFormat::KerasJson => ("keras", Some(keras::open_architecture)),
         ModelFormat::Mojo => ("h2o", Some(|bytes, _| h2o::open(bytes))),
         ModelFormat::H2oBinary => ("h2o", Some(|bytes, _| h2o::refuse_binary(bytes))),
         ModelFormat::Zip => ("zip", None),
@@ -155,6 +161,7 @@ pub fn open_names(format: ModelFormat, bytes: &[u8]) -> Result<OpenNames, Fronte
     match format {
         ModelFormat::Onnx => onnx::open_names(bytes),
         ModelFormat::Pickle | ModelFormat::Compressed => sklearn::open_names(bytes),
+        ModelFormat::Hdf5 | ModelFormat::Keras | ModelFormat::KerasJson => keras::open_names(bytes),
         _ => Ok(OpenNames::default()),
     }
 }

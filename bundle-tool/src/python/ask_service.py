@@ -1,7 +1,6 @@
 """Asks a bento's own service: its server's application answers requests in this process, without a socket."""
 
 import os
-import sys
 
 
 def application_0_13(folder):
@@ -40,9 +39,9 @@ def application_1(folder):
 
 
 def run(request, out):
-    # Services open files of the bento by paths relative to it.
-    os.chdir(request["bento"])
-    sys.path.insert(0, request["bento"])
+    # Where `bentoml serve` runs a service, which opens files by paths relative to it.
+    sources = os.path.join(request["bento"], "src")
+    os.chdir(sources if request["generation"] == "1" and os.path.isdir(sources) else request["bento"])
     post = {"0.13": application_0_13, "1": application_1}[request["generation"]](request["bento"])
     answers = []
     for at, asked in enumerate(request["requests"]):

@@ -28,7 +28,15 @@ pub(super) fn constant<'a>(file: &ModelFile) -> Option<Result<Value<'a>, String>
         "TextFileArtifact" => Some(read().and_then(|bytes| {
             std::str::from_utf8(&bytes).map(|text| Value::Text(text.into())).map_err(|error| error.to_string())
         })),
-        "PickleArtifact" | "bentoml.picklable_model" if file.format == ModelFormat::Pickle => {
+        // What `bentoml.models.create` made says nothing about its files.
+        "" if file.version.is_some() && file.format == ModelFormat::Json => {
+            let value = read().and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
+            value.ok().filter(|value: &serde_json::Value| value.get("learner").is_none()).map(|value| of_json(&value))
+        }
+        "" if file.version.is_some() && file.format == ModelFormat::Unknown => {
+            Some(Err("a file that is no model that is known".to_owned()))
+        }
+        "PickleArtifact" | "bentoml.picklable_model" | "" if file.format == ModelFormat::Pickle => {
             read().and_then(|bytes| of_pickle(&bytes)).ok().map(Ok)
         }
         _ => None,
@@ -36,7 +44,7 @@ pub(super) fn constant<'a>(file: &ModelFile) -> Option<Result<Value<'a>, String>
 }
 
 /// The constant that a value of JSON is.
-fn of_json<'a>(value: &serde_json::Value) -> Result<Value<'a>, String> {
+pub(super) fn of_json<'a>(value: &serde_json::Value) -> Result<Value<'a>, String> {
     Ok(match value {
         serde_json::Value::Null => Value::None,
         serde_json::Value::Bool(truth) => Value::Bool(*truth),
@@ -56,7 +64,7 @@ fn of_json<'a>(value: &serde_json::Value) -> Result<Value<'a>, String> {
 }
 
 /// The constant that a pickle of Python's own values is.
-fn of_pickle<'a>(bytes: &[u8]) -> Result<Value<'a>, String> {
+pub(super) fn of_pickle<'a>(bytes: &[u8]) -> Result<Value<'a>, String> {
     let document =
         pickle::read(bytes, &AllowList::plumbing(), &Limits::default()).map_err(|error| error.to_string())?;
     of_item(&document.root(), 0)

@@ -111,7 +111,7 @@ fn tables(evaluator: &mut Evaluator<'_, '_>, place: Place) -> Result<(), Stop> {
 
 /// That everything about an input is known.
 fn settled(evaluator: &Evaluator<'_, '_>, input: &ApiInput) -> Result<(), Stop> {
-    if !input.settled && !input.holds {
+    if !input.settled && !input.hinted && !input.holds {
         let problem = format!(
             "the shape of `{}` is neither declared nor told by a model that takes it. Declare it (`Shape((-1, 4))`, `columns=[…]`)",
             input.name

@@ -10,7 +10,6 @@ use ekiben_runtime::ops::softmax::Softmax;
 use ekiben_runtime::ops::unary::UnaryKind;
 
 use super::answer::{Answer, Classes, inverse_distribution_link, normalised, row_sums, two};
-use super::archive::Files;
 use super::boosted::Boosted;
 use super::columns::{against, binary, cast, constant, filled, join, shaped, take, unary, with};
 use super::ensemble::StackedEnsemble;
@@ -19,6 +18,7 @@ use super::linear::{Glm, Network};
 use super::tree;
 use crate::frontend::FrontendError;
 use crate::frontend::forest::{Aggregate, Combination, Forest};
+use crate::frontend::zipped::Files;
 use crate::graph::{Graph, TensorId};
 
 /// The most trees of a model.

@@ -8,7 +8,6 @@ use ekiben_runtime::ops::compare::{Compare, CompareKind};
 use ekiben_runtime::ops::select::Select;
 
 use super::answer::{Answer, Classes};
-use super::archive::Files;
 use super::columns::{cast, join, shaped, take};
 use super::ini::Ini;
 use super::linear::Levels;
@@ -16,6 +15,7 @@ use crate::frontend::FrontendError;
 use crate::frontend::xgboost;
 use crate::frontend::xgboost::lower::Way;
 use crate::frontend::xgboost::model::Booster;
+use crate::frontend::zipped::Files;
 use crate::graph::{Graph, TensorId};
 
 /// A booster, and how its columns are made.

@@ -5,10 +5,10 @@ use ekiben_runtime::ops::unary::UnaryKind;
 
 use super::algorithms::Algorithm;
 use super::answer::Answer;
-use super::archive::Files;
 use super::columns::{against, binary, join, take, unary, with};
 use super::ini::Ini;
 use crate::frontend::FrontendError;
+use crate::frontend::zipped::Files;
 use crate::graph::{Graph, TensorId};
 
 /// Ensembles in ensembles, at most.

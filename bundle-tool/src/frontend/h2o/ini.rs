@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::archive::Files;
 use crate::frontend::FrontendError;
+use crate::frontend::zipped::Files;
 
 /// The most columns of a model.
 const MAX_COLUMNS: usize = 1 << 16;

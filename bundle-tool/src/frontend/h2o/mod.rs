@@ -8,7 +8,6 @@
 
 mod algorithms;
 mod answer;
-mod archive;
 mod boosted;
 mod columns;
 mod ensemble;
@@ -19,11 +18,11 @@ mod tree;
 use ekiben_runtime::{DType, Shape, TensorSpec};
 
 use super::sklearn::{Labels, pick_labels};
+use super::zipped::Files;
 use super::{FrontendError, Model, ModelInput, NamedTensor};
 use crate::graph::{Graph, TensorId};
 use algorithms::{Algorithm, column};
 use answer::Answer;
-use archive::Files;
 use columns::{cast, join, number, shaped};
 use ini::Ini;
 
@@ -42,13 +41,18 @@ pub fn refuse_binary(_bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
 /// The most columns of a table with categories.
 const MAX_TABLE: usize = 1 << 14;
 
+/// True for files that no model reads: descriptions for people. What is known of trees besides is left out too.
+fn is_for_people(name: &str) -> bool {
+    name.contains("experimental/") || name.ends_with("_aux.bin")
+}
+
 /// Opens a MOJO.
 ///
 /// # Errors
 /// A damaged archive; a zip that is no MOJO; an algorithm or an option that is not supported.
 pub fn open(bytes: &[u8]) -> Result<Box<dyn Model>, FrontendError> {
-    let files = Files::open(bytes)?;
-    if !files.is_mojo() {
+    let files = Files::open(bytes, is_for_people)?;
+    if !files.contains("model.ini") {
         return Err(FrontendError::malformed("archive", "it has no `model.ini` and is no MOJO"));
     }
     let ini = Ini::read(&files, "")?;

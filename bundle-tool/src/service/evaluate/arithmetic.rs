@@ -8,6 +8,7 @@ use ekiben_runtime::ops::logic::LogicKind;
 use ekiben_runtime::ops::unary::{Unary, UnaryKind};
 use ruff_python_ast::{Operator, UnaryOp};
 
+use super::super::library;
 use super::{Array, Evaluated, Evaluator, Frame, Place, Stop, Value};
 use crate::graph::TensorId;
 
@@ -22,6 +23,9 @@ impl<'a> Evaluator<'_, 'a> {
     ) -> Evaluated<'a> {
         if let Some(result) = constants(operator, &left, &right) {
             return result.or_else(|problem| self.fail(place, problem));
+        }
+        if let (Operator::Div, Value::Stored(path), Value::Text(part)) = (operator, &left, &right) {
+            return library::below(self, path, part, place);
         }
         if let Some(length) = self.lengths_combined(operator, &left, &right, place) {
             return length;
@@ -92,12 +96,13 @@ impl<'a> Evaluator<'_, 'a> {
             (Value::Array(_), Value::Array(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_))
             | (Value::Int(_) | Value::Float(_) | Value::Bool(_), Value::Array(_)) => {
                 let (a, b) = (self.number(left, place)?, self.number(right, place)?);
+                self.hint_columns(&a, &b)?;
                 if let (Value::Int(0), BinaryKind::Mod, true) = (right, kind, a.dtype(&self.graph).is_integer()) {
                     return self.fail(place, "the remainder of a division by zero is not compiled");
                 }
                 let to = self.common_type(&[a.clone(), b.clone()], place)?;
                 let to = match (kind, to) {
-                    _ if a.torch || b.torch => super::super::library::result_type(self, &a, &b, kind),
+                    _ if a.torch || b.torch => library::result_type(self, &a, &b, kind),
                     (BinaryKind::Div, to) => floating(to),
                     (_, DType::Bool) if a.python && b.python => DType::I64,
                     (_, DType::Bool) => {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use ruff_python_ast::{Comprehension, Expr, ExprDictComp};
 
+use super::super::library;
 use super::{Array, Evaluated, Evaluator, Index, LoopId, MAX_ITEMS, Place, Stop, Value};
 
 /// What a loop goes over.
@@ -136,6 +137,7 @@ impl<'a> Evaluator<'_, 'a> {
     ) -> Result<Option<Vec<Value<'a>>>, Stop> {
         let items = match value {
             Value::List(items) | Value::Tuple(items) => items.to_vec(),
+            Value::Stored(_) => library::lines(self, value, place)?,
             Value::Dict(items) => items.iter().map(|(key, _)| key.clone()).collect(),
             Value::Range(from, to) => {
                 if to.saturating_sub(*from) > MAX_ITEMS as i64 {

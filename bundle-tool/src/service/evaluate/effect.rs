@@ -5,7 +5,7 @@ use std::rc::Rc;
 use ekiben_runtime::Op;
 use ruff_python_ast::{Expr, ExprCall, ExprSubscript, Stmt, StmtAssert, WithItem};
 
-use super::{Array, Evaluator, Frame, Index, Place, Stop, Value};
+use super::{Array, Evaluator, Frame, Index, Kind, Place, Stop, Value};
 use crate::graph::TensorId;
 
 /// Functions that leave nothing in the answer: what they write has no reader on a device.
@@ -286,7 +286,20 @@ impl<'a> Evaluator<'_, 'a> {
             Expr::Call(call) => &*call.func,
             other => other,
         };
-        let known = matches!(self.expression(callee)?, Value::Path(path) if CONTEXTS.contains(&&*path));
+        let callee = self.expression(callee)?;
+        let opens = match &callee {
+            Value::Path(path) => &**path == "builtins.open",
+            Value::Method(receiver, name) => receiver.kind() == Kind::Stored && *name == "open",
+            _ => false,
+        };
+        if opens {
+            let file = self.expression(&item.context_expr)?;
+            if let Some(variable) = &item.optional_vars {
+                self.assign(variable, file)?;
+            }
+            return Ok(());
+        }
+        let known = matches!(callee, Value::Path(path) if CONTEXTS.contains(&&*path));
         if !known || item.optional_vars.is_some() {
             return self
                 .fail_at(&item.context_expr, "a `with` statement acts on something outside of the request. Remove it");

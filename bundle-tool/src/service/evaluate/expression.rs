@@ -155,6 +155,9 @@ impl<'a> Evaluator<'_, 'a> {
             Some(value) => return Ok(value),
             None => {}
         }
+        if name.id.as_str() == "__file__" {
+            return Ok(library::Stored::module(&self.class.modules.source(place.module).name).value());
+        }
         match self.class.modules.named(place.module, name.id.as_str()) {
             Ok(meaning) => self.meaning(place, meaning),
             Err(problem) => self.fail(place, problem),

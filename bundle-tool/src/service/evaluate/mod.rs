@@ -294,7 +294,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
     }
 
     /// Counts a value that was put together as one step for each value in it.
-    fn charge_value(&mut self, value: &Value<'a>, place: Place) -> Result<(), Stop> {
+    pub(super) fn charge_value(&mut self, value: &Value<'a>, place: Place) -> Result<(), Stop> {
         match value.size(MAX_VALUE_DEPTH, MAX_STEPS) {
             Some(size) => self.charge(size, place),
             None => self.fail(place, "this value is too large, or nested too deeply, to be compiled"),

@@ -347,6 +347,33 @@ impl<'a> Evaluator<'_, 'a> {
         }
     }
 
+    /// An array whose number of columns is only assumed is computed with a constant of several: it has as many.
+    pub(super) fn hint_columns(&mut self, a: &Array, b: &Array) -> Result<(), Stop> {
+        for (open, constant) in [(a, b), (b, a)] {
+            let (shape, other) = (self.graph.shape(open.tensor), self.graph.shape(constant.tensor));
+            let is_constant = self.graph.tensor(constant.tensor).constant.is_some();
+            let columns = other.rank().checked_sub(1).and_then(|axis| other.factor(axis)).unwrap_or(1);
+            let last = shape.rank().saturating_sub(1);
+            let is_open = shape.rank() > 1 && shape.factor(last) == Some(1) && !shape.is_batch(last);
+            if !is_constant || columns < 2 || !is_open || other.rank() > shape.rank() {
+                continue;
+            }
+            let Some(index) = self.unsettled(open.tensor) else { continue };
+            let mut inputs = self.inputs.clone();
+            if let Some(input) = inputs.get_mut(index)
+                && input.shape == shape
+                && matches!(input.form, Form::Frame { .. } | Form::Array { .. } | Form::List)
+                && input.columns.is_none()
+                && let Ok(wider) = shape.with_axis(last, columns, false)
+            {
+                input.shape = wider;
+                input.hinted = true;
+                return Err(Stop::Settled(inputs));
+            }
+        }
+        Ok(())
+    }
+
     /// A model takes a tensor as it is: if it has an input's assumed shape, that is the input's shape.
     fn note_shape(&mut self, tensor: TensorId) {
         let shape = self.graph.shape(tensor);

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use ekiben_runtime::artifact::manifest::TextFormat;
 use ekiben_runtime::ops::compare::CompareKind;
 use ekiben_runtime::ops::gather_elements::GatherElements;
 use ekiben_runtime::ops::require_known::RequireKnown;
@@ -9,7 +10,7 @@ use ekiben_runtime::{DType, Op};
 use ruff_python_ast::ExprSubscript;
 
 use super::super::library;
-use super::{Array, Evaluated, Evaluator, Frame, Index, Place, Stop, Value};
+use super::{Array, Evaluated, Evaluator, Frame, Index, Piece, Place, Stop, Value};
 use crate::graph::TensorId;
 
 impl<'a> Evaluator<'_, 'a> {
@@ -51,6 +52,7 @@ impl<'a> Evaluator<'_, 'a> {
                 Value::Text(chosen.into_iter().map(|at| letters[at]).collect::<String>().into())
             }
             (Value::Dict(items), Value::Array(array)) => return self.looked_up(items, array, None, place),
+            (Value::Dict(items), Value::Format(pieces)) => return self.looked_up_written(items, pieces, None, place),
             (Value::Dict(items), key) => match items.iter().find(|(known, _)| known.equals(key) == Some(true)) {
                 Some((_, item)) => item.clone(),
                 None => return self.fail(place, "this dict has no such key, as far as it is known here"),
@@ -201,6 +203,32 @@ impl<'a> Evaluator<'_, 'a> {
             }
         }
         false
+    }
+
+    /// The values that a dict of constants with texts for keys has for an integer of a request that is written as a text.
+    pub(in crate::service) fn looked_up_written(
+        &mut self,
+        items: &[(Value<'a>, Value<'a>)],
+        pieces: &[Piece<'a>],
+        other: Option<&Value<'a>>,
+        place: Place,
+    ) -> Evaluated<'a> {
+        let [(Value::Array(number), TextFormat::Plain)] = pieces else {
+            return self.fail(place, "of texts of the request, an integer alone is looked up: `table[str(int(x))]`");
+        };
+        if !number.dtype(&self.graph).is_integer() {
+            return self.fail(place, "a number of the request is looked up by its text only where it is an integer");
+        }
+        // Keys that no integer is written as are never asked for.
+        let as_written = |(key, value): &(Value<'a>, Value<'a>)| match key {
+            Value::Text(text) => {
+                let number: i64 = text.parse().ok()?;
+                (number.to_string() == **text).then(|| (Value::Int(number), value.clone()))
+            }
+            _ => None,
+        };
+        let items: Vec<(Value<'a>, Value<'a>)> = items.iter().filter_map(as_written).collect();
+        self.looked_up(&items, number, other, place)
     }
 
     /// The values that a dict of constants has for texts or integers of a request; `other` for those that it does not have.

@@ -8,7 +8,7 @@ use ekiben_runtime::artifact::manifest::TextFormat;
 use ruff_python_ast::{ExprLambda, StmtClassDef, StmtFunctionDef};
 
 use super::super::input::Step;
-use super::super::library::Transform;
+use super::super::library::{Stored, Transform};
 use super::super::modules::ModuleId;
 use super::picture::{Length, Picture};
 use crate::graph::{Graph, TensorId};
@@ -35,6 +35,8 @@ pub(in crate::service) enum Value<'a> {
     Record(Rc<[(Value<'a>, Value<'a>)]>),
     /// A value of the request of which only its uses tell what it is.
     Json(Json),
+    /// A path in the bento, or an open file of it.
+    Stored(Rc<Stored>),
     /// A file of the request: its bytes, or what reads them.
     File(Rc<Json>),
     /// An image of the request.
@@ -175,6 +177,7 @@ pub(in crate::service) enum Kind {
     Json,
     File,
     Picture,
+    Stored,
     Array,
     /// An array of PyTorch.
     Tensor,
@@ -211,6 +214,7 @@ impl Value<'_> {
             Value::Record(_) => Kind::Record,
             Value::Json(_) => Kind::Json,
             Value::File(_) => Kind::File,
+            Value::Stored(_) => Kind::Stored,
             Value::Picture(_) => Kind::Picture,
             Value::Array(array) if array.torch => Kind::Tensor,
             Value::Array(_) => Kind::Array,
@@ -337,6 +341,7 @@ impl Value<'_> {
             (Value::Dict(a), Value::Dict(b)) | (Value::Record(a), Value::Record(b)) => Rc::ptr_eq(a, b),
             (Value::Json(a), Value::Json(b)) => a == b,
             (Value::File(a), Value::File(b)) => a == b,
+            (Value::Stored(a), Value::Stored(b)) => a == b,
             (Value::Picture(a), Value::Picture(b)) => a == b,
             (Value::Length(a), Value::Length(b)) => a == b,
             (Value::Frame(a), Value::Frame(b)) => Rc::ptr_eq(a, b),
@@ -472,6 +477,7 @@ impl Kind {
             Kind::Record => "an object of the request",
             Kind::Json => "a value of the request",
             Kind::File => "a file of the request",
+            Kind::Stored => "a file of the bento",
             Kind::Picture => "an image",
             Kind::Array => "an array",
             Kind::Complex => "an array of complex numbers",

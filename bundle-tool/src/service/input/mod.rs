@@ -43,6 +43,8 @@ pub(super) struct ApiInput {
     pub(super) shape: Shape,
     /// Whether the shape is declared, or told by what takes it.
     pub(super) settled: bool,
+    /// Whether what it is computed with tells its shape, unless a model tells another one.
+    pub(super) hinted: bool,
     /// Whether the shape holds where nothing tells another one.
     pub(super) holds: bool,
     /// Names of the columns in the tensor's order, where they are known.
@@ -70,6 +72,7 @@ impl ApiInput {
             assumed: false,
             shape,
             settled: false,
+            hinted: false,
             holds: false,
             columns: None,
             columns_declared: false,

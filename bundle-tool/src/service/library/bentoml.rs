@@ -23,6 +23,7 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("bentoml.lightgbm.load_model", load_estimator),
     ("bentoml.catboost.load_model", load_estimator),
     ("bentoml.onnx.load_model", load_session),
+    ("bentoml.keras.get", reference),
     ("bentoml.pytorch.get", reference),
     ("bentoml.torchscript.get", reference),
     ("bentoml.tensorflow.get", reference),
@@ -30,6 +31,7 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("bentoml.pytorch.load_model", |evaluator, call| load_network(evaluator, call, Framework::Torch)),
     ("bentoml.torchscript.load_model", |evaluator, call| load_network(evaluator, call, Framework::Torch)),
     ("bentoml.tensorflow.load_model", |evaluator, call| load_network(evaluator, call, Framework::Tensorflow)),
+    ("bentoml.keras.load_model", |evaluator, call| load_network(evaluator, call, Framework::Tensorflow)),
     ("bentoml.fastai.load_model", |evaluator, call| load_network(evaluator, call, Framework::Fastai)),
 ];
 
@@ -56,6 +58,8 @@ pub(in crate::service) fn artifact<'a>(evaluator: &mut Evaluator<'_, 'a>, name: 
         return Ok(value);
     }
     let loaded = evaluator.bundle.model(name).and_then(Framework::of);
+    // A Keras model is called as TensorFlow's networks are, and read as data.
+    let loaded = loaded.or((class == "KerasModelArtifact").then_some(Framework::Tensorflow));
     if let Some(framework) = loaded {
         return Ok(Value::Network(name.into(), framework));
     }
@@ -128,6 +132,7 @@ fn load_session<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evalu
 
 fn load_network<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>, framework: Framework) -> Evaluated<'a> {
     // Where the framework would run the model does not matter here.
-    let [tag, ..] = call.bind(evaluator, ["bento_model", "device_id", "weights_only", "map_location"])?;
+    let [tag, ..] =
+        call.bind(evaluator, ["bento_model", "device_id", "weights_only", "map_location", "device_name"])?;
     model(evaluator, tag, call.place).map(|name| Value::Network(name, framework))
 }

@@ -81,7 +81,7 @@ fn number<'a>(evaluator: &mut Evaluator<'_, 'a>, array: &Array, to: DType, call:
 fn text<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Evaluated<'a> {
     let [value] = call.bind(evaluator, ["object"])?;
     match value {
-        Some(Value::Text(text)) => Ok(Value::Text(text)),
+        Some(value @ (Value::Text(_) | Value::Stored(_))) => Ok(value),
         Some(Value::Int(value)) => Ok(Value::Text(value.to_string().into())),
         Some(Value::Array(array))
             if array.axes(&evaluator.graph).is_empty()
@@ -346,6 +346,9 @@ fn get<'a>(evaluator: &mut Evaluator<'_, 'a>, value: &Value<'a>, call: &Call<'a>
     let [key, default] = call.bind(evaluator, ["key", "default"])?;
     if let (Some(Value::Array(keys)), Value::Dict(items)) = (&key, value) {
         return evaluator.looked_up(items, keys, Some(&default.unwrap_or(Value::None)), call.place);
+    }
+    if let (Some(Value::Format(pieces)), Value::Dict(items)) = (&key, value) {
+        return evaluator.looked_up_written(items, pieces, Some(&default.unwrap_or(Value::None)), call.place);
     }
     let Some(key) = key.filter(|key| matches!(key.kind(), Kind::Constant | Kind::Text)) else {
         return evaluator.fail(call.place, "the key depends on the request");

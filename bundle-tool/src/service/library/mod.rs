@@ -17,6 +17,7 @@ mod opencv;
 mod pandas;
 mod runner;
 mod sound;
+mod stored;
 mod tensorflow;
 mod text;
 mod tf_signal;
@@ -36,6 +37,7 @@ pub(super) use numpy::shape::with_new_axis;
 pub(super) use opencv::reversed_channels;
 pub(super) use pandas::columns;
 pub(super) use runner::runner_attribute;
+pub(super) use stored::{Stored, below, lines};
 pub(super) use torch::result_type;
 pub(super) use torchvision::{Transform, transformed};
 
@@ -65,6 +67,7 @@ const FUNCTIONS: &[&[(&str, Function)]] = &[
     image::FUNCTIONS,
     opencv::FUNCTIONS,
     torchvision::FUNCTIONS,
+    stored::FUNCTIONS,
 ];
 
 const METHODS: &[&[(Kind, &str, Method)]] = &[
@@ -83,6 +86,7 @@ const METHODS: &[&[(Kind, &str, Method)]] = &[
     tensorflow::METHODS,
     torch::METHODS,
     image::METHODS,
+    stored::METHODS,
 ];
 
 const PROPERTIES: &[&[(Kind, &str, Property)]] = &[
@@ -93,6 +97,7 @@ const PROPERTIES: &[&[(Kind, &str, Property)]] = &[
     network::PROPERTIES,
     torch::PROPERTIES,
     image::PROPERTIES,
+    stored::PROPERTIES,
 ];
 
 /// The function with this full path.

@@ -3,7 +3,7 @@
 use ekiben_runtime::TensorSpec;
 
 use super::{Method, Property};
-use crate::frontend::{NamedTensor, OutputForm};
+use crate::frontend::{ModelInput, NamedTensor, OutputForm};
 use crate::python::Framework;
 use crate::service::error::ServiceError;
 use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Kind, Place, Stop, Value};
@@ -24,6 +24,9 @@ pub(super) const PROPERTIES: &[(Kind, &str, Property)] = &[
     (Kind::Network, "dls", module),
     (Kind::Network, "vocab", vocabulary),
 ];
+
+/// Arguments of `predict` that say how Keras computes, not what.
+const IGNORED: [&str; 3] = ["verbose", "batch_size", "steps"];
 
 fn network(
     evaluator: &Evaluator<'_, '_>,
@@ -78,8 +81,15 @@ fn arguments<'a>(
     framework: Framework,
     call: &Call<'a>,
 ) -> Result<Vec<(Array, Place)>, Stop> {
-    let keywords: Vec<_> = call.keywords.iter().filter(|(name, ..)| *name != "training").collect();
+    let ignored = |name: &str| name == "training" || framework == Framework::Tensorflow && IGNORED.contains(&name);
+    let keywords: Vec<_> = call.keywords.iter().filter(|(name, ..)| !ignored(name)).collect();
     let mut values: Vec<(Value<'a>, Place)> = call.positional.clone();
+    if framework == Framework::Tensorflow
+        && keywords.is_empty()
+        && let Some(parts) = separate(evaluator, name, &values)
+    {
+        values = parts;
+    }
     if !keywords.is_empty() {
         let Some(model) = evaluator.models.get(name) else {
             // The order is not known before the model is; there is none to mistake with one argument.
@@ -108,6 +118,12 @@ fn arguments<'a>(
             Value::List(_) if framework == Framework::Tensorflow => {
                 given.push((evaluator.constant_array(value, *place)?, *place))
             }
+            Value::Frame(frame) if framework == Framework::Tensorflow => {
+                given.push((evaluator.frame_array(frame, *place)?, *place))
+            }
+            Value::Rows(..) | Value::Json(_) if framework == Framework::Tensorflow => {
+                given.push((super::numpy::array_of(evaluator, value, *place)?, *place))
+            }
             other => {
                 let what = if framework == Framework::Tensorflow {
                     "arrays and tensors"
@@ -123,6 +139,32 @@ fn arguments<'a>(
         return unexported(evaluator, name, framework, &values, call.place);
     }
     Ok(given)
+}
+
+/// The inputs of a network of several that are given as one list or one dict by the inputs' names, as Keras takes them.
+fn separate<'a>(
+    evaluator: &Evaluator<'_, 'a>,
+    name: &str,
+    values: &[(Value<'a>, Place)],
+) -> Option<Vec<(Value<'a>, Place)>> {
+    let [(value, place)] = values else { return None };
+    let inputs = evaluator.models.get(name)?.inputs();
+    if inputs.len() < 2 {
+        return None;
+    }
+    match value {
+        Value::Dict(entries) => {
+            let named = |input: &ModelInput| {
+                let is_it = |key: &Value<'a>| matches!(key, Value::Text(text) if **text == *input.name);
+                entries.iter().find(|(key, _)| is_it(key)).map(|(_, value)| (value.clone(), *place))
+            };
+            inputs.iter().map(named).collect()
+        }
+        value => {
+            let items = value.items().filter(|items| items.len() == inputs.len())?;
+            Some(items.iter().map(|item| (item.clone(), *place)).collect())
+        }
+    }
 }
 
 /// The end at a network that is not exported yet; with what it is called with, where that is known.

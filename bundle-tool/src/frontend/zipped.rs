@@ -1,4 +1,4 @@
-//! The files of a MOJO, which is a zip of stored and deflated members.
+//! The files of a zip of stored and deflated members, which is what MOJOs of H2O and models of Keras are.
 //!
 //! Members are found by the directory at the end, which is what readers of zips go by; their sizes and checksums are held against what is there.
 
@@ -8,17 +8,13 @@ use std::io::Read;
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
-use crate::frontend::FrontendError;
+use super::FrontendError;
 
-/// What a MOJO may unpack to: members, bytes in all, and bytes for each byte of the file beyond those that are free.
+/// What an archive may unpack to: members, bytes in all, and bytes for each byte of the file beyond those that are free.
 const MAX_MEMBERS: usize = 200_000;
 const MAX_BYTES: u64 = 1 << 30;
 const RATIO: u64 = 100;
 const FREE_BYTES: u64 = 16 << 20;
-
-/// Folders that no model reads: descriptions for people. What is known of trees besides is left out too.
-const LEFT_OUT: &str = "experimental/";
-const LEFT_OUT_END: &str = "_aux.bin";
 
 /// Marks of the records, and their lengths without names.
 const END_MARK: &[u8] = b"PK\x05\x06";
@@ -52,11 +48,11 @@ fn u32_at(record: &[u8], at: usize) -> u32 {
 }
 
 impl Files {
-    /// Unpacks an archive.
+    /// Unpacks an archive, but for the members whose names `left_out` tells.
     ///
     /// # Errors
-    /// A damaged archive, one in ways that no MOJO is written in, or one that unpacks to too much.
-    pub(super) fn open(bytes: &[u8]) -> Result<Self, FrontendError> {
+    /// A damaged archive, one in ways that no model is written in, or one that unpacks to too much.
+    pub(super) fn open(bytes: &[u8], left_out: fn(&str) -> bool) -> Result<Self, FrontendError> {
         // A comment may follow the end's record.
         let last = bytes.len().checked_sub(END_LENGTH).ok_or_else(|| damaged("it is too short"))?;
         let found =
@@ -75,7 +71,7 @@ impl Files {
             let name = name.and_then(|name| std::str::from_utf8(name).ok());
             let name = name.ok_or_else(|| damaged("the name of a member is damaged"))?;
             at += ENTRY_LENGTH + name_length + extra + comment;
-            if name.ends_with('/') || name.ends_with(LEFT_OUT_END) || name.contains(LEFT_OUT) {
+            if name.ends_with('/') || left_out(name) {
                 continue;
             }
             let content = member(bytes, entry, left).map_err(|reason| damaged(format_args!("{name:?}: {reason}")))?;
@@ -87,9 +83,9 @@ impl Files {
         Ok(Self { members })
     }
 
-    /// True for an archive that holds a MOJO.
-    pub(super) fn is_mojo(&self) -> bool {
-        self.members.contains_key("model.ini")
+    /// True for an archive that holds a file of this name.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.members.contains_key(name)
     }
 
     /// The content of a file.
