@@ -1,8 +1,10 @@
 //! The pipeline that joins everything: bundle → models → one graph per API → plans → artifact.
 
 mod bare;
+mod declared;
 mod exports;
 mod golden;
+mod init;
 mod models;
 mod options;
 mod recorded;
@@ -21,14 +23,16 @@ use crate::graph::{AlignedBytes, EvaluateError};
 use crate::lowered::LoweredApi;
 use crate::passes::{self, PassError};
 use crate::planner::{self, PlanError};
-use crate::service::{self, ServiceError};
+use crate::service::{self, Declarations, ServiceError};
 use crate::target::{Fit, Target};
 use crate::writer::{PlannedApi, artifact_parts};
 
 use exports::Exports;
 
 pub(crate) use bare::lower as lower_model;
+pub(crate) use declared::declarations;
 pub use exports::{ExportFailure, ExportProblem};
+pub use init::init;
 pub use models::open_models;
 pub(crate) use models::{DATA, model_digest, open_model};
 pub use options::CompileOptions;
@@ -83,6 +87,16 @@ pub enum CompileError {
     /// The service's code is not understood, or calls models in a way that is not supported.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// The declarations that are given are for another bento.
+    #[error(
+        "the declarations are for the service {service:?}, and this bento's is {found:?}; remove `service` from them, or compile that bento"
+    )]
+    OtherService {
+        /// The service that they name.
+        service: String,
+        /// The bento's.
+        found: String,
+    },
     /// The bare model cannot be lowered.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -173,8 +187,9 @@ pub fn compile(bundle: &Bundle, options: &CompileOptions) -> Result<CompiledArti
     let (mut models, mut provenance) = open_models(bundle, &options.lengths)?;
     let mut exports = Exports::new(bundle, options);
     exports.open(&mut models, &mut provenance)?;
+    let declarations = declarations(bundle, options)?;
     let apis = loop {
-        match lower_apis(bundle, &models) {
+        match lower_apis(bundle, &models, declarations.as_ref()) {
             Err(CompileError::Service(error)) if exports.answer(&error, &mut models, &mut provenance)? => {}
             other => break other?,
         }
@@ -188,13 +203,17 @@ pub fn compile(bundle: &Bundle, options: &CompileOptions) -> Result<CompiledArti
     }
 }
 
-/// What the bundle's APIs compute. `models` are those of [`open_models`].
+/// What the bundle's APIs compute, and those that `declarations` declare. `models` are those of [`open_models`].
 ///
 /// # Errors
 /// [`CompileError::Service`] and [`CompileError::Model`].
-pub fn lower_apis(bundle: &Bundle, models: &Models) -> Result<Vec<LoweredApi>, CompileError> {
-    if bundle.entry.is_some() {
-        return Ok(service::lower_apis(bundle, models)?);
+pub fn lower_apis(
+    bundle: &Bundle,
+    models: &Models,
+    declarations: Option<&Declarations>,
+) -> Result<Vec<LoweredApi>, CompileError> {
+    if bundle.entry.is_some() || declarations.is_some() {
+        return Ok(service::lower_apis(bundle, models, declarations)?);
     }
     let file = &bundle.models[0];
     let lowered = bare::lower(models[&file.tag()].as_ref());

@@ -15,6 +15,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     Compile(cli::Compile),
+    Init(cli::Init),
     Inspect(device::Inspect),
     Verify(cli::Verify),
     SelfTest(device::SelfTest),
@@ -27,6 +28,7 @@ enum Verb {
 fn main() -> std::process::ExitCode {
     device::finish(match Arguments::parse().verb {
         Verb::Compile(compile) => compile.run(),
+        Verb::Init(init) => init.run(),
         Verb::Inspect(inspect) => inspect.run(),
         Verb::Verify(verify) => verify.run(),
         Verb::SelfTest(self_test) => self_test.run(),

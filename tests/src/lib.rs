@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod case;
+pub mod exchange;
 pub mod lines;
 pub mod model;
 pub mod mojo;

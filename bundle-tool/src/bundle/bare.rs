@@ -68,6 +68,7 @@ fn bundle(files: Files, name: String, main: String, names: Vec<String>, format: 
         provenance: Provenance::default(),
         schema: None,
         source_root: String::new(),
+        folder: None,
         files,
     }
 }

@@ -102,7 +102,12 @@ pub struct Bundle {
     pub schema: Option<Value>,
     source_root: String,
     files: Files,
+    /// The folder that the bento, archive or model file is in.
+    folder: Option<std::path::PathBuf>,
 }
+
+/// Name of a file of declarations.
+pub const DECLARATIONS: &str = "ekiben.toml";
 
 /// Bytes that decide between layouts: a tar header's magic ends at 265.
 const HEAD_BYTES: u64 = 512;
@@ -117,6 +122,14 @@ impl Bundle {
     /// # Errors
     /// Anything that is not one of these, or is damaged, or tries to reach outside of itself or to exhaust memory.
     pub fn open(path: &Path, store: Option<&Path>) -> Result<Bundle, BundleError> {
+        let folder = path.parent().map(|folder| match folder.as_os_str().is_empty() {
+            true => std::path::PathBuf::from("."),
+            false => folder.to_owned(),
+        });
+        Ok(Bundle { folder, ..Bundle::open_path(path, store)? })
+    }
+
+    fn open_path(path: &Path, store: Option<&Path>) -> Result<Bundle, BundleError> {
         let mut stores: Vec<Files> = store.map(store::given).transpose()?.into_iter().collect();
         let label = path.display().to_string();
         let meta = fs::metadata(path).map_err(|source| BundleError::Io { path: label.clone(), source })?;
@@ -169,6 +182,30 @@ impl Bundle {
             let found = "it has no bentoml.yml, bento.yaml or model.yaml at its root".to_owned();
             Err(BundleError::Unrecognised { path: files.label().to_owned(), found })
         }
+    }
+
+    /// The text of a file of the bento; of a bare model, of its folder.
+    ///
+    /// # Errors
+    /// A name that leads out of the bento, or a file that is too large or no text.
+    pub(crate) fn read_text_file(&self, name: &str) -> Result<String, BundleError> {
+        self.files.with_folder()?.read_text(name, files::SOURCE_LIMIT)
+    }
+
+    /// Where declarations are that come with the bento, as messages call them, and their text: [`DECLARATIONS`] at its root, or else beside it.
+    ///
+    /// # Errors
+    /// A file that is there and cannot be read.
+    pub fn declarations(&self) -> Result<Option<(String, String)>, BundleError> {
+        if self.files.contains(DECLARATIONS) {
+            let text = self.files.read_text(DECLARATIONS, files::SOURCE_LIMIT)?;
+            return Ok(Some((self.files.describe(DECLARATIONS), text)));
+        }
+        let Some(folder) = self.folder.as_ref().filter(|folder| folder.join(DECLARATIONS).is_file()) else {
+            return Ok(None);
+        };
+        let files = Files::directory(folder)?;
+        Ok(Some((files.describe(DECLARATIONS), files.read_text(DECLARATIONS, files::SOURCE_LIMIT)?)))
     }
 
     /// The text of one of [`Bundle::sources`].
@@ -295,6 +332,16 @@ impl Bundle {
     pub fn model(&self, tag: &str) -> Option<&ModelFile> {
         self.models.iter().find(|model| model.name == tag || model.tag() == tag)
     }
+}
+
+/// The text of a file of declarations anywhere.
+///
+/// # Errors
+/// A file that cannot be read, is too large, or is no text.
+pub fn read_declarations(path: &Path) -> Result<String, BundleError> {
+    let files = Files::single(path)?;
+    let name = files.list("")?.into_iter().next().unwrap_or_default();
+    files.read_text(&name, files::SOURCE_LIMIT)
 }
 
 /// Whether a file of this name, at the root or in the only folder there, is the manifest of a bento or model.

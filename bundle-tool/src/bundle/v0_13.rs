@@ -130,6 +130,7 @@ pub(super) fn open(files: Files) -> Result<Bundle, BundleError> {
         },
         schema: None,
         source_root,
+        folder: None,
         files,
     })
 }

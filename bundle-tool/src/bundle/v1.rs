@@ -181,6 +181,7 @@ pub(super) fn open(files: Files, stores: &[Files]) -> Result<Bundle, BundleError
         },
         schema: manifest.schema.filter(|_| manifest.spec == 2),
         source_root: SOURCE_ROOT.to_owned(),
+        folder: None,
         files,
     })
 }
@@ -208,6 +209,7 @@ pub(super) fn open_model(files: Files) -> Result<Bundle, BundleError> {
         models: vec![model],
         schema: None,
         source_root: String::new(),
+        folder: None,
         files,
     })
 }

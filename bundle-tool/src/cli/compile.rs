@@ -9,6 +9,7 @@ use ekiben_edge::inspect::inspect;
 use ekiben_edge::output_file::OutputFile;
 use ekiben_runtime::Artifact;
 
+use super::declared::ServiceFlag;
 use super::lengths::LengthFlags;
 use super::python::PythonFlags;
 use crate::bundle::Bundle;
@@ -29,6 +30,8 @@ pub struct Compile {
     /// Device that the artifact must fit: a built-in name, as `stm32f4` or `raspberry-pi-5`, or a .toml file; see docs/targets.md
     #[arg(long)]
     target: Option<String>,
+    #[command(flatten)]
+    service: ServiceFlag,
     #[command(flatten)]
     lengths: LengthFlags,
     #[command(flatten)]
@@ -55,8 +58,13 @@ impl Compile {
         let bundle = Bundle::open(&self.bento, self.store.as_deref())?;
         let recorded = self.data.clone().zip(self.expected.clone());
         let recorded = recorded.map(|(data, expected)| Recorded { data, expected, api: self.api.clone() });
-        let options =
-            CompileOptions { lengths: self.lengths.lengths()?, recorded, target, python: self.python.interpreter() };
+        let options = CompileOptions {
+            lengths: self.lengths.lengths()?,
+            recorded,
+            target,
+            python: self.python.interpreter(),
+            service: self.service.declarations()?,
+        };
         let compiled = compile(&bundle, &options)?;
         let unwritable = |error| Failure::new(Exit::Failure, format!("{}: {error}", self.output.display()));
         OutputFile::write(&self.output, compiled.bytes()).map_err(unwritable)?;

@@ -2,7 +2,7 @@
 
 use ekiben_edge::cli::{Exit, Failure};
 
-use crate::bundle::BundleError;
+use crate::bundle::{BundleError, DECLARATIONS};
 use crate::compile::{CompileError, ExportProblem, ModelError, RecordedError};
 use crate::frontend::{FrontendError, LengthsError};
 use crate::package::PackageError;
@@ -21,12 +21,22 @@ impl From<CompileError> for Failure {
             CompileError::DoesNotFit(_) => Exit::DoesNotFit,
             CompileError::Recorded(RecordedError::Api { .. }) => Exit::Usage,
             CompileError::Export(failure) => export_exit(&failure.problem),
-            CompileError::Lengths(_) => Exit::Usage,
+            CompileError::Lengths(_) | CompileError::OtherService { .. } => Exit::Usage,
             CompileError::Service(ServiceError::Source(_)) => Exit::Failure,
             CompileError::Service(_) => Exit::Unsupported,
             _ => Exit::Failure,
         };
-        Self::new(exit, error)
+        // What is refused of the service's Python can be declared; what is wrong with a declaration says so itself.
+        match &error {
+            CompileError::Service(service) if service.is_of_python() => Self::new(
+                exit,
+                format!(
+                    "{error}\ndeclare the API in {DECLARATIONS}, which replaces its Python (`ekiben init BENTO` writes one): \
+                     docs/declarations.md"
+                ),
+            ),
+            _ => Self::new(exit, error),
+        }
     }
 }
 

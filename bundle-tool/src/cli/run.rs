@@ -10,10 +10,10 @@ use ekiben_edge::output_file::OutputFile;
 use ekiben_runtime::Session;
 use ekiben_runtime::artifact::header::{FORMAT_VERSION, MAGIC};
 
+use super::declared::ServiceFlag;
 use super::lengths::LengthFlags;
 use crate::bundle::Bundle;
-use crate::compile::{CompileOptions, compile, model_digest};
-use crate::frontend::InputLengths;
+use crate::compile::{CompileOptions, compile, declarations, model_digest};
 
 /// Compile a bento to a cache when needed, and score a file with it
 #[derive(Args, Debug)]
@@ -22,6 +22,8 @@ pub struct Run {
     bento: PathBuf,
     #[command(flatten)]
     options: ScoreOptions,
+    #[command(flatten)]
+    service: ServiceFlag,
     #[command(flatten)]
     lengths: LengthFlags,
     /// Folder with BentoML's models, for a 1.x bento that does not hold its own
@@ -36,24 +38,26 @@ impl Run {
     /// Those of `compile` and `score`.
     pub fn run(&self) -> Result<(), Failure> {
         let lengths = self.lengths.lengths()?;
+        let service = self.service.declarations()?;
         if is_artifact(&self.bento) {
-            if !lengths.is_empty() {
+            if !lengths.is_empty() || service.is_some() {
                 return Err(Failure::new(
                     Exit::Usage,
-                    "an artifact's lengths are fixed: --dim and --shape are for models",
+                    "an artifact's lengths and APIs are fixed: --dim, --shape and --service are for models and bentos",
                 ));
             }
             return self.options.run(&self.bento);
         }
         let bundle = Bundle::open(&self.bento, self.store.as_deref())?;
+        let options = CompileOptions { lengths, service, ..CompileOptions::default() };
         let cached = match cache_folder() {
-            Some(folder) => Some(folder.join(format!("{}.ekb", key(&bundle, &lengths)?))),
+            Some(folder) => Some(folder.join(format!("{}.ekb", key(&bundle, &options)?))),
             None => None,
         };
         if let Some(cached) = cached.as_deref().filter(|path| is_sound(path)) {
             return self.options.run(cached);
         }
-        let compiled = compile(&bundle, &CompileOptions { lengths, ..CompileOptions::default() })?;
+        let compiled = compile(&bundle, &options)?;
         if let Some(cached) = cached.filter(|path| OutputFile::write(path, compiled.bytes()).is_ok()) {
             return self.options.run(&cached);
         }
@@ -76,15 +80,18 @@ fn is_sound(path: &Path) -> bool {
     path.is_file() && Session::open(path).is_ok_and(|session| session.artifact().verify_numbers().is_ok())
 }
 
-/// What the compiled artifact depends on: the bento's contents, the lengths given, and the version and build of this program.
-fn key(bundle: &Bundle, lengths: &InputLengths) -> Result<String, Failure> {
+/// What the compiled artifact depends on: the bento's contents, the lengths and declarations given, and the version and build of this program.
+fn key(bundle: &Bundle, options: &CompileOptions) -> Result<String, Failure> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(bundle.digest()?.as_bytes());
     for model in &bundle.models {
         hasher.update(model_digest(model, &model.read()?).as_bytes());
     }
     hasher.update(bundle.service.as_bytes());
-    let (dims, shapes) = lengths.spelt();
+    let declarations = declarations(bundle, options)?;
+    let declared = declarations.as_ref().map_or("", |declarations| declarations.text());
+    hasher.update(&(declared.len() as u64).to_le_bytes()).update(declared.as_bytes());
+    let (dims, shapes) = options.lengths.spelt();
     for part in [dims, shapes] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         for text in part {

@@ -3,6 +3,7 @@
 use super::Recorded;
 use crate::frontend::InputLengths;
 use crate::python::Interpreter;
+use crate::service::Declarations;
 use crate::target::Target;
 
 /// What a bundle is compiled with, besides its own contents.
@@ -12,6 +13,8 @@ pub struct CompileOptions {
     pub lengths: InputLengths,
     /// The framework's answers: the artifact is compared with them and takes as many as fit along.
     pub recorded: Option<Recorded>,
+    /// Declared APIs; without them those count that come with the bento.
+    pub service: Option<Declarations>,
     /// The device that the artifact must fit; without one it is compiled for any.
     pub target: Option<Target>,
     /// The interpreter that may run what the bento holds, for models whose files are code; without one nothing of the bento is run.

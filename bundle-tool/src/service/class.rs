@@ -143,6 +143,21 @@ impl<'a> ServiceClass<'a> {
         ServiceClass { modules, name, module, artifacts, attributes, init, methods, apis, takes_self }
     }
 
+    /// A class that declares nothing, for APIs that are not Python.
+    pub(super) fn without_code(program: &'a Program) -> ServiceClass<'a> {
+        ServiceClass {
+            modules: Rc::new(Modules::of(program)),
+            name: "",
+            module: Modules::ENTRY,
+            artifacts: Vec::new(),
+            attributes: HashMap::new(),
+            init: None,
+            methods: HashMap::new(),
+            apis: Vec::new(),
+            takes_self: false,
+        }
+    }
+
     /// The type that an annotation of one of the class's methods says.
     ///
     /// # Errors

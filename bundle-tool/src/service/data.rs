@@ -43,6 +43,11 @@ pub(super) fn constant<'a>(file: &ModelFile) -> Option<Result<Value<'a>, String>
     }
 }
 
+/// The constant that a text of JSON is.
+pub(super) fn json<'a>(text: &str) -> Result<Value<'a>, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string()).and_then(|value| of_json(&value))
+}
+
 /// The constant that a value of JSON is.
 pub(super) fn of_json<'a>(value: &serde_json::Value) -> Result<Value<'a>, String> {
     Ok(match value {

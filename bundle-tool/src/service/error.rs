@@ -56,6 +56,18 @@ impl ServiceError {
         }
     }
 
+    /// Whether a place in Python is among what is refused.
+    pub(crate) fn is_of_python(&self) -> bool {
+        match self {
+            ServiceError::At(place) | ServiceError::Model { place, .. } | ServiceError::Unexported { place, .. } => {
+                place.file.ends_with(".py")
+            }
+            ServiceError::File { file, .. } => file.ends_with(".py"),
+            ServiceError::Several(errors) => errors.iter().any(ServiceError::is_of_python),
+            ServiceError::Source(_) => false,
+        }
+    }
+
     /// One error of all in `errors`, each named once.
     pub(super) fn several(errors: Vec<ServiceError>) -> ServiceError {
         let mut different: Vec<ServiceError> = Vec::new();

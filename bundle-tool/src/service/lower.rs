@@ -5,8 +5,9 @@ use ekiben_runtime::{DType, Op};
 use ruff_text_size::Ranged;
 
 use super::class::{self, ApiMethod, ServiceClass};
+use super::declaration::{Declarations, lower_declared};
 use super::error::ServiceError;
-use super::evaluate::{Evaluator, Models, Place, Stop};
+use super::evaluate::{Evaluator, ModelCall, Models, Place, Stop};
 use super::input::{self, ApiInput, Inputs};
 use super::modules::Program;
 use super::returns;
@@ -15,33 +16,67 @@ use crate::graph::{Graph, Node};
 use crate::lowered::LoweredApi;
 
 /// Evaluations of one API, each of which knows more about the inputs than the one before.
-const MAX_ATTEMPTS: usize = 64;
+pub(super) const MAX_ATTEMPTS: usize = 64;
 
-/// Lowers every API of a bento, calling `models` by [`crate::bundle::ModelFile::tag`].
+/// Lowers every API of a bento, calling `models` by [`crate::bundle::ModelFile::tag`]. Declared APIs replace those of their names and are added
+/// to them; a bare model has those alone.
 ///
 /// # Errors
 /// Everything that stands in the way, of all APIs at once: each with file, line, column and source text.
-pub fn lower_apis(bundle: &Bundle, models: &Models) -> Result<Vec<LoweredApi>, ServiceError> {
-    let program = Program::load(bundle)?;
-    let name = bundle.entry.as_ref().map_or("", |entry| entry.attribute.as_str());
-    let class = ServiceClass::read(&program, bundle.generation, name)?;
-    let mut lowered = Vec::new();
-    let mut errors = Vec::new();
-    for api in &bundle.apis {
-        match lower(bundle, models, &class, api) {
-            Ok(api) => lowered.push(api),
+pub fn lower_apis(
+    bundle: &Bundle,
+    models: &Models,
+    declarations: Option<&Declarations>,
+) -> Result<Vec<LoweredApi>, ServiceError> {
+    let (mut lowered, mut errors) = (Vec::new(), Vec::new());
+    if let Some(declarations) = declarations {
+        match lower_declared(bundle, models, declarations) {
+            Ok(apis) => lowered = apis,
+            Err(found) => errors = found,
+        }
+    }
+    let declared = |api: &ApiDecl| declarations.is_some_and(|declarations| declarations.declares(&api.name));
+    // Where every API is declared, the Python is not read at all.
+    let read: Vec<&ApiDecl> = bundle.apis.iter().filter(|api| !declared(api)).collect();
+    if !read.is_empty() || declarations.is_none() {
+        match lower_python(bundle, models, &read) {
+            Ok(apis) => lowered.extend(apis),
+            Err(error) => errors.push(error),
+        }
+    }
+    // In the manifest's order, and those that it does not have after them.
+    let place = |api: &LoweredApi| bundle.apis.iter().position(|known| known.name == api.manifest.name);
+    lowered.sort_by_key(|api| place(api).unwrap_or(usize::MAX));
+    if errors.is_empty() { Ok(lowered) } else { Err(ServiceError::several(errors)) }
+}
+
+/// Lowers some APIs as their Python says.
+fn lower_python(bundle: &Bundle, models: &Models, apis: &[&ApiDecl]) -> Result<Vec<LoweredApi>, ServiceError> {
+    let (mut lowered, mut errors) = (Vec::new(), Vec::new());
+    for result in read_each(bundle, models, apis)? {
+        match result {
+            Ok((api, _)) => lowered.push(api),
             Err(error) => errors.push(error),
         }
     }
     if errors.is_empty() { Ok(lowered) } else { Err(ServiceError::several(errors)) }
 }
 
-fn lower(
-    bundle: &Bundle,
-    models: &Models,
-    class: &ServiceClass<'_>,
-    api: &ApiDecl,
-) -> Result<LoweredApi, ServiceError> {
+/// An API with the calls of models that its graph holds, or why it is refused.
+pub(crate) type ReadApi = Result<(LoweredApi, Vec<ModelCall>), ServiceError>;
+
+/// Reads each API's Python for itself.
+///
+/// # Errors
+/// What no API can be read for.
+pub(crate) fn read_each(bundle: &Bundle, models: &Models, apis: &[&ApiDecl]) -> Result<Vec<ReadApi>, ServiceError> {
+    let program = Program::load(bundle)?;
+    let name = bundle.entry.as_ref().map_or("", |entry| entry.attribute.as_str());
+    let class = ServiceClass::read(&program, bundle.generation, name)?;
+    Ok(apis.iter().map(|api| lower(bundle, models, &class, api)).collect())
+}
+
+fn lower(bundle: &Bundle, models: &Models, class: &ServiceClass<'_>, api: &ApiDecl) -> ReadApi {
     let Some(method) = class.apis.iter().find(|method| method.name == api.name) else {
         let source = class.modules.source(class.module);
         return Err(
@@ -71,7 +106,7 @@ fn attempt(
     api: &ApiDecl,
     method: &ApiMethod<'_>,
     inputs: Inputs,
-) -> Result<LoweredApi, Stop> {
+) -> Result<(LoweredApi, Vec<ModelCall>), Stop> {
     let mut evaluator = Evaluator::new(class, bundle, models, inputs);
     let value = evaluator.api(method.function)?;
     let place = Place { module: class.module, range: method.function.name.range() };
@@ -81,11 +116,11 @@ fn attempt(
         settled(&evaluator, input)?;
     }
     let manifest = manifest_api(api, input::adapter(&evaluator.inputs, api), returns);
-    Ok(LoweredApi { manifest, graph: evaluator.graph })
+    Ok((LoweredApi { manifest, graph: evaluator.graph }, evaluator.model_calls))
 }
 
 /// Gives texts with other axes the table of those that they are, and the other way round.
-fn tables(evaluator: &mut Evaluator<'_, '_>, place: Place) -> Result<(), Stop> {
+pub(super) fn tables(evaluator: &mut Evaluator<'_, '_>, place: Place) -> Result<(), Stop> {
     let same = |node: &Node| match (&node.op, node.inputs.first(), node.outputs.first()) {
         (Op::Reshape(_), Some(Some(from)), Some(to)) => Some((*from, *to)),
         _ => None,
@@ -110,7 +145,7 @@ fn tables(evaluator: &mut Evaluator<'_, '_>, place: Place) -> Result<(), Stop> {
 }
 
 /// That everything about an input is known.
-fn settled(evaluator: &Evaluator<'_, '_>, input: &ApiInput) -> Result<(), Stop> {
+pub(super) fn settled(evaluator: &Evaluator<'_, '_>, input: &ApiInput) -> Result<(), Stop> {
     if !input.settled && !input.hinted && !input.holds {
         let problem = format!(
             "the shape of `{}` is neither declared nor told by a model that takes it. Declare it (`Shape((-1, 4))`, `columns=[…]`)",

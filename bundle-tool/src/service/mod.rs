@@ -8,6 +8,7 @@
 mod annotation;
 mod class;
 mod data;
+pub(crate) mod declaration;
 mod error;
 mod evaluate;
 mod input;
@@ -23,7 +24,10 @@ mod source;
 pub(crate) use data::is_data;
 
 pub use class::{AdapterDecl, ApiMethod, ArtifactDecl, ParameterDecl, ServiceClass};
+pub use declaration::Declarations;
 pub use error::{NotUnderstood, ServiceError};
+pub(crate) use evaluate::ModelCall;
 pub use literal::Literal;
 pub use lower::lower_apis;
+pub(crate) use lower::read_each;
 pub use modules::Program;

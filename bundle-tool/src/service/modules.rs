@@ -37,6 +37,11 @@ impl Program {
         Program::gather(&entry.file, files, |name| Ok((bundle.describe_source(name), bundle.read_source(name)?)))
     }
 
+    /// A program of one file that holds no code, so that values of it have places.
+    pub(super) fn of_text(label: &str, text: &str) -> Result<Program, ServiceError> {
+        Ok(Program { sources: vec![Source::without_code(label, text)?], files: HashSet::new() })
+    }
+
     /// Parses `entry` and all modules it imports, with `read` giving a file's label and text.
     fn gather(
         entry: &str,

@@ -33,6 +33,15 @@ pub(super) fn template(
     }
 }
 
+/// The template of a value that a declaration answers.
+pub(super) fn declared(evaluator: &mut Evaluator<'_, '_>, value: &Value<'_>, place: Place) -> Result<Returns, Stop> {
+    let mut writer = Writer { evaluator, place, batch: true };
+    match value {
+        Value::Frame(frame) => writer.by_schema(&ValueSchema::Any, frame),
+        other => writer.value(other, &[], 0),
+    }
+}
+
 struct Writer<'w, 'e, 'a> {
     evaluator: &'w mut Evaluator<'e, 'a>,
     place: Place,

@@ -38,6 +38,12 @@ impl Source {
         }
     }
 
+    /// A file that is no Python.
+    pub(super) fn without_code(label: &str, text: &str) -> Result<Source, ServiceError> {
+        let source = Source::parse(label, label, String::new())?;
+        Ok(Source { text: text.to_owned(), ..source })
+    }
+
     /// The parsed module.
     pub(super) fn syntax(&self) -> &ModModule {
         &self.syntax
@@ -57,6 +63,11 @@ impl Source {
     pub(super) fn missing(&self, problem: String) -> ServiceError {
         ServiceError::File { file: self.label.clone(), problem }
     }
+}
+
+/// The error that `problem` is at `range` of a file that is no Python.
+pub(super) fn error_in(label: &str, text: &str, range: TextRange, problem: String) -> ServiceError {
+    ServiceError::At(Box::new(locate(label, text, range, problem)))
 }
 
 /// The place of `range` in `text`.

@@ -88,6 +88,9 @@ pub(super) type Evaluated<'a> = Result<Value<'a>, Stop>;
 /// The models of a bento, by tag.
 pub(super) type Models = BTreeMap<String, Box<dyn Model>>;
 
+/// A call of a model: its tag, the method, what it was given and what it gave.
+pub(crate) type ModelCall = (String, String, Vec<TensorId>, Vec<NamedTensor>);
+
 /// The names that the code of one function sees.
 struct Scope<'a> {
     module: ModuleId,
@@ -131,7 +134,7 @@ pub(super) struct Evaluator<'e, 'a> {
     /// Names of the outputs of each session.
     output_names: HashMap<String, Vec<String>>,
     /// What models gave for the inputs that they were called with.
-    model_calls: Vec<(String, String, Vec<TensorId>, Vec<NamedTensor>)>,
+    pub(super) model_calls: Vec<ModelCall>,
     scopes: Vec<Scope<'a>>,
     /// Columns of texts of which only those are known that they are compared with.
     compared_texts: Vec<TensorId>,

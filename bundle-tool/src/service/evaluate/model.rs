@@ -8,7 +8,7 @@ use ekiben_runtime::{DType, Shape};
 
 use super::super::error::ServiceError;
 use super::super::input::{ApiInput, Form};
-use super::{Array, Evaluator, Frame, Index, MAX_MODEL_CALLS, Place, Stop, Value};
+use super::{Array, Evaluator, Frame, Index, MAX_MODEL_CALLS, ModelCall, Place, Stop, Value};
 use crate::frontend::{FrontendError, ModelInput, NamedTensor, format_name};
 use crate::graph::{Graph, GraphError, TensorId};
 
@@ -36,9 +36,7 @@ impl<'a> Evaluator<'_, 'a> {
         for (input, (array, place)) in wanted.iter().zip(given) {
             tensors.push(self.fitting(array, input, converts, *place)?);
         }
-        let known = |call: &&(String, String, Vec<TensorId>, Vec<NamedTensor>)| {
-            (call.0.as_str(), call.1.as_str(), &call.2) == (name, method, &tensors)
-        };
+        let known = |call: &&ModelCall| (call.0.as_str(), call.1.as_str(), &call.2) == (name, method, &tensors);
         if let Some((.., outputs)) = self.model_calls.iter().find(known) {
             return Ok(outputs.clone());
         }

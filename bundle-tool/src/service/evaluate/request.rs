@@ -15,7 +15,7 @@ use crate::graph::TensorId;
 
 impl<'a> Evaluator<'_, 'a> {
     /// The values of the API's parameters; their leaves become inputs of the graph.
-    pub(super) fn input_values(&mut self) -> Vec<Value<'a>> {
+    pub(in crate::service) fn input_values(&mut self) -> Vec<Value<'a>> {
         for index in 0..self.inputs.leaves.len() {
             self.add_leaf(index);
         }

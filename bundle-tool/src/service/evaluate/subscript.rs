@@ -76,7 +76,7 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// `array[i, :, j]`, with `...` and `None` among the indices.
-    fn part(&mut self, array: &Array, indices: &[Value<'a>], place: Place) -> Evaluated<'a> {
+    pub(in crate::service) fn part(&mut self, array: &Array, indices: &[Value<'a>], place: Place) -> Evaluated<'a> {
         if let [Value::Array(positions)] = indices
             && positions.dtype(&self.graph).is_integer()
             && !positions.axes(&self.graph).is_empty()
@@ -380,7 +380,7 @@ fn positions(index: &Value<'_>, length: usize) -> Option<Vec<usize>> {
         };
         return index.items()?.iter().map(at).collect();
     };
-    let length = i64::try_from(length).ok()?;
+    let length = i64::try_from(length).ok().filter(|_| *step != 0)?;
     let backwards = *step < 0;
     let (low, high) = if backwards { (-1, length - 1) } else { (0, length) };
     let clamp = |at: i64| if at < 0 { at.saturating_add(length).max(low) } else { at.min(high) };

@@ -26,7 +26,7 @@ impl<'a> Evaluator<'_, 'a> {
         self.gathered(tensor, axis, indices, place)
     }
 
-    pub(super) fn gathered(
+    pub(in crate::service) fn gathered(
         &mut self,
         data: TensorId,
         axis: usize,
@@ -89,7 +89,7 @@ impl<'a> Evaluator<'_, 'a> {
     }
 
     /// A constant tensor of one axis: texts, integers or floats.
-    fn constant_list(&mut self, items: &[Value<'a>], place: Place) -> Result<TensorId, Stop> {
+    pub(in crate::service) fn constant_list(&mut self, items: &[Value<'a>], place: Place) -> Result<TensorId, Stop> {
         let texts: Option<Vec<String>> =
             items.iter().map(|item| if let Value::Text(text) = item { Some(text.to_string()) } else { None }).collect();
         let integers: Option<Vec<i64>> =

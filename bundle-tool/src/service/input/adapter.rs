@@ -36,7 +36,8 @@ pub(in crate::service) fn adapter(inputs: &Inputs, declared: &ApiDecl) -> InputA
     }
 }
 
-fn parameter(inputs: &Inputs, member: &Member) -> Parameter {
+/// A parameter of the manifest.
+pub(in crate::service) fn parameter(inputs: &Inputs, member: &Member) -> Parameter {
     Parameter {
         name: member.name.clone(),
         kind: kind(inputs, &member.node),

@@ -11,7 +11,7 @@ use ekiben_runtime::{DType, Shape, TensorSpec};
 
 use super::evaluate::Place;
 
-pub(super) use adapter::adapter;
+pub(super) use adapter::{adapter, parameter};
 pub(super) use declared::declared;
 pub(super) use tree::{ImageSource, Inputs, Member, Node, Step};
 

@@ -144,7 +144,9 @@ fn reshaped(evaluator: &mut Evaluator<'_, '_>, array: &Array, shape: &[i64], pla
     }
     let axes = axes_of(evaluator, array);
     let total: usize = axes.own.iter().product();
-    let known: usize = shape.iter().filter_map(|&length| usize::try_from(length).ok()).product();
+    let lengths = || shape.iter().filter_map(|&length| usize::try_from(length).ok());
+    // Lengths beyond all bounds fit nothing.
+    let known = lengths().try_fold(1usize, usize::checked_mul).unwrap_or(0);
     let open: Vec<usize> = (0..shape.len()).filter(|&at| shape[at] < 0).collect();
     let batched = axes.batch.is_some_and(|axis| axis >= 0);
     let fits = match open.len() {
