@@ -158,6 +158,18 @@ impl<'a> ServiceClass<'a> {
         }
     }
 
+    /// Whether an annotation says that a value may be `None`: `T | None`, `Optional[T]`.
+    pub(super) fn may_be_none(&self, annotation: &Expr) -> bool {
+        match annotation {
+            Expr::BinOp(union) => [&union.left, &union.right].iter().any(|side| side.is_none_literal_expr()),
+            Expr::Subscript(subscript) => {
+                let path = self.modules.path(self.module, &subscript.value).ok().flatten();
+                path.as_deref() == Some("typing.Optional")
+            }
+            _ => false,
+        }
+    }
+
     /// The type that an annotation of one of the class's methods says.
     ///
     /// # Errors

@@ -108,10 +108,12 @@ fn attempt(
     inputs: Inputs,
 ) -> Result<(LoweredApi, Vec<ModelCall>), Stop> {
     let mut evaluator = Evaluator::new(class, bundle, models, inputs);
-    let value = evaluator.api(method.function)?;
+    let is_stream = matches!(&api.interface, Interface::V1 { stream: Some(_), .. });
+    let value = evaluator.api(method.function, is_stream)?;
     let place = Place { module: class.module, range: method.function.name.range() };
     let returns = returns::template(&mut evaluator, api, &value, place)?;
     tables(&mut evaluator, place)?;
+    evaluator.check_nullable()?;
     for input in &evaluator.inputs.leaves {
         settled(&evaluator, input)?;
     }

@@ -255,6 +255,9 @@ pub struct Scalar {
     /// What it must hold to.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
+    /// Whether it may be `null`: NaN among floats, the least integer among integers.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub nullable: bool,
     /// Index of the API's input: without axes, or `[N]` inside of [`ParameterKind::Records`]; a text has the axis of its bytes
     /// besides.
     pub input: u32,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use ekiben_runtime::Op;
 use ruff_python_ast::{Expr, ExprCall, ExprSubscript, Stmt, StmtAssert, WithItem};
 
-use super::{Array, Evaluator, Frame, Index, Kind, Place, Stop, Value};
+use super::{Array, Evaluated, Evaluator, Frame, Index, Kind, Place, Stop, Value, YIELDED};
 use crate::graph::TensorId;
 
 /// Functions that leave nothing in the answer: what they write has no reader on a device.
@@ -47,6 +47,9 @@ impl<'a> Evaluator<'_, 'a> {
                 return Ok(());
             }
         }
+        if let Expr::Yield(yielded) = expression {
+            return self.yielded(yielded.value.as_deref(), self.place(statement));
+        }
         // An expression that is not understood says more about itself than its effect does.
         let value = self.expression(expression)?;
         if matches!((&value, expression), (Value::None, Expr::Call(_))) {
@@ -58,6 +61,40 @@ impl<'a> Evaluator<'_, 'a> {
             return Ok(());
         }
         self.fail_at(statement, "the value of this statement is not used, and its effect cannot be compiled. Remove it")
+    }
+
+    /// `yield value` of an API that answers with a stream.
+    fn yielded(&mut self, value: Option<&'a Expr>, place: Place) -> Result<(), Stop> {
+        let value = value.map_or(Ok(Value::None), |value| self.expression(value))?;
+        let yielded = match self.scope().locals.get(YIELDED).cloned() {
+            Some(Value::List(items)) => Value::List(items.iter().cloned().chain([value]).collect()),
+            Some(Value::Growing(before, items)) => {
+                Value::Growing(before, items.iter().cloned().chain([value]).collect())
+            }
+            _ => return self.fail(place, "generators are compiled where an API itself is one. Return a list"),
+        };
+        self.scope().locals.insert(YIELDED, yielded);
+        Ok(())
+    }
+
+    /// The text of a stream whose API yielded these values.
+    pub(super) fn streamed(&mut self, value: &Value<'a>, place: Place) -> Evaluated<'a> {
+        let Value::List(items) = value else {
+            return self.fail(place, "how many texts this stream has depends on the request, which is not compiled");
+        };
+        let mut text = Value::Text("".into());
+        for item in items.iter() {
+            let item = match item {
+                Value::Text(_) | Value::Format(_) => item.clone(),
+                Value::Array(_) => self.as_text(item.clone(), place)?,
+                other => {
+                    let problem = format!("a stream is compiled of texts, and {} is yielded", other.describe());
+                    return self.fail(place, problem);
+                }
+            };
+            text = self.texts_joined(&text, &item, place)?;
+        }
+        Ok(text)
     }
 
     /// Whether a call only tells something to somebody who is not there.

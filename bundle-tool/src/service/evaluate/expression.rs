@@ -75,8 +75,9 @@ impl<'a> Evaluator<'_, 'a> {
                     None => {
                         let place = self.place(&*choice.test);
                         let condition = self.condition_of(&test, place)?;
-                        let yes = self.expression(&choice.body)?;
-                        let no = self.expression(&choice.orelse)?;
+                        let guard = self.named_none_test(&choice.test);
+                        let yes = self.knowing(guard.filter(|(_, is_none)| !is_none), &choice.body, place)?;
+                        let no = self.knowing(guard.filter(|(_, is_none)| *is_none), &choice.orelse, place)?;
                         self.chosen(&condition, &yes, &no, self.place(expression))?
                     }
                 }
@@ -288,6 +289,12 @@ impl<'a> Evaluator<'_, 'a> {
     fn comparison(&mut self, operator: CmpOp, left: &Value<'a>, right: &Value<'a>, place: Place) -> Evaluated<'a> {
         if let Some(test) = mode_test(operator, left, right) {
             return Ok(test);
+        }
+        if let (CmpOp::Is | CmpOp::IsNot | CmpOp::Eq | CmpOp::NotEq, Value::None) = (operator, right)
+            && let Some(test) = self.none_test(left, place)?
+        {
+            let negates = matches!(operator, CmpOp::IsNot | CmpOp::NotEq);
+            return Ok(Value::Array(if negates { self.negated(&test, place)? } else { test }));
         }
         let order = |wanted: fn(f64, f64) -> bool| Some(wanted(number(left)?, number(right)?));
         let contains = || {

@@ -6,7 +6,7 @@ use ruff_python_ast::{Expr, Stmt, StmtFor};
 
 use super::comprehension::Iteration;
 use super::statement::Flow;
-use super::{Evaluator, LoopId, Place, Stop, Value};
+use super::{Evaluator, LoopId, Place, Stop, Value, YIELDED};
 
 impl<'a> Evaluator<'_, 'a> {
     pub(super) fn for_loop(&mut self, stmt: &'a StmtFor) -> Result<Flow<'a>, Stop> {
@@ -121,6 +121,9 @@ impl<'a> Changes<'a> {
     }
 
     fn method(&mut self, expression: &'a Expr) {
+        if expression.is_yield_expr() {
+            self.appended.insert(YIELDED);
+        }
         if let Expr::Call(call) = expression
             && let Expr::Attribute(method) = &*call.func
             && let Expr::Name(name) = &*method.value

@@ -17,6 +17,7 @@ mod expression;
 mod format;
 mod loops;
 mod model;
+mod nullable;
 mod picture;
 mod pydantic;
 mod request;
@@ -25,7 +26,7 @@ mod subscript;
 mod take;
 mod value;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use ruff_python_ast::{Expr, StmtFunctionDef};
@@ -112,6 +113,9 @@ impl<'a> Scope<'a> {
     }
 }
 
+/// The name of what an API yields among its names, which no name of Python's is.
+const YIELDED: &str = "yield";
+
 /// The evaluation of one API.
 pub(super) struct Evaluator<'e, 'a> {
     pub(super) class: &'e ServiceClass<'a>,
@@ -136,6 +140,8 @@ pub(super) struct Evaluator<'e, 'a> {
     /// What models gave for the inputs that they were called with.
     pub(super) model_calls: Vec<ModelCall>,
     scopes: Vec<Scope<'a>>,
+    /// Tests of numbers of the request for `None`.
+    none_tests: HashSet<TensorId>,
     /// Columns of texts of which only those are known that they are compared with.
     compared_texts: Vec<TensorId>,
     /// Scopes that there ever were.
@@ -167,6 +173,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             output_names: HashMap::new(),
             model_calls: Vec::new(),
             scopes,
+            none_tests: HashSet::new(),
             compared_texts: Vec::new(),
             scope_count: 0,
             steps: 0,
@@ -176,7 +183,8 @@ impl<'e, 'a> Evaluator<'e, 'a> {
     }
 
     /// Evaluates `__init__` and then the API's method on its inputs.
-    pub(super) fn api(&mut self, function: &'a StmtFunctionDef) -> Evaluated<'a> {
+    /// With `is_stream` the function is a generator, and its value is the text of all that it yields.
+    pub(super) fn api(&mut self, function: &'a StmtFunctionDef, is_stream: bool) -> Evaluated<'a> {
         let module = self.class.module;
         if let Some(init) = self.class.init {
             self.construct(0, module, init)?;
@@ -188,11 +196,16 @@ impl<'e, 'a> Evaluator<'e, 'a> {
         for (parameter, value) in names.zip(values) {
             locals.insert(parameter.parameter.name.as_str(), value);
         }
-        match self.body(self.place(&function.name), function, module, locals, false)? {
-            // The server awaits it.
-            Value::Awaitable(value) => Ok((*value).clone()),
-            value => Ok(value),
+        if is_stream {
+            locals.insert(YIELDED, Value::List([].into()));
         }
+        let place = self.place(&function.name);
+        let value = match self.body(place, function, module, locals, false)? {
+            // The server awaits it.
+            Value::Awaitable(value) => (*value).clone(),
+            value => value,
+        };
+        if is_stream { self.streamed(&value, place) } else { Ok(value) }
     }
 
     /// Evaluates `__init__` of a service.

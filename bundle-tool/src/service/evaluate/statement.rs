@@ -9,7 +9,7 @@ use ruff_text_size::Ranged;
 
 use super::super::modules::ModuleId;
 use super::effect::Refusal;
-use super::{Array, Callable, Evaluated, Evaluator, Index, Place, Scope, Stop, Value};
+use super::{Array, Callable, Evaluated, Evaluator, Index, Place, Scope, Stop, Value, YIELDED};
 
 /// How a block ends.
 pub(super) enum Flow<'a> {
@@ -50,6 +50,12 @@ impl<'a> Evaluator<'_, 'a> {
     /// The value that the statements of a function return.
     pub(super) fn function_body(&mut self, body: &'a [Stmt], place: Place) -> Evaluated<'a> {
         match self.statements(body)? {
+            Flow::Return(_) | Flow::Next if self.scope().locals.contains_key(YIELDED) => {
+                Ok(self.scope().locals.get(YIELDED).cloned().unwrap_or(Value::None))
+            }
+            Flow::Perhaps(..) if self.scope().locals.contains_key(YIELDED) => {
+                self.fail(place, "a stream that ends early for some requests is not compiled")
+            }
             Flow::Return(value) => Ok(value),
             Flow::Next => Ok(Value::None),
             Flow::Perhaps(condition, value) => self.chosen(&condition, &value, &Value::None, place),
@@ -208,9 +214,32 @@ impl<'a> Evaluator<'_, 'a> {
         let place = self.place(*test);
         let condition = self.condition_of(&value, place)?;
         let before = self.scope().locals.clone();
+        // Where a number of the request is not `None`, it is one that is computed with.
+        let guard = self.named_none_test(test);
+        let open = guard.and_then(|(name, _)| before.get(name).cloned());
+        let guarded = open.as_ref().map(|open| self.guarded(open, place)).transpose()?;
+        let know = |evaluator: &mut Self, when: bool| {
+            if let (Some((name, is_none)), Some(guarded)) = (guard, &guarded)
+                && is_none != when
+            {
+                evaluator.scope().locals.insert(name, guarded.clone());
+            }
+        };
+        know(self, true);
         let yes = self.statements(body)?;
-        let after_yes = std::mem::replace(&mut self.scope().locals, before);
+        let mut after_yes = std::mem::replace(&mut self.scope().locals, before);
+        know(self, false);
         let no = self.clauses(rest)?;
+        if let (Some((name, _)), Some(open), Some(guarded)) = (guard, open, guarded)
+            && matches!((&yes, &no), (Flow::Next, Flow::Next))
+        {
+            // After both ways it may be `None` again, unless one of them assigned it.
+            for locals in [&mut after_yes, &mut self.scope().locals] {
+                if locals.get(name).is_some_and(|value| value.equals(&guarded) == Some(true)) {
+                    locals.insert(name, open.clone());
+                }
+            }
+        }
         self.met(&condition, (yes, after_yes), no, place)
     }
 

@@ -78,7 +78,10 @@ fn leaf_kind(leaf: &ApiInput, input: u32) -> ParameterKind {
         Form::Frame { orient } => ParameterKind::Dataframe(frame(leaf, input, *orient)),
         Form::Array { shape, dtype } => ParameterKind::Array { shape: shape.clone(), dtype: dtype.clone(), input },
         Form::List | Form::Image => ParameterKind::Array { shape: None, dtype: None, input },
-        Form::Scalar { kind, limits } => ParameterKind::Scalar(Scalar { kind: *kind, limits: limits.clone(), input }),
+        Form::Scalar { kind, limits } => {
+            let nullable = leaf.nullable;
+            ParameterKind::Scalar(Scalar { kind: *kind, limits: limits.clone(), nullable, input })
+        }
     }
 }
 

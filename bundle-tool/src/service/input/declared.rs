@@ -28,12 +28,7 @@ pub(in crate::service) fn declared(
     let mut reader = Reader { class, method, inputs: Inputs::default() };
     match &declared.interface {
         Interface::V0_13 { input, batch, .. } => reader.adapter(input, *batch)?,
-        Interface::V1 { parameters, stream, .. } => {
-            if stream.is_some() {
-                return Err(reader.fail(&method.function.name, "a stream is not compiled. Return the whole answer"));
-            }
-            reader.parameters(parameters)?;
-        }
+        Interface::V1 { parameters, .. } => reader.parameters(parameters)?,
         Interface::Runners { input, classes, fixed_shape, .. } => reader.descriptor(input, &classes.0, *fixed_shape)?,
     }
     Ok(reader.inputs)
@@ -304,11 +299,22 @@ impl Reader<'_, '_> {
         depth: usize,
     ) -> Result<Member, ServiceError> {
         let place = self.place(index);
-        if parameter.default == Some(Value::Null) {
-            let problem = format!("`{}` may be None; a value that may be missing is not compiled", parameter.name);
+        let annotation = self.method.parameters.get(index).filter(|_| depth == 0).and_then(|known| known.annotation);
+        let is_optional = annotation.is_some_and(|annotation| self.class.may_be_none(annotation));
+        let known = optional(parameter, is_optional);
+        if known.is_none() && parameter.default == Some(Value::Null) {
+            let problem = format!(
+                "`{}` may be None; of values that may be missing numbers and integers are compiled",
+                parameter.name
+            );
             return Err(self.fail(&place.range, problem));
         }
-        let node = self.node(parameter, index, batched, depth)?;
+        let node = self.node(known.as_ref().unwrap_or(parameter), index, batched, depth)?;
+        if let (Some(_), Node::Leaf(leaf)) = (&known, &node)
+            && let Some(leaf) = self.inputs.get_mut(*leaf)
+        {
+            leaf.nullable = true;
+        }
         Ok(Member { name: parameter.name.clone(), node, default: parameter.default.clone() })
     }
 
@@ -438,6 +444,27 @@ impl Reader<'_, '_> {
             ))),
         }
     }
+}
+
+/// The number or integer that a parameter is where it is not `None`: `float | None`, `Optional[int]`. BentoML's manifest has the type that
+/// is not `None` alone; that it may be is told by its default, or by the source, which `is_optional` says.
+fn optional(parameter: &bundle::Parameter, is_optional: bool) -> Option<bundle::Parameter> {
+    let is_number = matches!(parameter.schema, ValueSchema::Number | ValueSchema::Integer);
+    if is_number && (is_optional || parameter.default == Some(Value::Null)) {
+        return Some(parameter.clone());
+    }
+    let kinds = parameter.declared.get("anyOf")?.as_array()?;
+    let is_null = |kind: &&Value| kind.get("type").and_then(Value::as_str) == Some("null");
+    let mut others = kinds.iter().filter(|kind| !is_null(kind));
+    let (Some(declared), None, true) = (others.next(), others.next(), kinds.iter().any(|kind| is_null(&kind))) else {
+        return None;
+    };
+    let schema = match declared.get("type").and_then(Value::as_str)? {
+        "number" => ValueSchema::Number,
+        "integer" => ValueSchema::Integer,
+        _ => return None,
+    };
+    Some(bundle::Parameter { schema, declared: declared.clone(), ..parameter.clone() })
 }
 
 /// The innermost item type of nested lists.

@@ -45,6 +45,8 @@ pub(super) struct ApiInput {
     pub(super) settled: bool,
     /// Whether what it is computed with tells its shape, unless a model tells another one.
     pub(super) hinted: bool,
+    /// Whether it is a number that may be `None`.
+    pub(super) nullable: bool,
     /// Whether the shape holds where nothing tells another one.
     pub(super) holds: bool,
     /// Names of the columns in the tensor's order, where they are known.
@@ -73,6 +75,7 @@ impl ApiInput {
             shape,
             settled: false,
             hinted: false,
+            nullable: false,
             holds: false,
             columns: None,
             columns_declared: false,

@@ -10,6 +10,13 @@ use super::number::Number;
 /// Appends a value. With `as_text`, a text stands for any value, as in a CSV file.
 pub(super) fn push(declared: &Scalar, value: &Value, as_text: bool, input: &mut InputBuffer<'_>) -> Result<(), String> {
     let limits = &declared.limits;
+    let is_missing = value.is_null() || as_text && value.as_str() == Some("");
+    if declared.nullable && is_missing {
+        return put(
+            if input.spec.dtype.is_float() { Number::Float(f64::NAN) } else { Number::Integer(i64::MIN.into()) },
+            input,
+        );
+    }
     match declared.kind {
         ScalarKind::Any => match value {
             Value::String(text) if as_text => input.push_text(text),
@@ -18,12 +25,18 @@ pub(super) fn push(declared: &Scalar, value: &Value, as_text: bool, input: &mut 
         },
         ScalarKind::Number => {
             let number = float(value).ok_or_else(|| format!("{value} is no number"))?;
+            if declared.nullable && number.is_nan() {
+                return Err("NaN is not told from null here".to_owned());
+            }
             in_range(number, limits)?;
             one_of(value, limits)?;
             put(Number::Float(number), input)
         }
         ScalarKind::Integer => {
             let integer = integer(value).ok_or_else(|| format!("{value} is no integer"))?;
+            if declared.nullable && integer == i64::MIN {
+                return Err("the least integer is not told from null here".to_owned());
+            }
             in_range(integer as f64, limits)?;
             one_of(value, limits)?;
             put(Number::Integer(integer.into()), input)
