@@ -184,7 +184,7 @@ pub fn compile_path(path: &Path, store: Option<&Path>) -> Result<CompiledArtifac
 /// # Errors
 /// See [`CompileError`].
 pub fn compile(bundle: &Bundle, options: &CompileOptions) -> Result<CompiledArtifact, CompileError> {
-    let (mut models, mut provenance) = open_models(bundle, &options.lengths)?;
+    let (mut models, mut provenance) = models::open_converted(bundle, &options.lengths, options.python.as_ref())?;
     let mut exports = Exports::new(bundle, options);
     exports.open(&mut models, &mut provenance)?;
     let declarations = declarations(bundle, options)?;

@@ -2,10 +2,11 @@
 
 use ekiben_runtime::artifact::manifest::ModelProvenance;
 
+use super::exports::{ExportFailure, ExportProblem};
 use super::{CompileError, ModelError, Models};
 use crate::bundle::{Bundle, BundleError, ModelFile, ModelFormat};
 use crate::frontend::{self, FrontendError, InputLengths, Model, OpenNames, OpenOptions};
-use crate::python::Framework;
+use crate::python::{Framework, Interpreter, convert, needs_conversion};
 use crate::service::is_data;
 
 /// Opens every model that a front-end reads; those that their own framework exports are left out. A service may hold others, and is refused when it calls them. `lengths` are for all of
@@ -14,6 +15,18 @@ use crate::service::is_data;
 /// # Errors
 /// [`CompileError::Models`] lists every model that cannot be read; [`CompileError::Lengths`] when none has a name that is given.
 pub fn open_models(bundle: &Bundle, lengths: &InputLengths) -> Result<(Models, Vec<ModelProvenance>), CompileError> {
+    open_converted(bundle, lengths, None)
+}
+
+/// The same, where models that their framework must convert first are converted by `interpreter`.
+///
+/// # Errors
+/// Those of [`open_models`], and [`CompileError::Export`].
+pub(super) fn open_converted(
+    bundle: &Bundle,
+    lengths: &InputLengths,
+    interpreter: Option<&Interpreter>,
+) -> Result<(Models, Vec<ModelProvenance>), CompileError> {
     let (mut models, mut provenance, mut errors) = (Models::new(), Vec::new(), Vec::new());
     let exported = |file: &ModelFile| Framework::of(file).is_some();
     // Look-up tables are no models.
@@ -25,8 +38,25 @@ pub fn open_models(bundle: &Bundle, lengths: &InputLengths) -> Result<(Models, V
     }
     for file in bundle.models.iter().filter(read) {
         let bytes = file.read()?;
-        provenance.push(model_provenance(file, &bytes));
-        match open_model(file, &bytes, lengths) {
+        let mut stated = model_provenance(file, &bytes);
+        let converted = interpreter.filter(|_| needs_conversion(file)).map(|interpreter| convert(interpreter, file));
+        let converted = converted.transpose().map_err(|error| {
+            let problem = ExportProblem::Export(error);
+            CompileError::Export(Box::new(ExportFailure { model: file.describe(), problem }))
+        })?;
+        let opened = match &converted {
+            Some(converted) => {
+                stated.frameworks.extend(converted.packages.clone());
+                frontend::open(
+                    converted.format,
+                    &converted.bytes,
+                    &OpenOptions { lengths: lengths.clone(), ..OpenOptions::default() },
+                )
+            }
+            None => open_model(file, &bytes, lengths),
+        };
+        provenance.push(stated);
+        match opened {
             Ok(model) => drop(models.insert(file.tag(), model)),
             Err(error) => errors.push(ModelError { model: file.describe(), error }),
         }

@@ -5,12 +5,14 @@
 //! with files and one JSON value; nothing of the answer is trusted more than any other file. Limits are no sandbox: what runs can do what the
 //! user can do.
 
+mod convert;
 mod error;
 mod export;
 mod framework;
 mod process;
 mod service;
 
+pub use convert::{Converted, convert, needs_conversion};
 pub use error::PythonError;
 pub use export::{Export, ExportError, ExportedModel, Sample, export};
 pub use framework::Framework;

@@ -29,7 +29,7 @@ use self::inputs::{Call, Data};
 use crate::bundle::{Bundle, BundleError, ModelFile, ModelFormat};
 use crate::compile::{DATA, ModelError, model_digest, open_model};
 use crate::frontend::{InputLengths, self_contained};
-use crate::python::{AskError, Interpreter, ServiceRequest};
+use crate::python::{AskError, Framework, Interpreter, ServiceRequest, needs_conversion};
 
 pub use self::answers::{Difference, ServiceReport};
 pub use self::compare::{ABSOLUTE, OutputDifference, RELATIVE, Worst};
@@ -205,6 +205,9 @@ fn compare_model(
     data: Option<&Data>,
     lengths: &InputLengths,
 ) -> Result<Comparison, VerifyError> {
+    if needs_conversion(file) || Framework::of(file).is_some() {
+        return Ok(Comparison::None("only its own framework reads the model's file".to_owned()));
+    }
     let failed = |error| ModelError { model: file.describe(), error };
     let beside = |path: &str| file.read_beside(path).map_err(|error| error.to_string());
     let bytes = self_contained(file.format, file.read()?, &beside).map_err(failed)?;

@@ -28,7 +28,8 @@ use ini::Ini;
 
 /// Why a model that `h2o.save_model` wrote is refused, and what to do.
 const SAVE_A_MOJO: &str = "this is H2O's own binary format, which only the same release of H2O reads. Save a MOJO instead: \
-call `model.save_mojo(path)` or `model.download_mojo(path)` where `h2o.save_model(model)` was called";
+call `model.save_mojo(path)` or `model.download_mojo(path)` where `h2o.save_model(model)` was called; or compile with \
+--allow-python[=INTERPRETER], which starts that interpreter in a separate process and has its H2O write the MOJO";
 
 /// Refuses a file in H2O's own binary format (Iced).
 ///

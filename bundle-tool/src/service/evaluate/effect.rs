@@ -9,8 +9,17 @@ use super::{Array, Evaluated, Evaluator, Frame, Index, Kind, Place, Stop, Value,
 use crate::graph::TensorId;
 
 /// Functions that leave nothing in the answer: what they write has no reader on a device.
-const SILENT: [&str; 6] =
-    ["builtins.print", "logging", "warnings.warn", "warnings.filterwarnings", "warnings.simplefilter", "gc.collect"];
+const SILENT: [&str; 9] = [
+    "builtins.print",
+    "logging",
+    "warnings.warn",
+    "warnings.filterwarnings",
+    "warnings.simplefilter",
+    "gc.collect",
+    "h2o.init",
+    "h2o.connect",
+    "h2o.no_progress",
+];
 
 /// Contexts that change nothing of what is computed.
 const CONTEXTS: [&str; 9] = [

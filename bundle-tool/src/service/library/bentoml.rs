@@ -43,6 +43,7 @@ const ARTIFACTS: &[(&str, bool)] = &[
     ("LightGBMModelArtifact", false),
     ("CatBoostModelArtifact", false),
     ("CatboostModelArtifact", false),
+    ("H2oModelArtifact", false),
     ("OnnxModelArtifact", true),
 ];
 

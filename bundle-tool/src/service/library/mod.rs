@@ -6,6 +6,7 @@
 mod bentoml;
 mod builtins;
 mod catboost;
+mod h2o;
 mod image;
 mod librosa;
 mod lightgbm;
@@ -68,6 +69,7 @@ const FUNCTIONS: &[&[(&str, Function)]] = &[
     opencv::FUNCTIONS,
     torchvision::FUNCTIONS,
     stored::FUNCTIONS,
+    h2o::FUNCTIONS,
 ];
 
 const METHODS: &[&[(Kind, &str, Method)]] = &[
@@ -87,6 +89,7 @@ const METHODS: &[&[(Kind, &str, Method)]] = &[
     torch::METHODS,
     image::METHODS,
     stored::METHODS,
+    h2o::METHODS,
 ];
 
 const PROPERTIES: &[&[(Kind, &str, Property)]] = &[

@@ -1,6 +1,6 @@
 //! Methods of models with a method for each thing that they compute, as scikit-learn's estimators have.
 
-use super::{catboost, lightgbm, xgboost};
+use super::{catboost, h2o, lightgbm, xgboost};
 use crate::frontend::NamedTensor;
 use crate::service::evaluate::{Array, Call, Evaluated, Evaluator, Value};
 
@@ -14,6 +14,9 @@ pub(in crate::service) fn model_method<'a>(
     let Value::Estimator(name) = receiver else {
         return evaluator.fail(call.place, format!("the method `{method}` of {} is not compiled", receiver.describe()));
     };
+    if h2o::is_asked(evaluator, name) {
+        return h2o::predict(evaluator, name, method, call);
+    }
     if evaluator.models.get(&**name).is_some_and(|model| xgboost::is_asked(model.as_ref())) {
         let (array, method) = xgboost::arguments(evaluator, method, call)?;
         let outputs = evaluator.call_model(name, &method, &[(array, call.at(0))], true, call.place)?;
