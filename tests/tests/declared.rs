@@ -242,7 +242,7 @@ fn mistakes_are_explained() {
         ),
         (
             steps("", "json = 1").replace("\"table\"", "\"tensor\""),
-            "d.toml:6:8: `tensor` is no type of inputs; there are table, array, list, audio, number, integer, boolean, text, value, image, object, json\n  6 | \"tensor\"",
+            "d.toml:6:8: `tensor` is no type of inputs; there are table, array, list, audio, number, integer, boolean, text, value, sound, image, object, json\n  6 | \"tensor\"",
         ),
         (
             steps("", "json = 1").replace("[\"a\", \"b\"]", "[\"a\", \"a\"]"),

@@ -2,7 +2,7 @@
 
 use ekiben_runtime::artifact::image;
 use ekiben_runtime::artifact::manifest::{
-    Api, Frame, InputAdapter, Limits, Orient, Parameter, ParameterKind, Scalar, ScalarKind,
+    Api, Frame, InputAdapter, Limits, Orient, Parameter, ParameterKind, Scalar, ScalarKind, Sound,
 };
 use ekiben_runtime::artifact::plans::ApiRecord;
 use ekiben_runtime::artifact::tensors::TensorRecord;
@@ -77,6 +77,7 @@ impl Maker<'_, '_> {
             InputAdapter::File { parameters, .. } => match &parameters[..] {
                 [only] => match single(&only.kind) {
                     ParameterKind::Image(image) => Some((self.picture(image)?, "image/bmp".to_owned())),
+                    ParameterKind::Sound(sound) => Some((self.sound(sound)?, "audio/wav".to_owned())),
                     _ => None,
                 },
                 several => self.form(several),
@@ -108,6 +109,7 @@ impl Maker<'_, '_> {
     fn parts(&mut self, kind: &ParameterKind) -> Option<Vec<Part>> {
         Some(match kind {
             ParameterKind::Image(image) => vec![Part::File(self.picture(image)?, "image/bmp")],
+            ParameterKind::Sound(sound) => vec![Part::File(self.sound(sound)?, "audio/wav")],
             // Several files of one name, or an adapter of 0.13 that takes one.
             ParameterKind::Records(item) if has_image(item) => {
                 let count = if self.variant.is_multiple_of(2) { 1 } else { 2 };
@@ -138,7 +140,7 @@ impl Maker<'_, '_> {
                 items.collect::<Option<Vec<_>>>().map(Value::Array)
             }
             ParameterKind::Single(item) => self.item(item),
-            ParameterKind::Image(_) => None,
+            ParameterKind::Image(_) | ParameterKind::Sound(_) => None,
         }
     }
 
@@ -276,6 +278,25 @@ impl Maker<'_, '_> {
         if width.checked_mul(height)? > MOST_ELEMENTS { None } else { Some(self.bitmap(width, height)) }
     }
 
+    /// Noise as a file of 16 bits a sample.
+    fn sound(&mut self, sound: &Sound) -> Option<Vec<u8>> {
+        let samples = self.tensor(sound.input)?.spec.shape.factors().last().copied()? as usize;
+        if samples > MOST_ELEMENTS {
+            return None;
+        }
+        let rate = sound.rate.unwrap_or(16_000);
+        let data: Vec<u8> = (0..samples).flat_map(|_| (self.below(1 << 16) as u16).to_le_bytes()).collect();
+        let mut out = b"RIFF".to_vec();
+        out.extend((36 + data.len() as u32).to_le_bytes());
+        out.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+        out.extend(rate.to_le_bytes());
+        out.extend((rate * 2).to_le_bytes());
+        out.extend(b"\x02\0\x10\0data");
+        out.extend((data.len() as u32).to_le_bytes());
+        out.extend(data);
+        Some(out)
+    }
+
     /// A bitmap of 24 bits (BITMAPINFOHEADER): slopes of colour with noise.
     fn bitmap(&mut self, width: usize, height: usize) -> Vec<u8> {
         let stride = (width * 3).next_multiple_of(4);
@@ -327,7 +348,7 @@ fn single(kind: &ParameterKind) -> &ParameterKind {
 
 fn has_image(kind: &ParameterKind) -> bool {
     match kind {
-        ParameterKind::Image(_) => true,
+        ParameterKind::Image(_) | ParameterKind::Sound(_) => true,
         ParameterKind::Records(item) | ParameterKind::Single(item) => has_image(item),
         _ => false,
     }

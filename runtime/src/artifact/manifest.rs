@@ -245,6 +245,21 @@ pub enum ParameterKind {
     Single(alloc::boxed::Box<ParameterKind>),
     /// An image: a file of one of the usual formats.
     Image(super::image::Image),
+    /// A sound: a file of RIFF WAVE.
+    Sound(Sound),
+}
+
+/// How a sound becomes a signal: the mean of its channels, integers divided by their greatest magnitude.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sound {
+    /// Index of the API's input: the samples of one sound on its last axis, float32.
+    pub input: u32,
+    /// Samples a second that a sound must have, where that is declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
+    /// Whether a sound of another length is cut, or followed by silence.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub fits: bool,
 }
 
 /// One value of JSON, read as pydantic reads it into a field of this type where the service declares one.

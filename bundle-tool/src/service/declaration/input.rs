@@ -32,6 +32,7 @@ const TYPES: &[(&str, &[&str], Read)] = &[
         reader.scalar(table, name, rows, ScalarKind::Text, text_type(table))
     }),
     ("value", &["default"], |reader, table, name, rows| reader.scalar(table, name, rows, ScalarKind::Any, DType::F64)),
+    ("sound", &["samples", "rate", "fits"], |reader, table, name, rows| reader.sound(table, name, rows)),
     ("image", &[], |_, _, _, _| Ok(Node::Image { source: ImageSource::Pillow, uses: Vec::new() })),
     ("object", &["members"], |reader, table, _, rows| reader.object(table, rows)),
     ("json", &[], |_, _, _, _| Ok(Node::Object { members: Vec::new(), open: true })),
@@ -172,6 +173,23 @@ impl Reader {
         let declared = dims.iter().enumerate().map(|(at, &length)| if batch == Some(at) { -1 } else { length as i64 });
         let form = Form::Array { shape: Some(declared.collect()), dtype: Some(element.name().to_owned()) };
         let leaf = ApiInput::new(name, place(table), form, element, shape(&dims, batch, table)?);
+        self.leaf(ApiInput { settled: true, ..leaf })
+    }
+
+    /// A sound: a file.
+    fn sound(&mut self, table: &Table, name: &str, rows: bool) -> Result<Node, Fault> {
+        let samples = length(table.needed("samples", &format!("the input `{name}`"))?)?;
+        let rate = match table.get("rate") {
+            None => None,
+            Some(item) => {
+                let rate = u32::try_from(item.integer()?).ok().filter(|rate| *rate > 0);
+                Some(rate.ok_or_else(|| Fault::new(item.range, "a rate is a number of samples a second"))?)
+            }
+        };
+        let fits = table.get("fits").map_or(Ok(false), Item::truth)?;
+        let dims = if rows { vec![1, samples] } else { vec![samples] };
+        let shape = shape(&dims, rows.then_some(0), table)?;
+        let leaf = ApiInput::new(name, place(table), Form::Sound { rate, fits }, DType::F32, shape);
         self.leaf(ApiInput { settled: true, ..leaf })
     }
 

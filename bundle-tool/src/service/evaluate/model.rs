@@ -390,7 +390,7 @@ impl<'a> Evaluator<'_, 'a> {
         let possible = |input: &ApiInput| match &input.form {
             Form::Frame { .. } => rank == 2,
             Form::Array { .. } | Form::List | Form::Image => true,
-            Form::Scalar { .. } => false,
+            Form::Scalar { .. } | Form::Sound { .. } => false,
         };
         self.settle_leaf(tensor, wanted)?;
         let index = self.unsettled(tensor);

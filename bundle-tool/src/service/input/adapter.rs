@@ -1,7 +1,7 @@
 //! The adapter that fills the leaves from a request.
 
 use ekiben_runtime::artifact::image::{Image, ImageUse};
-use ekiben_runtime::artifact::manifest::{Frame, InputAdapter, Orient, Parameter, ParameterKind, Scalar};
+use ekiben_runtime::artifact::manifest::{Frame, InputAdapter, Orient, Parameter, ParameterKind, Scalar, Sound};
 
 use super::{ApiInput, Form, Inputs, Member, Node};
 use crate::bundle::{self, ApiDecl, Interface, ValueSchema};
@@ -78,6 +78,7 @@ fn leaf_kind(leaf: &ApiInput, input: u32) -> ParameterKind {
         Form::Frame { orient } => ParameterKind::Dataframe(frame(leaf, input, *orient)),
         Form::Array { shape, dtype } => ParameterKind::Array { shape: shape.clone(), dtype: dtype.clone(), input },
         Form::List | Form::Image => ParameterKind::Array { shape: None, dtype: None, input },
+        Form::Sound { rate, fits } => ParameterKind::Sound(Sound { input, rate: *rate, fits: *fits }),
         Form::Scalar { kind, limits } => {
             let nullable = leaf.nullable;
             ParameterKind::Scalar(Scalar { kind: *kind, limits: limits.clone(), nullable, input })

@@ -26,6 +26,8 @@ pub(super) enum Form {
     List,
     /// The pixels of an image.
     Image,
+    /// The samples of a sound, with its rate and whether another length is made to fit.
+    Sound { rate: Option<u32>, fits: bool },
     /// One value.
     Scalar { kind: ScalarKind, limits: Limits },
 }

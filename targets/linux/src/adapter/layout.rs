@@ -190,6 +190,6 @@ fn leaves(name: &str, kind: &ParameterKind, found: &mut Vec<(String, usize)>) {
         }
         ParameterKind::Array { input, .. } => found.push((name.to_owned(), *input as usize)),
         // A file has no column.
-        ParameterKind::Image(_) => {}
+        ParameterKind::Image(_) | ParameterKind::Sound(_) => {}
     }
 }

@@ -13,6 +13,7 @@ mod returns;
 mod rows;
 mod scalar;
 mod sinks;
+mod sound;
 
 pub use batch::{Batch, InputBuffer};
 pub use layout::{Column, Layout};

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::form::{self, Part};
 use super::frame::read_frame;
-use super::{Batch, CsvRows, DataError, InputBuffer, Layout, RowSource, picture, scalar};
+use super::{Batch, CsvRows, DataError, InputBuffer, Layout, RowSource, picture, scalar, sound};
 
 /// Deepest nesting of an array.
 const MAX_RANK: usize = 32;
@@ -53,10 +53,10 @@ pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch<'_>) -> Result<(),
 
 /// Fills `batch` from a body that is a form or a file, and gives its rows; `None` for bodies that are a table, JSON or a text.
 fn read_files(input: &InputAdapter, body: &[u8], batch: &mut Batch<'_>) -> Result<Option<usize>, DataError> {
-    let image = |parameter: &Parameter| matches!(parameter.kind, ParameterKind::Image(_));
+    let is_file = |parameter: &Parameter| matches!(parameter.kind, ParameterKind::Image(_) | ParameterKind::Sound(_));
     let (parameters, row) = match input {
         InputAdapter::Parameters(parameters) if form::is_form(body) => (&parameters[..], false),
-        InputAdapter::Value(parameter) if image(parameter) => (std::slice::from_ref(parameter), false),
+        InputAdapter::Value(parameter) if is_file(parameter) => (std::slice::from_ref(parameter), false),
         InputAdapter::File { parameters, row } => (&parameters[..], *row),
         _ => return Ok(None),
     };
@@ -197,10 +197,10 @@ impl<'b> Filling<'_, 'b> {
         alone: bool,
     ) -> Result<(), DataError> {
         let name = &parameter.name;
-        let (image, several) = match kind {
-            ParameterKind::Image(image) => (image, false),
+        let (kind, several) = match kind {
+            ParameterKind::Image(_) | ParameterKind::Sound(_) => (kind, false),
             ParameterKind::Records(item) => match &**item {
-                ParameterKind::Image(image) => (image, true),
+                kind @ (ParameterKind::Image(_) | ParameterKind::Sound(_)) => (kind, true),
                 _ => return self.member(parameter, fields, false),
             },
             ParameterKind::Object(_) if !fields.contains_key(name) => return self.json_file(name, kind),
@@ -213,14 +213,23 @@ impl<'b> Filling<'_, 'b> {
         };
         match (&files[..], several) {
             ([], _) => Err(DataError::body(name, "this file is missing")),
-            ([file], false) => picture::push(image, file.bytes, name, &mut self.batch.inputs),
+            ([file], false) => self.file(kind, file.bytes, name),
             (_, false) => Err(DataError::body(name, "one file is needed, and the form has several")),
             (files, true) => {
                 for (at, file) in files.iter().enumerate() {
-                    picture::push(image, file.bytes, &format!("{name}[{at}]"), &mut self.batch.inputs)?;
+                    self.file(kind, file.bytes, &format!("{name}[{at}]"))?;
                 }
                 self.agree(name, files.len())
             }
+        }
+    }
+
+    /// The contents of a file that is an image or a sound.
+    fn file(&mut self, kind: &ParameterKind, bytes: &[u8], place: &str) -> Result<(), DataError> {
+        match kind {
+            ParameterKind::Image(image) => picture::push(image, bytes, place, &mut self.batch.inputs),
+            ParameterKind::Sound(declared) => sound::push(declared, bytes, place, &mut self.batch.inputs),
+            _ => Err(DataError::body(place, "no file is taken here")),
         }
     }
 
@@ -288,7 +297,7 @@ impl<'b> Filling<'_, 'b> {
                 }
                 self.agree(place, items.len())
             }
-            ParameterKind::Image(_) => Err(refused("it must be a file of a form".to_owned())),
+            ParameterKind::Image(_) | ParameterKind::Sound(_) => Err(refused("it must be a file of a form".to_owned())),
             ParameterKind::Single(item) => self.value(place, item, &Value::Array(vec![value.clone()]), in_list),
         }
     }

@@ -127,7 +127,7 @@ fn extension(path: &Path) -> Option<InputArgument> {
     match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
         "csv" => Some(InputArgument::Csv),
         "jsonl" | "ndjson" => Some(InputArgument::Jsonl),
-        "json" | "png" | "jpg" | "jpeg" | "bmp" | "gif" | "webp" | "pbm" | "pgm" | "ppm" => {
+        "json" | "png" | "jpg" | "jpeg" | "bmp" | "gif" | "webp" | "pbm" | "pgm" | "ppm" | "wav" => {
             Some(InputArgument::Request)
         }
         _ => None,

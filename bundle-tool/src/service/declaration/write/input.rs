@@ -109,7 +109,7 @@ impl Writer<'_> {
                 }
                 vec![("type", quoted("object")), ("members", format!("[{},\n]", inner.join(",")))]
             }
-            ParameterKind::Image(_) => return Err("images, which are not written".to_owned()),
+            ParameterKind::Image(_) | ParameterKind::Sound(_) => return Err("files, which are not written".to_owned()),
             ParameterKind::Records(_) | ParameterKind::Single(_) => return Err("lists of lists of rows".to_owned()),
         })
     }
