@@ -1,0 +1,3 @@
+#![no_main]
+
+ekiben_fuzz::reader!(Keras);
