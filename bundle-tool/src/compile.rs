@@ -12,7 +12,9 @@ mod recorded;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ekiben_runtime::artifact::manifest::{Generation, Manifest, ManifestError, ModelProvenance, Provenance};
+use ekiben_runtime::artifact::manifest::{
+    Documents, Generation, Manifest, ManifestError, ModelProvenance, Provenance,
+};
 use ekiben_runtime::artifact::{EmitError, Extent, emit};
 use ekiben_runtime::executor::self_test::{SelfTestError, SelfTestReport, self_test, self_test_arena_bytes};
 use ekiben_runtime::{Artifact, LoadError};
@@ -24,7 +26,7 @@ use crate::lowered::LoweredApi;
 use crate::passes::{self, PassError};
 use crate::planner::{self, PlanError};
 use crate::service::{self, Declarations, ServiceError};
-use crate::target::{Fit, Target};
+use crate::target::{Fit, System, Target};
 use crate::writer::{PlannedApi, artifact_parts};
 
 use exports::Exports;
@@ -251,6 +253,10 @@ fn manifest(
             sources: sources.unwrap_or_default(),
         },
         apis: apis.iter().map(|api| api.manifest.clone()).collect(),
+        documents: match options.target.as_ref().map(|target| target.system) {
+            Some(System::None) => Documents::default(),
+            Some(System::Linux) | None => bundle.documents()?,
+        },
     })
 }
 

@@ -137,6 +137,7 @@ fn perceptron() -> Vec<u8> {
         labels: BTreeMap::new(),
         provenance: Provenance::default(),
         apis: Vec::new(),
+        documents: Default::default(),
     };
     parts.manifest = manifest.to_cbor().expect("a small manifest");
     emit(&parts).expect("a small artifact")

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use ekiben_runtime::artifact::manifest::Wire;
 use serde_json::{Map, Value};
 
 use super::error::BundleError;
@@ -64,6 +65,57 @@ pub enum Interface {
         /// Whether arrays of another shape are refused instead of reshaped.
         fixed_shape: bool,
     },
+}
+
+impl Interface {
+    /// What a server of the API must know besides the data itself.
+    pub(crate) fn wire(&self) -> Wire {
+        match self {
+            Self::V0_13 { input, output, .. } => {
+                Wire { input: input.class().to_owned(), output: output.class().to_owned(), ..Wire::default() }
+            }
+            Self::V1 { output, stream, is_task, .. } => Wire {
+                stream: stream.clone().unwrap_or_default(),
+                task: *is_task,
+                compact: matches!(output, ValueSchema::Object(_)),
+                ..Wire::default()
+            },
+            Self::Runners { classes: (input, output), .. } => {
+                Wire { input: input.clone(), output: output.clone(), ..Wire::default() }
+            }
+        }
+    }
+}
+
+impl InputAdapter {
+    /// Name of its class.
+    pub(crate) fn class(&self) -> &str {
+        match self {
+            Self::Dataframe { .. } => "DataframeInput",
+            Self::Json => "JsonInput",
+            Self::Text => "StringInput",
+            Self::TfTensor => "TfTensorInput",
+            Self::Image(_) => "ImageInput",
+            Self::MultiImage { .. } => "MultiImageInput",
+            Self::AnnotatedImage(_) => "AnnotatedImageInput",
+            Self::File => "FileInput",
+            Self::MultiFile { .. } => "MultiFileInput",
+            Self::Other { class, .. } => class,
+        }
+    }
+}
+
+impl OutputAdapter {
+    /// Name of its class.
+    pub(crate) fn class(&self) -> &str {
+        match self {
+            Self::Default => "DefaultOutput",
+            Self::Json => "JsonOutput",
+            Self::Dataframe { .. } => "DataframeOutput",
+            Self::TfTensor => "TfTensorOutput",
+            Self::Other { class, .. } => class,
+        }
+    }
 }
 
 /// An input adapter of BentoML 0.13 with what `bentoml.yml` says about it. Column order of `DataframeInput(columns=…)`

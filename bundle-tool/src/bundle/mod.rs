@@ -7,6 +7,7 @@ mod api;
 mod archive;
 mod bare;
 mod error;
+mod documents;
 mod files;
 mod format;
 mod legacy;

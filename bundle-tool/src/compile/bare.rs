@@ -1,6 +1,6 @@
 //! The API of a model file without a service: `predict`, with one parameter per input, or one table.
 
-use ekiben_runtime::artifact::manifest::{Api, Frame, InputAdapter, Parameter, ParameterKind, Returns};
+use ekiben_runtime::artifact::manifest::{Api, Frame, InputAdapter, Parameter, ParameterKind, Returns, Wire};
 
 use crate::frontend::{FrontendError, Model, ModelInput};
 use crate::graph::Graph;
@@ -43,6 +43,7 @@ pub(crate) fn lower(model: &dyn Model) -> Result<LoweredApi, FrontendError> {
         max_batch_size: None,
         max_latency_ms: None,
         is_text: false,
+        wire: Wire::default(),
     };
     Ok(LoweredApi { manifest, graph })
 }

@@ -185,5 +185,6 @@ fn manifest_api(api: &ApiDecl, input: manifest::InputAdapter, returns: manifest:
             &api.interface,
             Interface::V1 { output: ValueSchema::Text, .. } | Interface::Runners { output: ValueSchema::Text, .. }
         ),
+        wire: api.interface.wire(),
     }
 }

@@ -31,6 +31,31 @@ pub struct Manifest {
     pub provenance: Provenance,
     /// APIs, in the plans' order.
     pub apis: Vec<Api>,
+    /// What a server answers about the service. Artifacts for firmware have none.
+    #[serde(default, skip_serializing_if = "Documents::is_empty")]
+    pub documents: Documents,
+}
+
+/// What the bento's own server answers about the service, as JSON text; empty where it has nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Documents {
+    /// Answer to `/docs.json`: OpenAPI 3.0.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub openapi: String,
+    /// Answer to `/schema.json` (1.x).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub schema: String,
+    /// Answer to `/metadata` (0.13).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub metadata: String,
+}
+
+impl Documents {
+    /// True where there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The kind of input that was compiled.
@@ -107,6 +132,37 @@ pub struct Api {
     /// Whether the answer is a text that is written as it is, and not as JSON: 1.x APIs that return `str`.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub is_text: bool,
+    /// How the bento's own server receives requests and answers them.
+    #[serde(default, skip_serializing_if = "Wire::is_empty")]
+    pub wire: Wire,
+}
+
+/// What a server of the API must know besides the data itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Wire {
+    /// Class of the input adapter (0.13) or descriptor (1.x services with runners): `DataframeInput`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub input: String,
+    /// Class of the output adapter or descriptor: `JsonOutput`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub output: String,
+    /// Media type of a streamed answer (1.x).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stream: String,
+    /// Whether the API is a task (1.x), with routes to submit one and to get its result.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub task: bool,
+    /// Whether the answer is a model of pydantic (1.x), whose JSON has no spaces.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub compact: bool,
+}
+
+impl Wire {
+    /// True where nothing is known.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How input data becomes tensors.

@@ -46,6 +46,7 @@ impl Fixture {
             max_batch_size: None,
             max_latency_ms: None,
             is_text: false,
+            wire: Default::default(),
         };
         let manifest = Manifest {
             name: "Pictures".to_owned(),
@@ -55,6 +56,7 @@ impl Fixture {
             labels: Default::default(),
             provenance: Provenance::default(),
             apis: vec![api.clone()],
+            documents: Default::default(),
         };
         parts.manifest = manifest.to_cbor().unwrap();
         let name = parts.strings.string("predict");

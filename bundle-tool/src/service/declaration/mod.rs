@@ -266,5 +266,6 @@ fn manifest(
         max_batch_size,
         max_latency_ms,
         is_text: matches!(api.answer, Answer::Text(_)),
+        wire: replaced.map(|api| api.interface.wire()).unwrap_or_default(),
     }
 }
