@@ -132,6 +132,11 @@ impl Session {
         run(&mut executor)
     }
 
+    /// Gives the arena's memory back, which the next run takes again.
+    pub fn release_arena(&mut self) {
+        self.arena = ArenaBuffer::default();
+    }
+
     /// Checks the numbers digest and runs the golden vectors.
     ///
     /// # Errors

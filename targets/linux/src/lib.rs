@@ -4,6 +4,7 @@ pub mod adapter;
 pub mod arena_map;
 pub mod bench;
 pub mod cli;
+pub mod http;
 pub mod image;
 pub mod inspect;
 pub mod output_file;

@@ -14,6 +14,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     Score(cli::Score),
+    Serve(cli::Serve),
     Inspect(cli::Inspect),
     SelfTest(cli::SelfTest),
     Bench(cli::Bench),
@@ -22,6 +23,7 @@ enum Verb {
 fn run() -> Result<(), Failure> {
     match Arguments::parse().verb {
         Verb::Score(score) => score.run(),
+        Verb::Serve(serve) => serve.run(),
         Verb::Inspect(inspect) => inspect.run(),
         Verb::SelfTest(self_test) => self_test.run(),
         Verb::Bench(bench) => bench.run(),

@@ -185,6 +185,14 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Appends the rows of another batch of the same API, all of whose inputs have their rows on the first axis.
+    pub fn append(&mut self, other: &Self) {
+        self.rows += other.rows;
+        for (input, more) in self.inputs.iter_mut().zip(&other.inputs) {
+            input.bytes.extend_from_slice(&more.bytes);
+        }
+    }
+
     /// The row at `index` as a batch of its own; inputs that the rows share stay whole.
     pub fn row(&self, index: usize) -> Self {
         let row = |input: &InputBuffer<'a>| {

@@ -79,6 +79,10 @@ impl Table<'_, '_> {
         DataError::body(format!("{}: row {}{column}", self.place, self.rows), reason)
     }
 
+    fn width_error(&self, given: usize, needed: usize) -> DataError {
+        DataError::Width { place: format!("{}: row {}", self.place, self.rows), given, needed }
+    }
+
     /// The names of the columns to take, in the tensor's order: the declared ones, or the table's own. `None` for one that the table lacks and
     /// nothing reads.
     fn header<'h>(&self, names: Vec<&'h str>) -> Result<Vec<Option<&'h str>>, DataError> {
@@ -94,7 +98,7 @@ impl Table<'_, '_> {
             self.frame.columns.iter().enumerate().map(find).collect::<Result<_, _>>()?
         };
         if chosen.len() != wanted {
-            return Err(self.error(None, format!("{} columns, the API takes {wanted}", chosen.len())));
+            return Err(self.width_error(chosen.len(), wanted));
         }
         Ok(chosen)
     }
@@ -133,7 +137,7 @@ impl Table<'_, '_> {
         for row in rows {
             let Value::Array(row) = row else { return Err(self.error(None, "this row is no list")) };
             if row.len() != width {
-                return Err(self.error(None, format!("{} columns, the API takes {width}", row.len())));
+                return Err(self.width_error(row.len(), width));
             }
             for (position, cell) in row.iter().enumerate() {
                 self.push(position, Some(&position.to_string()), Some(cell))?;

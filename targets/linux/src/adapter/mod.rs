@@ -17,12 +17,12 @@ mod sound;
 
 pub use batch::{Batch, InputBuffer};
 pub use layout::{Column, Layout};
-pub use parameters::read_request;
+pub use parameters::{read_csv, read_request};
 pub use plain_text::PlainText;
 pub use python::write_float;
 pub use returns::{Answer, AnswerError};
 pub use rows::{CsvRows, JsonLines, RowSource, Table};
-pub use sinks::{CsvCells, JsonText, Scalar, Sink};
+pub use sinks::{CsvCells, JsonStyle, JsonText, Scalar, Sink};
 
 pub(crate) use returns::number;
 
@@ -46,6 +46,19 @@ pub enum DataError {
         place: String,
         /// What is wrong and what is needed.
         reason: String,
+    },
+    /// A request body that is no JSON.
+    #[error("body: no JSON: {0}")]
+    Json(String),
+    /// A row, or an array's shape, has another width than the model takes.
+    #[error("{place}: {given} columns, the API takes {needed}")]
+    Width {
+        /// The part of the body.
+        place: String,
+        /// Columns that it has.
+        given: usize,
+        /// Columns that the API takes.
+        needed: usize,
     },
     /// The API takes what this kind of file cannot hold.
     #[error("API {api}: {reason}")]

@@ -18,10 +18,7 @@ const MAX_RANK: usize = 32;
 pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch<'_>) -> Result<(), DataError> {
     batch.clear();
     if let (InputAdapter::Dataframe(_), false) = (&api.input, matches!(body.trim_ascii_start(), [b'[' | b'{', ..])) {
-        let layout = Layout::new(api, batch)?;
-        let mut rows = CsvRows::new(body, &layout).always_headed();
-        while rows.read(batch)? {}
-        return if batch.rows > 0 { Ok(()) } else { Err(DataError::body("body", "it has no rows")) };
+        return read_csv(api, body, batch);
     }
     if let Some(rows) = read_files(&api.input, body, batch)? {
         batch.rows = rows;
@@ -31,7 +28,7 @@ pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch<'_>) -> Result<(),
         let text = std::str::from_utf8(body).map_err(|error| DataError::body("body", format!("no UTF-8: {error}")))?;
         Value::from(text)
     } else {
-        serde_json::from_slice(body).map_err(|error| DataError::body("body", format!("no JSON: {error}")))?
+        serde_json::from_slice(body).map_err(|error| DataError::Json(error.to_string()))?
     };
     let mut filling = Filling { batch, rows: None, as_text: false, files: &[] };
     match &api.input {
@@ -49,6 +46,18 @@ pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch<'_>) -> Result<(),
     }
     batch.rows = filling.rows.unwrap_or(1);
     Ok(())
+}
+
+/// Fills `batch` from a body that is CSV with a header.
+///
+/// # Errors
+/// [`DataError`] names the line and column, and what is needed.
+pub fn read_csv(api: &Api, body: &[u8], batch: &mut Batch<'_>) -> Result<(), DataError> {
+    batch.clear();
+    let layout = Layout::new(api, batch)?;
+    let mut rows = CsvRows::new(body, &layout).always_headed();
+    while rows.read(batch)? {}
+    if batch.rows > 0 { Ok(()) } else { Err(DataError::body("body", "it has no rows")) }
 }
 
 /// Fills `batch` from a body that is a form or a file, and gives its rows; `None` for bodies that are a table, JSON or a text.

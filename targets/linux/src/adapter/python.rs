@@ -1,5 +1,8 @@
 //! Numbers as Python prints them.
 
+use std::fmt::{self, Write as _};
+use std::io;
+
 /// Appends the shortest decimal form that reads back as `value`, spelt as Python's `repr`: `1.0`, `1e-05`, `1e+16`, `NaN`,
 /// `Infinity`.
 pub fn write_float(value: f64, out: &mut Vec<u8>) {
@@ -9,19 +12,49 @@ pub fn write_float(value: f64, out: &mut Vec<u8>) {
     if value.is_infinite() {
         return out.extend(if value > 0.0 { b"Infinity".as_slice() } else { b"-Infinity" });
     }
-    let scientific = format!("{value:e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    // 17 digits, a sign, a point and an exponent; the plain form of what Python writes without an exponent is shorter than that.
+    let mut scientific = Short::<32>::default();
+    let _ = write!(scientific, "{value:e}");
+    let (digits, exponent) = scientific.text().split_once('e').unwrap_or((scientific.text(), "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     // Python's float_repr_style: scientific notation outside of 1e-4 ..= 1e16.
     if (-4..16).contains(&exponent) {
-        let plain = format!("{value}");
-        out.extend(plain.as_bytes());
-        if !plain.contains('.') {
+        let start = out.len();
+        let _ = io::Write::write_fmt(out, format_args!("{value}"));
+        if !out[start..].contains(&b'.') {
             out.extend(b".0");
         }
     } else {
         let sign = if exponent < 0 { '-' } else { '+' };
-        out.extend(format!("{digits}e{sign}{:02}", exponent.unsigned_abs()).as_bytes());
+        let _ = io::Write::write_fmt(out, format_args!("{digits}e{sign}{:02}", exponent.unsigned_abs()));
+    }
+}
+
+/// A short text on the stack; what does not fit is cut off.
+#[derive(Debug)]
+struct Short<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+}
+
+impl<const N: usize> Default for Short<N> {
+    fn default() -> Self {
+        Self { bytes: [0; N], length: 0 }
+    }
+}
+
+impl<const N: usize> Short<N> {
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
+impl<const N: usize> fmt::Write for Short<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.get_mut(self.length..self.length + text.len()).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.length += text.len();
+        Ok(())
     }
 }
 

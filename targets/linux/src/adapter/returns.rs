@@ -21,10 +21,14 @@ pub enum AnswerError {
     NotPerRow(&'static str),
 }
 
+/// Outputs that an answer holds without an allocation.
+const FEW: usize = 4;
+
 /// The outputs of a finished run.
 #[derive(Debug)]
 pub struct Answer<'a> {
-    outputs: Vec<View<'a>>,
+    outputs: heapless::Vec<View<'a>, FEW>,
+    further: Vec<View<'a>>,
     strings: Strings<'a>,
     rows: usize,
 }
@@ -37,7 +41,14 @@ enum Place {
     /// The answer to this row alone, before the loop over rows.
     Row(usize),
     /// Inside of loops, at these positions of the leading axes.
-    At(Vec<usize>),
+    At(Positions),
+}
+
+/// Positions of leading axes. Tensors have eight at most; a template with more loops than this reads none.
+type Positions = heapless::Vec<usize, 16>;
+
+fn push(positions: &mut Positions, position: usize) -> Walked {
+    positions.push(position).map_err(|_| AnswerError::Template("more positions than a tensor has axes".to_owned()))
 }
 
 type Walked = Result<(), AnswerError>;
@@ -45,13 +56,46 @@ type Walked = Result<(), AnswerError>;
 impl<'a> Answer<'a> {
     /// The outputs of the executor's last run.
     pub fn new(artifact: &Artifact<'a>, executor: &'a Executor<'_, '_>) -> Result<Self, ekiben_runtime::Error> {
-        let outputs = (0..executor.api().outputs.into()).map(|index| executor.output_view(index));
-        Ok(Self { outputs: outputs.collect::<Result<_, _>>()?, strings: artifact.strings(), rows: executor.rows() })
+        Self::part(artifact, executor, 0, executor.rows())
+    }
+
+    /// What the executor's last run found for `rows` rows from row `first` on, as if they had been all: outputs that have their rows on the
+    /// first axis are cut.
+    ///
+    /// # Errors
+    /// Those of [`Executor::output_view`]; [`ekiben_runtime::Error::Rows`] when the run had fewer rows.
+    pub fn part(
+        artifact: &Artifact<'a>,
+        executor: &'a Executor<'_, '_>,
+        first: usize,
+        rows: usize,
+    ) -> Result<Self, ekiben_runtime::Error> {
+        let all = executor.rows();
+        let mut answer = Self { outputs: heapless::Vec::new(), further: Vec::new(), strings: artifact.strings(), rows };
+        for index in 0..executor.api().outputs.into() {
+            let mut view = executor.output_view(index)?;
+            if rows != all && view.spec.shape.batch_axis() == Some(0) {
+                let each = view.bytes.len() / all.max(1);
+                let cut = view.bytes.get(first * each..(first + rows) * each);
+                view.bytes = cut.ok_or(ekiben_runtime::Error::Rows { given: first + rows, fixed: all })?;
+                view.dims = view.spec.shape.resolve(rows);
+            }
+            answer.add(view);
+        }
+        Ok(answer)
     }
 
     /// Outputs of `rows` rows that are elsewhere than in an executor.
     pub fn of(outputs: Vec<View<'a>>, strings: Strings<'a>, rows: usize) -> Self {
-        Self { outputs, strings, rows }
+        let mut answer = Self { outputs: heapless::Vec::new(), further: Vec::new(), strings, rows };
+        outputs.into_iter().for_each(|view| answer.add(view));
+        answer
+    }
+
+    fn add(&mut self, view: View<'a>) {
+        if let Err(view) = self.outputs.push(view) {
+            self.further.push(view);
+        }
     }
 
     /// Walks the answer to the whole batch.
@@ -113,7 +157,9 @@ impl<'a> Answer<'a> {
     }
 
     fn view(&self, output: u32) -> Result<&View<'a>, AnswerError> {
-        self.outputs.get(output as usize).ok_or_else(|| AnswerError::Template(format!("output {output}")))
+        let index = output as usize;
+        let view = self.outputs.get(index).or_else(|| self.further.get(index.checked_sub(FEW)?));
+        view.ok_or_else(|| AnswerError::Template(format!("output {output}")))
     }
 
     /// The position of a row on an output's first axis; `None` when the output has all of it in one row.
@@ -129,23 +175,23 @@ impl<'a> Answer<'a> {
 
     fn output(&self, output: u32, at: &[u32], place: &Place, sink: &mut dyn Sink) -> Walked {
         let view = self.view(output)?;
-        let at = at.iter().map(|&position| position as usize);
-        let path: Vec<usize> = match place {
-            Place::Whole => at.collect(),
-            Place::At(prefix) => prefix.iter().take(axes(view)).copied().chain(at).collect(),
+        let mut path = Positions::new();
+        let mut at = at.iter().map(|&position| position as usize);
+        match place {
+            Place::Whole => {}
+            Place::At(prefix) => prefix.iter().take(axes(view)).try_for_each(|&position| push(&mut path, position))?,
             Place::Row(row) => match (self.leading(view, *row)?, at.len()) {
-                (Some(lead), 0) => vec![lead],
-                (None, 0) => Vec::new(),
+                (Some(lead), 0) => push(&mut path, lead)?,
                 (Some(lead), _) if view.spec.shape.is_batched() => {
-                    let mut at = at;
                     if at.next() != Some(0) {
                         return Err(AnswerError::NotPerRow("it reads one certain row of its batch"));
                     }
-                    std::iter::once(lead).chain(at).collect()
+                    push(&mut path, lead)?;
                 }
-                _ => at.collect(),
+                _ => {}
             },
-        };
+        }
+        at.try_for_each(|position| push(&mut path, position))?;
         let mut first = 0;
         for (axis, &position) in path.iter().enumerate() {
             let length = if axis < axes(view) { view.dims.at(axis) } else { 0 };
@@ -190,36 +236,54 @@ impl<'a> Answer<'a> {
     }
 
     fn rows(&self, item: &Returns, place: &Place, sink: &mut dyn Sink) -> Walked {
-        let mut read = Vec::new();
-        outputs_of(item, &mut read);
-        let views = read.iter().map(|&output| self.view(output)).collect::<Result<Vec<_>, _>>()?;
         let prefix = match place {
-            Place::Whole => Vec::new(),
+            Place::Whole => Positions::new(),
             Place::At(prefix) => prefix.clone(),
-            Place::Row(row) => {
-                let leads = views.iter().map(|view| self.leading(view, *row)).collect::<Result<Vec<_>, _>>()?;
-                match leads.iter().copied().collect::<Option<Vec<_>>>() {
-                    Some(leads) => {
-                        let lead = leads.iter().copied().max().unwrap_or(*row);
-                        return self.walk(item, &Place::At(vec![lead]), sink);
-                    }
-                    None => Vec::new(),
+            Place::Row(row) => match self.lead(item, *row)? {
+                Some(lead) => {
+                    let mut at = Positions::new();
+                    push(&mut at, lead)?;
+                    return self.walk(item, &Place::At(at), sink);
                 }
-            }
+                None => Positions::new(),
+            },
         };
-        let lengths = views.iter().filter(|view| axes(view) > prefix.len()).map(|view| view.dims.at(prefix.len()));
-        let length = match lengths.min() {
+        let (mut shortest, mut reads) = (None, false);
+        for_each_output(item, &mut |output| {
+            let view = self.view(output)?;
+            reads = true;
+            if axes(view) > prefix.len() {
+                let length = view.dims.at(prefix.len());
+                shortest = Some(shortest.map_or(length, |least: usize| least.min(length)));
+            }
+            Ok(())
+        })?;
+        let length = match shortest {
             Some(length) => length,
-            None if views.is_empty() && prefix.is_empty() => self.rows,
+            None if !reads && prefix.is_empty() => self.rows,
             None => return Err(AnswerError::Template("rows of a single value".to_owned())),
         };
         sink.begin_list();
         for position in 0..length {
-            let inner = prefix.iter().copied().chain([position]).collect();
+            let mut inner = prefix.clone();
+            push(&mut inner, position)?;
             self.walk(item, &Place::At(inner), sink)?;
         }
         sink.end_list();
         Ok(())
+    }
+
+    /// Where a row stands on the first axis of all outputs that `item` reads; `None` where one has all of its axis in each row.
+    fn lead(&self, item: &Returns, row: usize) -> Result<Option<usize>, AnswerError> {
+        let (mut lead, mut whole) = (None, false);
+        for_each_output(item, &mut |output| {
+            match self.leading(self.view(output)?, row)? {
+                Some(position) => lead = lead.max(Some(position)),
+                None => whole = true,
+            }
+            Ok(())
+        })?;
+        Ok(if whole { None } else { Some(lead.unwrap_or(row)) })
     }
 
     fn frame(
@@ -253,8 +317,12 @@ impl<'a> Answer<'a> {
         if let Place::Row(row) = place {
             return row_of(*row, sink, true);
         }
-        let lengths = columns.iter().map(|column| self.view(column.output).map(|view| view.dims.at(0)));
-        let rows = lengths.collect::<Result<Vec<_>, _>>()?.into_iter().min().unwrap_or(self.rows);
+        let mut shortest = None;
+        for column in columns {
+            let length = self.view(column.output)?.dims.at(0);
+            shortest = Some(shortest.map_or(length, |least: usize| least.min(length)));
+        }
+        let rows = shortest.unwrap_or(self.rows);
         match orient {
             Orient::Records | Orient::Values => {
                 sink.begin_list();
@@ -306,7 +374,9 @@ impl<'a> Answer<'a> {
         if column.at.len() + 1 != axes(self.view(column.output)?) {
             return Err(AnswerError::Template(format!("one element per row for column {}", column.name)));
         }
-        self.output(column.output, &column.at, &Place::At(vec![row]), sink)
+        let mut at = Positions::new();
+        push(&mut at, row)?;
+        self.output(column.output, &column.at, &Place::At(at), sink)
     }
 }
 
@@ -315,21 +385,19 @@ fn axes(view: &View<'_>) -> usize {
     view.dims.len().saturating_sub((view.spec.dtype == DType::Text).into())
 }
 
-fn outputs_of(returns: &Returns, found: &mut Vec<u32>) {
+/// Calls `visit` with every output that a template reads.
+fn for_each_output(returns: &Returns, visit: &mut dyn FnMut(u32) -> Walked) -> Walked {
     match returns {
-        Returns::Output { output, .. } => found.push(*output),
-        Returns::Rows(item) => outputs_of(item, found),
-        Returns::Object(members) => members.iter().for_each(|(_, member)| outputs_of(member, found)),
-        Returns::List(items) => items.iter().for_each(|item| outputs_of(item, found)),
-        Returns::Frame { columns, .. } => found.extend(columns.iter().map(|column| column.output)),
-        Returns::Constant(_) => {}
-        Returns::Text(parts) => {
-            for part in parts {
-                if let TextPart::Value { value, .. } = part {
-                    outputs_of(value, found);
-                }
-            }
-        }
+        Returns::Output { output, .. } => visit(*output),
+        Returns::Rows(item) => for_each_output(item, visit),
+        Returns::Object(members) => members.iter().try_for_each(|(_, member)| for_each_output(member, visit)),
+        Returns::List(items) => items.iter().try_for_each(|item| for_each_output(item, visit)),
+        Returns::Frame { columns, .. } => columns.iter().try_for_each(|column| visit(column.output)),
+        Returns::Constant(_) => Ok(()),
+        Returns::Text(parts) => parts.iter().try_for_each(|part| match part {
+            TextPart::Literal(_) => Ok(()),
+            TextPart::Value { value, .. } => for_each_output(value, visit),
+        }),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Where an answer is written: JSON text, or the cells of a CSV row.
 
+use std::io::Write;
+
 use csv::ByteRecord;
 
 use super::python::write_float;
@@ -35,10 +37,31 @@ pub trait Sink {
     fn scalar(&mut self, scalar: Scalar<'_>);
 }
 
-/// JSON as Python's `json.dumps` writes it, in UTF-8.
+/// How JSON text is spelt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JsonStyle {
+    /// As Python's `json.dumps` with `ensure_ascii=False`: a space after commas and colons, UTF-8.
+    #[default]
+    Spaced,
+    /// As `json.dumps` without options: the same, with other characters than ASCII escaped.
+    Ascii,
+    /// As pydantic writes it: no spaces, UTF-8.
+    Compact,
+    /// As pandas's `to_json`: no spaces, other characters than ASCII and slashes escaped.
+    Pandas,
+}
+
+impl JsonStyle {
+    const fn has_spaces(self) -> bool {
+        matches!(self, Self::Spaced | Self::Ascii)
+    }
+}
+
+/// JSON as Python writes it.
 #[derive(Clone, Debug, Default)]
 pub struct JsonText {
     text: Vec<u8>,
+    style: JsonStyle,
     /// True when the next value needs a comma before it.
     comma: bool,
 }
@@ -49,6 +72,11 @@ impl JsonText {
         &self.text
     }
 
+    /// Spells what follows in this style.
+    pub fn set_style(&mut self, style: JsonStyle) {
+        self.style = style;
+    }
+
     /// Forgets the text and keeps the memory.
     pub fn clear(&mut self) {
         self.text.clear();
@@ -57,14 +85,44 @@ impl JsonText {
 
     fn separate(&mut self) {
         if self.comma {
-            self.text.extend(b", ");
+            self.text.extend(if self.style.has_spaces() { b", ".as_slice() } else { b"," });
         }
         self.comma = true;
     }
 
     fn string(&mut self, text: &str) {
-        let quoted = serde_json::Value::from(text).to_string();
-        self.text.extend(quoted.as_bytes());
+        let escapes = match self.style {
+            JsonStyle::Spaced | JsonStyle::Compact => false,
+            JsonStyle::Ascii => !text.is_ascii(),
+            JsonStyle::Pandas => !text.is_ascii() || text.contains('/'),
+        };
+        if escapes {
+            return self.ascii_string(text);
+        }
+        // A text can be written to memory always.
+        let _ = serde_json::to_writer(&mut self.text, text);
+    }
+
+    /// A text with everything beyond ASCII as UTF-16 escapes.
+    fn ascii_string(&mut self, text: &str) {
+        self.text.push(b'"');
+        let mut buffer = [0; 4];
+        for letter in text.chars() {
+            let letter: &str = letter.encode_utf8(&mut buffer);
+            if letter == "/" && self.style == JsonStyle::Pandas {
+                self.text.extend(b"\\/");
+            } else if letter.is_ascii() {
+                let start = self.text.len();
+                let _ = serde_json::to_writer(&mut self.text, letter);
+                self.text.pop();
+                self.text.remove(start);
+            } else {
+                for unit in letter.encode_utf16() {
+                    let _ = write!(self.text, "\\u{unit:04x}");
+                }
+            }
+        }
+        self.text.push(b'"');
     }
 }
 
@@ -89,7 +147,7 @@ impl Sink for JsonText {
     fn key(&mut self, key: &str) {
         self.separate();
         self.string(key);
-        self.text.extend(b": ");
+        self.text.extend(if self.style.has_spaces() { b": ".as_slice() } else { b":" });
         self.comma = false;
     }
 
@@ -103,7 +161,7 @@ impl Sink for JsonText {
         match scalar {
             Scalar::Null => self.text.extend(b"null"),
             Scalar::Bool(flag) => self.text.extend(if flag { b"true".as_slice() } else { b"false" }),
-            Scalar::Integer(integer) => self.text.extend(integer.to_string().as_bytes()),
+            Scalar::Integer(integer) => self.text.extend(itoa::Buffer::new().format(integer).as_bytes()),
             Scalar::Float(value) => write_float(value, &mut self.text),
             Scalar::Text(text) => self.string(text),
         }
@@ -236,6 +294,27 @@ mod tests {
         let mut json = JsonText::default();
         feed(&mut json);
         assert_eq!(json.text(), br#"{"label": 2, "scores": [0.5, [1.0, "a\"b"], null]}"#);
+    }
+
+    #[test]
+    fn styles_differ_in_spaces_and_escapes() {
+        for (style, expected) in [
+            (JsonStyle::Spaced, r#"{"a": ["é/\"", 1]}"#),
+            (JsonStyle::Ascii, r#"{"a": ["\u00e9/\"", 1]}"#),
+            (JsonStyle::Compact, r#"{"a":["é/\"",1]}"#),
+            (JsonStyle::Pandas, r#"{"a":["\u00e9\/\"",1]}"#),
+        ] {
+            let mut json = JsonText::default();
+            json.set_style(style);
+            json.begin_object();
+            json.key("a");
+            json.begin_list();
+            json.scalar(Scalar::Text("é/\""));
+            json.scalar(Scalar::Integer(1));
+            json.end_list();
+            json.end_object();
+            assert_eq!(std::str::from_utf8(json.text()).unwrap(), expected);
+        }
     }
 
     #[test]

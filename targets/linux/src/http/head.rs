@@ -61,8 +61,6 @@ pub(super) struct Head {
     pub(super) expects_continue: bool,
     pub(super) content_type: Range<usize>,
     pub(super) authorization: Range<usize>,
-    /// Whether the header `Bentoml-Is-Batch-Request` (0.13) is `false`.
-    pub(super) is_single: bool,
     /// Bytes of the head.
     pub(super) length: usize,
 }
@@ -135,7 +133,6 @@ pub(super) fn parse(buffer: &[u8], limits: &Limits) -> Result<Option<Head>, Head
         expects_continue: false,
         content_type: 0..0,
         authorization: 0..0,
-        is_single: false,
         length,
     };
     let mut content_length: Option<u64> = None;
@@ -174,8 +171,6 @@ pub(super) fn parse(buffer: &[u8], limits: &Limits) -> Result<Option<Head>, Head
             head.content_type = at(value);
         } else if is("authorization") {
             head.authorization = at(value);
-        } else if is("bentoml-is-batch-request") {
-            head.is_single = value.eq_ignore_ascii_case(b"false");
         } else if is("host") {
             hosts += 1;
         }
