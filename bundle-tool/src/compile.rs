@@ -12,9 +12,7 @@ mod recorded;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ekiben_runtime::artifact::manifest::{
-    Documents, Generation, Manifest, ManifestError, ModelProvenance, Provenance,
-};
+use ekiben_runtime::artifact::manifest::{Documents, Generation, Manifest, ManifestError, ModelProvenance, Provenance};
 use ekiben_runtime::artifact::{EmitError, Extent, emit};
 use ekiben_runtime::executor::self_test::{SelfTestError, SelfTestReport, self_test, self_test_arena_bytes};
 use ekiben_runtime::{Artifact, LoadError};

@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod case;
 pub mod exchange;
+pub mod http;
 pub mod lines;
 pub mod model;
 pub mod mojo;

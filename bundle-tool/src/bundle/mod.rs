@@ -6,8 +6,8 @@
 mod api;
 mod archive;
 mod bare;
-mod error;
 mod documents;
+mod error;
 mod files;
 mod format;
 mod legacy;

@@ -50,6 +50,16 @@ pub enum DataError {
     /// A request body that is no JSON.
     #[error("body: no JSON: {0}")]
     Json(String),
+    /// A value that must be there is not.
+    #[error("{place}: this {what} is missing{others}")]
+    Missing {
+        /// Its name, after those of the objects that it belongs to.
+        place: String,
+        /// `parameter` or `file`.
+        what: &'static str,
+        /// The names that are there instead, for the message; may be empty.
+        others: String,
+    },
     /// A row, or an array's shape, has another width than the model takes.
     #[error("{place}: {given} columns, the API takes {needed}")]
     Width {
@@ -84,6 +94,9 @@ impl DataError {
             Self::Body { place, reason } if place.is_empty() => Self::Body { place: outer.to_owned(), reason },
             Self::Body { place, reason } if place != "manifest" => {
                 Self::Body { place: format!("{outer}{separator}{place}"), reason }
+            }
+            Self::Missing { place, what, others } => {
+                Self::Missing { place: format!("{outer}{separator}{place}"), what, others }
             }
             other => other,
         }

@@ -147,13 +147,15 @@ fn names(parameters: &[Parameter]) -> String {
 }
 
 /// What a body is asked for that does not have a member.
-fn missing(members: &Map<String, Value>) -> String {
+fn missing(name: &str, members: &Map<String, Value>) -> DataError {
     // Other members are not looked at, as in BentoML, but a misspelt one is a likely reason.
     let others: Vec<_> = members.keys().take(10).map(|key| format!("{key:?}")).collect();
-    if others.is_empty() {
-        return "this parameter is missing".to_owned();
-    }
-    format!("this parameter is missing; the body has {}", others.join(", "))
+    let others = if others.is_empty() { String::new() } else { format!("; the body has {}", others.join(", ")) };
+    DataError::Missing { place: name.to_owned(), what: "parameter", others }
+}
+
+fn file_missing(name: &str) -> DataError {
+    DataError::Missing { place: name.to_owned(), what: "file", others: String::new() }
 }
 
 /// The inputs of one request while its values are put there.
@@ -221,7 +223,7 @@ impl<'b> Filling<'_, 'b> {
             files => files.iter().filter(|file| file.name == *name).collect(),
         };
         match (&files[..], several) {
-            ([], _) => Err(DataError::body(name, "this file is missing")),
+            ([], _) => Err(file_missing(name)),
             ([file], false) => self.file(kind, file.bytes, name),
             (_, false) => Err(DataError::body(name, "one file is needed, and the form has several")),
             (files, true) => {
@@ -245,7 +247,7 @@ impl<'b> Filling<'_, 'b> {
     /// A value whose JSON is a file of its own.
     fn json_file(&mut self, name: &str, kind: &ParameterKind) -> Result<(), DataError> {
         let file = self.files.iter().find(|file| file.name == *name);
-        let file = file.ok_or_else(|| DataError::body(name, "this file is missing"))?;
+        let file = file.ok_or_else(|| file_missing(name))?;
         let value = serde_json::from_slice(file.bytes);
         let value: Value = value.map_err(|error| DataError::body(name, format!("no JSON: {error}")))?;
         self.value(name, kind, &value, false)
@@ -261,7 +263,7 @@ impl<'b> Filling<'_, 'b> {
                     .map_err(|error| DataError::body("manifest", format!("the default of {name}: {error}")))?;
                 self.named(parameter, &default, in_list)
             }
-            (None, None) => Err(DataError::body(name, missing(members))),
+            (None, None) => Err(missing(name, members)),
         }
     }
 
@@ -339,13 +341,21 @@ fn read_array(
     items.iter().try_for_each(|item| read_array(item, depth + 1, dims, start, input))
 }
 
+/// A shape as numpy's messages spell it: free lengths at the start are left out, and later ones called `newaxis`.
+fn spelt_shape(shape: &[i64]) -> String {
+    let known = shape.iter().skip_while(|&&dim| dim < 0);
+    let dims: Vec<_> = known.map(|&dim| if dim < 0 { "newaxis".to_owned() } else { dim.to_string() }).collect();
+    match (dims.is_empty(), shape.len()) {
+        (true, _) => "()".to_owned(),
+        (false, 1) => format!("({},)", dims[0]),
+        (false, _) => format!("({})", dims.join(",")),
+    }
+}
+
 /// numpy's `reshape` to a declared shape, in which one length may be free.
 fn reshape(dims: &[usize], shape: &[i64]) -> Result<Vec<usize>, String> {
     let size: usize = dims.iter().product();
-    let refused = || {
-        let shape: Vec<_> = shape.iter().map(ToString::to_string).collect();
-        format!("cannot reshape array of size {size} into shape ({})", shape.join(","))
-    };
+    let refused = || format!("cannot reshape array of size {size} into shape {}", spelt_shape(shape));
     let known = shape.iter().filter_map(|&dim| usize::try_from(dim).ok());
     let known = known.fold(1usize, usize::saturating_mul);
     match shape.iter().filter(|&&dim| dim < 0).count() {

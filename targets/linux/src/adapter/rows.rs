@@ -144,6 +144,9 @@ impl<R: Read> CsvRows<'_, R> {
 fn row_error(line: u64, error: DataError) -> DataError {
     match error {
         DataError::Body { place, reason } => DataError::Row { line, column: Some(place), reason },
+        DataError::Missing { place, what, others } => {
+            DataError::Row { line, column: Some(place), reason: format!("this {what} is missing{others}") }
+        }
         other => other,
     }
 }

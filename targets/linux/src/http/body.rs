@@ -85,6 +85,10 @@ impl Chunks {
                         Position::Trailer(_) if line == 2 => Position::End,
                         Position::Trailer(count) if count < MAX_TRAILERS => Position::Trailer(count + 1),
                         Position::Trailer(_) => return Err(BodyError::Chunk("more trailers than are taken")),
+                        // The parser takes a line without a digit for zero.
+                        _ if !rest[0].is_ascii_hexdigit() => {
+                            return Err(BodyError::Chunk("its size is no hexadecimal number"));
+                        }
                         _ => match httparse::parse_chunk_size(&rest[..line]) {
                             Ok(httparse::Status::Complete((_, 0))) => Position::Trailer(0),
                             Ok(httparse::Status::Complete((_, size))) => {
@@ -134,7 +138,8 @@ pub(super) fn decode(encoding: Encoding, body: &[u8], out: &mut Vec<u8>, most: u
 mod tests {
     use super::*;
 
-    const CHUNKED: &[u8] = b"4\r\nWiki\r\n6;name=value\r\npedia \r\nE\r\nin \r\n\r\nchunks.\r\n0\r\nTrailer: x\r\n\r\nnext";
+    const CHUNKED: &[u8] =
+        b"4\r\nWiki\r\n6;name=value\r\npedia \r\nE\r\nin \r\n\r\nchunks.\r\n0\r\nTrailer: x\r\n\r\nnext";
 
     #[test]
     fn chunks_are_put_together_however_they_come() {

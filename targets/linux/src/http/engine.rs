@@ -31,6 +31,8 @@ struct ModelEngine<'a> {
 struct ApiEngine<'a> {
     scorer: Scorer<'a>,
     is_old: bool,
+    /// What the service's schema calls the class of the input.
+    class: String,
     /// Whether rows of several requests may run together, and how many.
     most_rows: usize,
     /// The rows of one request, and those of several.
@@ -49,7 +51,11 @@ impl<'a> Engine<'a> {
             let is_old = model.is_old();
             // Models are opened only with a plan for every API.
             let scorers = (0..apis.len()).filter_map(|index| Scorer::new(artifact, apis, index).ok());
-            ModelEngine { is_old, apis: scorers.map(|scorer| ApiEngine::new(scorer, is_old)).collect() }
+            let engine = |scorer: Scorer<'a>| {
+                let class = input_class(model, &scorer.api.name);
+                ApiEngine::new(scorer, is_old, class)
+            };
+            ModelEngine { is_old, apis: scorers.map(engine).collect() }
         });
         Self { models: engines.collect(), arena: ArenaBuffer::default(), json: JsonText::default(), limits }
     }
@@ -83,7 +89,7 @@ impl<'a> Engine<'a> {
 }
 
 impl<'a> ApiEngine<'a> {
-    fn new(scorer: Scorer<'a>, is_old: bool) -> Self {
+    fn new(scorer: Scorer<'a>, is_old: bool, class: String) -> Self {
         let (artifact, record) = (scorer.artifact, scorer.record);
         let inputs = (0..record.inputs.into()).map(|index| artifact.api_input(&record, index));
         let outputs = (0..record.outputs.into()).map(|index| artifact.api_output(&record, index));
@@ -97,7 +103,7 @@ impl<'a> ApiEngine<'a> {
             && inputs.chain(outputs).all(|tensor| tensor.is_some_and(by_rows));
         let most_rows = if separable { scorer.api.max_batch_size.unwrap_or(DEFAULT_ROWS).max(1) as usize } else { 1 };
         let batch = Batch::new(artifact, &record);
-        Self { is_old, most_rows, request: batch.clone(), batch, scorer }
+        Self { is_old, class, most_rows, request: batch.clone(), batch, scorer }
     }
 
     fn api(&self) -> &'a Api {
@@ -130,7 +136,7 @@ impl<'a> ApiEngine<'a> {
 
     fn answer_alone(&mut self, job: &mut Job, arena: &mut ArenaBuffer, json: &mut JsonText, limits: &Limits) {
         if let Err(error) = self.read(job, limits) {
-            let plain = contract::refused(self.api(), self.is_old, job.body(), &error);
+            let plain = contract::refused(self.api(), &self.class, self.is_old, job.body(), &error);
             return write_plain(job, &plain);
         }
         let rows = self.request.rows;
@@ -160,7 +166,7 @@ impl<'a> ApiEngine<'a> {
                     self.batch.append(&self.request);
                 }
                 Err(error) => {
-                    let plain = contract::refused(self.api(), self.is_old, job.body(), &error);
+                    let plain = contract::refused(self.api(), &self.class, self.is_old, job.body(), &error);
                     write_plain(job, &plain);
                 }
             }
@@ -240,6 +246,15 @@ impl<'a> ApiEngine<'a> {
         job.status = 200;
         Ok(())
     }
+}
+
+/// The class of an API's input, as the service's schema names it.
+fn input_class(model: &Model, api: &str) -> String {
+    let schema: Option<serde_json::Value> = serde_json::from_str(&model.session.manifest().documents.schema).ok();
+    let route = schema.as_ref().and_then(|schema| schema.get("routes")?.as_array());
+    let route = route.and_then(|routes| routes.iter().find(|route| route["name"] == api));
+    let title = route.and_then(|route| route.pointer("/input/title")?.as_str());
+    title.unwrap_or("Input").to_owned()
 }
 
 /// Why a request that was read is not answered.

@@ -235,7 +235,8 @@ mod tests {
 
     #[test]
     fn a_head_is_read() {
-        let text = "POST /v1/predict?a=b HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 12\r\n\r\nrest";
+        let text =
+            "POST /v1/predict?a=b HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 12\r\n\r\nrest";
         let head = read(text).unwrap().unwrap();
         assert_eq!((&text[head.path.clone()], &text[head.query.clone()]), ("/v1/predict", "a=b"));
         assert_eq!((&text[head.content_type.clone()], &text[head.length..]), ("text/csv", "rest"));

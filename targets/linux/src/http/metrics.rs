@@ -7,8 +7,8 @@ use super::models::Model;
 
 /// Upper bounds of the buckets of times, in seconds: those of Prometheus's Python client, which BentoML uses, and finer ones before.
 const BUCKETS: [f64; 22] = [
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5,
-    5.0, 7.5, 10.0, 30.0, 60.0,
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0,
+    2.5, 5.0, 7.5, 10.0, 30.0, 60.0,
 ];
 /// Upper bounds of the buckets of batch sizes.
 const SIZES: [f64; 13] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0];
@@ -274,7 +274,13 @@ impl Metrics {
             gauge("ekiben_arena_bytes", "gauge", help, &labels, *arena as u64);
         }
         gauge("ekiben_reloads_total", "counter", "Artifacts replaced while serving", "", self.reloads);
-        gauge("ekiben_failed_reloads_total", "counter", "Artifacts that failed to replace another", "", self.failed_reloads);
+        gauge(
+            "ekiben_failed_reloads_total",
+            "counter",
+            "Artifacts that failed to replace another",
+            "",
+            self.failed_reloads,
+        );
     }
 }
 
@@ -300,8 +306,14 @@ mod tests {
         metrics.begin(series);
         metrics.end(series, 200, Duration::from_micros(80), 0);
         let text = metrics.text(3);
-        assert!(text.contains("ekiben_request_duration_seconds_bucket{endpoint=\"/healthz\",status=\"200\",le=\"5e-5\"} 0.0"));
-        assert!(text.contains("ekiben_request_duration_seconds_bucket{endpoint=\"/healthz\",status=\"200\",le=\"0.0001\"} 1.0"));
+        assert!(
+            text.contains(
+                "ekiben_request_duration_seconds_bucket{endpoint=\"/healthz\",status=\"200\",le=\"5e-5\"} 0.0"
+            )
+        );
+        assert!(text.contains(
+            "ekiben_request_duration_seconds_bucket{endpoint=\"/healthz\",status=\"200\",le=\"0.0001\"} 1.0"
+        ));
         assert!(text.contains("ekiben_queue 3\n"));
         assert_eq!(metrics.series("/nowhere"), Series(5));
     }

@@ -1,6 +1,8 @@
 //! The page at `/`, for people: what is served, and a form for each API.
 
-use ekiben_runtime::artifact::manifest::{Api, Frame, Generation, InputAdapter, Parameter, ParameterKind, Scalar, ScalarKind};
+use ekiben_runtime::artifact::manifest::{
+    Api, Frame, Generation, InputAdapter, Parameter, ParameterKind, Scalar, ScalarKind,
+};
 use serde_json::{Map, Value, json};
 
 use super::models::Model;
@@ -128,7 +130,9 @@ fn example(api: &Api, model: &Model) -> Value {
         InputAdapter::Value(one) | InputAdapter::Row(one) => {
             let value = example_value(&one.kind, &shape);
             match (&api.input, &one.kind, value) {
-                (InputAdapter::Row(_), ParameterKind::Records(_), Some(Value::Array(items))) => items.into_iter().next(),
+                (InputAdapter::Row(_), ParameterKind::Records(_), Some(Value::Array(items))) => {
+                    items.into_iter().next()
+                }
                 (_, _, value) => value,
             }
         }

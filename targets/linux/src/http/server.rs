@@ -221,11 +221,7 @@ impl<'s> Server<'s> {
         })
     }
 
-    fn run(
-        &mut self,
-        models: &[Model],
-        mut engine: Option<&mut Engine<'_>>,
-    ) -> Result<Option<Vec<Model>>, ServeError> {
+    fn run(&mut self, models: &[Model], mut engine: Option<&mut Engine<'_>>) -> Result<Option<Vec<Model>>, ServeError> {
         let mut events = Events::with_capacity(256);
         let mut group = Vec::with_capacity(self.settings.limits.queue);
         let mut next_tick = Instant::now() + TICK;
@@ -594,7 +590,8 @@ impl<'s> Server<'s> {
 
     /// More of a body is needed; where there is no memory for it, that is said.
     fn starved(&mut self, connection: &mut Connection) -> Progress {
-        if self.metrics.held_bytes + connection.held().saturating_sub(connection.counted) > self.settings.limits.memory {
+        if self.metrics.held_bytes + connection.held().saturating_sub(connection.counted) > self.settings.limits.memory
+        {
             self.metrics.drop_one(Drop::Memory);
             let plain = Plain { more: "Retry-After: 1\r\n", ..Plain::error(false, 503, "no memory for the request") };
             self.reply(connection, &plain, false, false);
@@ -757,7 +754,14 @@ impl<'s> Server<'s> {
     }
 
     /// The answer of a route without a model, or a whole response that was made before.
-    fn plain(&mut self, route: Route, query: &str, media: Media, body: &[u8], models: &[Model]) -> Result<Plain, Vec<u8>> {
+    fn plain(
+        &mut self,
+        route: Route,
+        query: &str,
+        media: Media,
+        body: &[u8],
+        models: &[Model],
+    ) -> Result<Plain, Vec<u8>> {
         let is_old = all_old(models);
         let documents = |model: usize| &models[model].session.manifest().documents;
         Ok(match route {
@@ -768,8 +772,12 @@ impl<'s> Server<'s> {
                 let kind = if is_old { contract::HTML } else { "text/plain; version=1.0.0; charset=utf-8" };
                 Plain::new(200, kind, self.metrics.text(self.exchange.waiting()))
             }
-            Route::Document(model, Document::OpenApi) => Plain::new(200, contract::JSON, documents(model).openapi.clone()),
-            Route::Document(model, Document::Schema) => Plain::new(200, contract::JSON, documents(model).schema.clone()),
+            Route::Document(model, Document::OpenApi) => {
+                Plain::new(200, contract::JSON, documents(model).openapi.clone())
+            }
+            Route::Document(model, Document::Schema) => {
+                Plain::new(200, contract::JSON, documents(model).schema.clone())
+            }
             Route::Document(model, Document::Metadata) => {
                 Plain::new(200, contract::JSON, format!("{}\n", documents(model).metadata))
             }
@@ -950,7 +958,9 @@ fn bind(address: &Address) -> io::Result<(Listener, Address)> {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                     // A socket that nobody listens on is what a server that was killed leaves behind.
                     match std::os::unix::net::UnixStream::connect(path) {
-                        Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+                        Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
+                            std::fs::remove_file(path)?
+                        }
                         _ => return Err(error),
                     }
                     UnixListener::bind(path)?

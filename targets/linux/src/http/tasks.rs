@@ -113,7 +113,9 @@ impl Tasks {
     pub(super) fn cancel(&self, id: Option<&str>) -> Plain {
         match self.find(id) {
             Err(plain) if plain.status == 400 => plain,
-            _ => Plain::json(400, &json!({ "error": "task cancellation is not supported in local development server" })),
+            _ => {
+                Plain::json(400, &json!({ "error": "task cancellation is not supported in local development server" }))
+            }
         }
     }
 }
@@ -156,7 +158,10 @@ mod tests {
     #[test]
     fn times_are_spelt_as_python_spells_them() {
         assert_eq!(spelt(UNIX_EPOCH), "1970-01-01T00:00:00.000000+00:00");
-        assert_eq!(spelt(UNIX_EPOCH + Duration::from_micros(1_709_210_096_000_007)), "2024-02-29T12:34:56.000007+00:00");
+        assert_eq!(
+            spelt(UNIX_EPOCH + Duration::from_micros(1_709_210_096_000_007)),
+            "2024-02-29T12:34:56.000007+00:00"
+        );
     }
 
     #[test]

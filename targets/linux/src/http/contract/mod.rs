@@ -20,6 +20,9 @@ pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
 
+/// Bytes of a body that an error message repeats.
+const MOST_REPEATED: usize = 1024;
+
 /// What BentoML 1.x says of an error whose reason stays on the server.
 const UNEXPECTED: &str = r#"{"error":"An unexpected error has occurred, please check the server log."}"#;
 
@@ -59,11 +62,9 @@ impl Plain {
     /// The route does not take the method; `allow` is the line of the head that says which ones it takes.
     pub(super) fn method_not_allowed(is_old: bool, allow: &'static str) -> Self {
         let plain = match is_old {
-            true => Self::new(
-                405,
-                HTML,
-                page("405 Method Not Allowed", "The method is not allowed for the requested URL."),
-            ),
+            true => {
+                Self::new(405, HTML, page("405 Method Not Allowed", "The method is not allowed for the requested URL."))
+            }
             false => Self::new(405, TEXT, "Method Not Allowed"),
         };
         Self { more: allow, ..plain }
@@ -150,17 +151,18 @@ pub(super) fn form(api: &Api, is_old: bool) -> Form<'_> {
 }
 
 /// The answer where a request does not hold what the API takes.
-pub(super) fn refused(api: &Api, is_old: bool, body: &[u8], error: &DataError) -> Plain {
+pub(super) fn refused(api: &Api, class: &str, is_old: bool, body: &[u8], error: &DataError) -> Plain {
     match is_old {
-        true => refused_old(api, error),
+        true => refused_old(api, body, error),
+        // Services with runners answer a text in JSON.
         false if !api.wire.input.is_empty() => {
-            Plain::json(400, &serde_json::Value::from(format!("BadInput: {error}")))
+            Plain::json(400, &serde_json::Value::from(format!("BentoService error handling API request: {error}")))
         }
-        false => validation::refused(api, body, error),
+        false => validation::refused(api, class, body, error),
     }
 }
 
-fn refused_old(api: &Api, error: &DataError) -> Plain {
+fn refused_old(api: &Api, body: &[u8], error: &DataError) -> Plain {
     let content_type = if api.batch { TEXT } else { HTML };
     let adapter = api.wire.input.as_str();
     let failed = |text: String| Plain::new(500, content_type, format!("Exception happened in API function: {text}"));
@@ -168,8 +170,20 @@ fn refused_old(api: &Api, error: &DataError) -> Plain {
         ("DataframeInput", DataError::Width { given, needed, .. }) => {
             failed(format!("X has {given} features, but the model is expecting {needed} features as input."))
         }
-        ("DataframeInput", _) => Plain::new(400, content_type, "DataframeInput Wrong input format."),
+        // A table that cannot be read is one without rows there, and is repeated; other bodies are not.
+        ("DataframeInput", DataError::Json(_)) => Plain::new(400, content_type, "DataframeInput Wrong input format."),
+        ("DataframeInput", _) => {
+            let body = String::from_utf8_lossy(&body[..body.len().min(MOST_REPEATED)]);
+            Plain::new(400, content_type, format!("DataframeInput Wrong input format: {body}."))
+        }
         ("JsonInput" | "TfTensorInput", DataError::Json(_)) => Plain::new(400, content_type, "Not a valid JSON format"),
+        // What Python says of a key that a dict lacks.
+        ("JsonInput", DataError::Missing { place, .. }) => {
+            failed(format!("'{}'", place.rsplit('.').next().unwrap_or_default()))
+        }
+        ("TfTensorInput", DataError::Missing { .. }) => {
+            Plain::new(400, content_type, "input format is not implemented")
+        }
         ("JsonInput", error) => failed(error.to_string()),
         (_, error) => Plain::new(400, content_type, format!("BentoML#{adapter} {error}")),
     }

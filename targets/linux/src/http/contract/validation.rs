@@ -11,14 +11,14 @@ const URL: &str = "https://errors.pydantic.dev/2.14/v/";
 /// Errors that are listed.
 const MOST: usize = 100;
 
-/// The answer to a request that `error` was found in first.
-pub(super) fn refused(api: &Api, body: &[u8], error: &DataError) -> Plain {
+/// The answer to a request that `error` was found in first. `class` is what the service's schema calls the class of its input.
+pub(super) fn refused(api: &Api, class: &str, body: &[u8], error: &DataError) -> Plain {
     let mut found = Found { details: Vec::new() };
     if let DataError::Json(reason) = error {
         found.add("json_invalid", &[], format!("Invalid JSON: {reason}"));
     } else if let Ok(value) = serde_json::from_slice::<Value>(if body.is_empty() { b"{}" } else { body }) {
         match &api.input {
-            InputAdapter::Parameters(parameters) => found.members(parameters, &value, &mut Vec::new(), "Input"),
+            InputAdapter::Parameters(parameters) => found.members(parameters, &value, &mut Vec::new()),
             InputAdapter::Value(parameter) => found.value(&parameter.kind, &value, &mut Vec::new()),
             _ => {}
         }
@@ -27,7 +27,7 @@ pub(super) fn refused(api: &Api, body: &[u8], error: &DataError) -> Plain {
         found.other(error);
     }
     let count = found.details.len();
-    let body = json!({ "error": format!("{count} validation error for Input"), "detail": found.details });
+    let body = json!({ "error": format!("{count} validation error for {class}"), "detail": found.details });
     Plain::new(400, JSON, body.to_string())
 }
 
@@ -46,6 +46,10 @@ impl Found {
 
     /// An error that this walk does not find again.
     fn other(&mut self, error: &DataError) {
+        if let DataError::Missing { place, .. } = error {
+            let place: Vec<Value> = place.split('.').map(Value::from).collect();
+            return self.add("missing", &place, "Field required");
+        }
         let (place, reason) = match error {
             DataError::Body { place, reason } => (place.as_str(), reason.clone()),
             DataError::Width { place, given, needed } => {
@@ -58,7 +62,7 @@ impl Found {
         self.add("value_error", &place, format!("Value error, {reason}"));
     }
 
-    fn members(&mut self, parameters: &[Parameter], value: &Value, place: &mut Vec<Value>, _class: &str) {
+    fn members(&mut self, parameters: &[Parameter], value: &Value, place: &mut Vec<Value>) {
         let Value::Object(members) = value else {
             return self.add("model_type", place, "Input should be an object");
         };
@@ -76,7 +80,7 @@ impl Found {
     fn value(&mut self, kind: &ParameterKind, value: &Value, place: &mut Vec<Value>) {
         match kind {
             ParameterKind::Scalar(scalar) => self.scalar(scalar, value, place),
-            ParameterKind::Object(members) => self.members(members, value, place, ""),
+            ParameterKind::Object(members) => self.members(members, value, place),
             ParameterKind::Records(item) => {
                 let Value::Array(items) = value else {
                     return self.add("list_type", place, "Input should be a valid array");
@@ -156,11 +160,26 @@ impl Found {
         }
         let Some(number) = number(value) else { return };
         let checks = [
-            ("multiple_of", "a multiple of", limits.multiple_of, limits.multiple_of.is_none_or(|m| (number / m).fract() == 0.0)),
+            (
+                "multiple_of",
+                "a multiple of",
+                limits.multiple_of,
+                limits.multiple_of.is_none_or(|m| (number / m).fract() == 0.0),
+            ),
             ("less_than_equal", "less than or equal to", limits.maximum, limits.maximum.is_none_or(|m| number <= m)),
             ("less_than", "less than", limits.exclusive_maximum, limits.exclusive_maximum.is_none_or(|m| number < m)),
-            ("greater_than_equal", "greater than or equal to", limits.minimum, limits.minimum.is_none_or(|m| number >= m)),
-            ("greater_than", "greater than", limits.exclusive_minimum, limits.exclusive_minimum.is_none_or(|m| number > m)),
+            (
+                "greater_than_equal",
+                "greater than or equal to",
+                limits.minimum,
+                limits.minimum.is_none_or(|m| number >= m),
+            ),
+            (
+                "greater_than",
+                "greater than",
+                limits.exclusive_minimum,
+                limits.exclusive_minimum.is_none_or(|m| number > m),
+            ),
         ];
         if let Some((kind, relation, Some(limit), _)) = checks.into_iter().find(|(.., holds)| !holds) {
             self.add(kind, place, format!("Input should be {relation} {limit}"));
