@@ -145,10 +145,9 @@ fn cores() -> usize {
 
 /// `NAME=FILE`, or a file whose name without its extension is the name.
 fn model_file(argument: &str) -> ModelFile {
-    if let Some((name, path)) = argument.split_once('=') {
-        if !name.is_empty() && !name.contains('/') && !Path::new(argument).exists() {
-            return ModelFile { name: name.to_owned(), path: path.into() };
-        }
+    let named = argument.split_once('=').filter(|(name, _)| !name.is_empty() && !name.contains('/'));
+    if let (Some((name, path)), false) = (named, Path::new(argument).exists()) {
+        return ModelFile { name: name.to_owned(), path: path.into() };
     }
     let stem = Path::new(argument).file_stem().unwrap_or_default();
     ModelFile { name: stem.to_string_lossy().into_owned(), path: argument.into() }

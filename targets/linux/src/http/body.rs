@@ -174,7 +174,9 @@ mod tests {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
         let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
         let mut raw = DeflateEncoder::new(Vec::new(), Compression::default());
-        (gzip.write_all(&zeros).unwrap(), zlib.write_all(&zeros).unwrap(), raw.write_all(&zeros).unwrap());
+        gzip.write_all(&zeros).unwrap();
+        zlib.write_all(&zeros).unwrap();
+        raw.write_all(&zeros).unwrap();
         for (encoding, packed) in [
             (Encoding::Gzip, gzip.finish().unwrap()),
             (Encoding::Deflate, zlib.finish().unwrap()),

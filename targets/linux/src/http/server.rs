@@ -262,10 +262,8 @@ impl<'s> Server<'s> {
                 self.tick();
             }
             self.follow_orders();
-            if self.outstanding == 0 {
-                if let Some(new) = self.incoming.take() {
-                    return Ok(Some(new));
-                }
+            if let Some(new) = self.incoming.take_if(|_| self.outstanding == 0) {
+                return Ok(Some(new));
             }
             if self.has_ended() {
                 return Ok(None);
