@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the device program and checks that it answers on emulated devices as it does on this machine: `self-test`, `score`
-# and `bench --json`.
+# Builds the device program and checks that it answers on emulated devices as it does on this machine: `self-test`, `score`,
+# `bench --json` and `serve`.
 #
 #   scripts/test-devices.sh [aarch64] [armv7]      (both when none is named)
 set -euo pipefail
@@ -30,6 +30,23 @@ answers() { # ARCHITECTURE: everything that must not depend on it
     sed 's/.*"arena_bytes":\([0-9]*\).*"out":\(\[[^]]*\]\).*/arena \1, first outputs \2/' <<<"$measured"
   done
   edge "$1" score "$scratch/iris.ekb" $BENTO/inputs/rows.csv
+  served "$1"
+}
+
+served() { # ARCHITECTURE: what the server answers
+  local port=$((20000 + RANDOM % 10000)) body='[[5.1, 3.5, 1.4, 0.2], [6.3, 3.4, 6.0, 2.5]]' answer
+  edge "$1" serve "$scratch/iris.ekb" --addr "127.0.0.1:$port" 2>/dev/null &
+  server=$!
+  for _ in $(seq 200); do
+    { exec 3<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null && break
+    sleep 0.1
+  done
+  printf 'POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s' ${#body} "$body" >&3
+  answer=$(tail -n 1 <&3)
+  exec 3>&-
+  kill "$server"
+  wait "$server" || true
+  echo "served: $answer"
 }
 
 [ $# -gt 0 ] || set -- aarch64 armv7

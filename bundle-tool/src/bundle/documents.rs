@@ -46,10 +46,9 @@ impl Bundle {
     fn metadata(&self) -> Result<Option<Value>, BundleError> {
         let manifest: Value = yaml::read(&self.files, v0_13::MANIFEST)?;
         let mut environment = manifest.get("env").cloned().unwrap_or_default();
-        if let (Some(members), true) = (environment.as_object_mut(), self.files.contains(ENVIRONMENT)) {
-            if members.contains_key("conda_env") {
-                members.insert("conda_env".to_owned(), self.files.read_text(ENVIRONMENT, MANIFEST_LIMIT)?.into());
-            }
+        let conda = environment.pointer_mut("/conda_env").filter(|_| self.files.contains(ENVIRONMENT));
+        if let Some(conda) = conda {
+            *conda = self.files.read_text(ENVIRONMENT, MANIFEST_LIMIT)?.into();
         }
         let at = |pointer: &str| manifest.pointer(pointer).cloned().unwrap_or_default();
         let created = at("/metadata/created_at");
