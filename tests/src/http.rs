@@ -130,9 +130,9 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Reads a recorded response.
-    pub fn parse(bytes: &[u8]) -> Option<Self> {
-        Reader { source: bytes, buffer: Vec::new() }.response(false)
+    /// Reads a recorded response, which has no body where it answers a `HEAD`. `None` where there is none.
+    pub fn parse_answer(bytes: &[u8], is_head: bool) -> Option<Self> {
+        Reader { source: bytes, buffer: Vec::new() }.response(is_head)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The HTTP endpoint, asked over real sockets: what BentoML's own servers answered, and what is on the wire around it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -45,23 +45,65 @@ fn serve(name: &str, change: impl FnOnce(&mut Settings)) -> (Server, TempDir) {
 const IRIS: &str = "v14_sklearn_iris_rf";
 const ROW: &[u8] = br#"{"input_data": [[5.1, 3.5, 1.4, 0.2]]}"#;
 
-/// A deliberate difference from BentoML: exchanges of the cases that `case` is in the name of.
+/// A deliberate difference from BentoML: of exchanges with these parts in the names of case and exchange, and these statuses.
 struct Difference {
     case: String,
     exchange: String,
+    /// BentoML's status and ours; any where there is none. 0 stands for no answer.
+    expected: Option<u64>,
+    got: Option<u64>,
     why: String,
+}
+
+impl Difference {
+    fn is_of(&self, case: &str, exchange: &str, expected: u16, got: u16) -> bool {
+        let same = |wanted: Option<u64>, status: u16| wanted.is_none_or(|wanted| wanted == u64::from(status));
+        case.contains(&self.case)
+            && exchange.contains(&self.exchange)
+            && same(self.expected, expected)
+            && same(self.got, got)
+    }
 }
 
 fn differences() -> Vec<Difference> {
     let text = fs::read_to_string(root().join("exchanges/differences.json")).expect("the differences");
     let list: Vec<Value> = serde_json::from_str(&text).expect("a list");
-    let text = |value: &Value, key: &str| value[key].as_str().expect("a text").to_owned();
+    let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
     let read = |value: &Value| Difference {
         case: text(value, "case"),
         exchange: text(value, "exchange"),
+        expected: value["expected"].as_u64(),
+        got: value["got"].as_u64(),
         why: text(value, "why"),
     };
     list.iter().map(read).collect()
+}
+
+/// A recorded exchange: its name, the request's bytes and the response's.
+type Recorded = (String, Vec<u8>, Vec<u8>);
+
+/// The exchanges of each case.
+fn recorded() -> Vec<(String, Vec<Recorded>)> {
+    let folder = fs::read_dir(root().join("exchanges")).expect("exchanges").flatten();
+    let mut cases = Vec::new();
+    for path in folder.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|kind| kind == "gz")) {
+        let name = path.file_name().unwrap().to_string_lossy().trim_end_matches(".tar.gz").to_owned();
+        let mut files = BTreeMap::new();
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(fs::File::open(&path).unwrap()));
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).unwrap();
+            files.insert(entry.path().unwrap().to_string_lossy().into_owned(), bytes);
+        }
+        let requests = files.iter().filter_map(|(file, bytes)| {
+            let exchange = file.strip_suffix(".request")?;
+            Some((exchange.to_owned(), bytes.clone(), files[&format!("{exchange}.response")].clone()))
+        });
+        cases.push((name, requests.collect()));
+    }
+    cases.sort();
+    cases
 }
 
 /// What differs between a recorded response and ours.
@@ -101,39 +143,49 @@ fn shape(text: &[u8]) -> Vec<u8> {
 fn recorded_exchanges_are_answered_as_bentoml_answered_them() {
     let allowed = differences();
     let filter = std::env::var("EKIBEN_CASE").unwrap_or_default();
-    let (mut compared, mut used, mut failures) = (0, BTreeSet::new(), Vec::new());
-    let mut folders: Vec<_> = fs::read_dir(root().join("exchanges")).expect("exchanges").flatten().collect();
-    folders.sort_by_key(fs::DirEntry::file_name);
-    for folder in folders.iter().map(fs::DirEntry::path).filter(|path| path.is_dir()) {
-        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        if !name.contains(&filter) {
-            continue;
-        }
+    let (mut compared, mut used, mut failures) = (0, BTreeMap::<usize, usize>::new(), Vec::new());
+    for (name, exchanges) in recorded().into_iter().filter(|(name, _)| name.contains(&filter)) {
         let case = case(&name);
         let (server, _folder) = serve(&name, |_| {});
-        let mut files: Vec<_> = fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path()).collect();
-        files.sort();
-        for request in files.iter().filter(|path| path.extension().is_some_and(|kind| kind == "request")) {
-            let exchange = request.file_stem().unwrap().to_string_lossy().into_owned();
-            let expected = fs::read(request.with_extension("response")).expect("the response");
-            let expected = Response::parse(&expected).expect("a whole response");
-            let got = server.ask(&fs::read(request).unwrap());
+        for (exchange, request, response) in exchanges {
+            let method = String::from_utf8_lossy(&request).split(' ').next().unwrap_or_default().to_owned();
+            let expected = Response::parse_answer(&response, method == "HEAD");
+            let got = server.ask(&request);
             compared += 1;
-            let Some(found) = differs(&expected, &got, case.tolerance()) else { continue };
-            let known =
-                allowed.iter().position(|known| name.contains(&known.case) && exchange.ends_with(&known.exchange));
-            match known {
-                Some(at) => drop(used.insert(at)),
-                None => failures.push(format!("{name} {exchange}: {found}")),
+            let found = match &expected {
+                Some(expected) => differs(expected, &got, case.tolerance()),
+                None => Some(format!("{} {}, where BentoML gave no answer", got.status, got.text())),
+            };
+            let Some(found) = found else { continue };
+            let status = expected.map_or(0, |expected| expected.status);
+            match allowed.iter().position(|known| known.is_of(&name, &exchange, status, got.status)) {
+                Some(at) => *used.entry(at).or_default() += 1,
+                None => failures.push((format!("{name} {exchange}"), found)),
             }
         }
     }
-    println!("{compared} exchanges");
-    assert!(failures.is_empty(), "{} of {compared} differ:\n{}", failures.len(), failures.join("\n"));
+    let mut by_name = BTreeMap::<&str, usize>::new();
+    used.iter().for_each(|(at, count)| *by_name.entry(&allowed[*at].why).or_default() += count);
+    println!("{compared} exchanges; differ on purpose: {by_name:?}");
+    let path = root().join("exchanges/open.txt");
+    if std::env::var_os("EKIBEN_UPDATE_OPEN").is_some() && filter.is_empty() {
+        let lines: Vec<_> = failures.iter().map(|(name, _)| format!("{name}\n")).collect();
+        fs::write(&path, lines.concat()).unwrap();
+    }
+    let open = fs::read_to_string(&path).expect("open.txt");
+    let open: BTreeSet<&str> = open.lines().filter(|line| line.contains(&filter)).collect();
+    println!("{} differ and are open", open.len());
+    let mut new: Vec<String> = Vec::new();
+    for (name, found) in failures.iter().filter(|(name, _)| !open.contains(name.as_str()) || !filter.is_empty()) {
+        new.push(format!("{name}: {found}"));
+    }
+    assert!(new.is_empty(), "{} of {compared} differ:\n{}", new.len(), new.join("\n"));
+    let mended: Vec<_> = open.iter().filter(|line| failures.iter().all(|(name, _)| name != *line)).collect();
+    assert!(mended.is_empty() || !filter.is_empty(), "open.txt lists what no longer differs: {mended:?}");
     if filter.is_empty() {
-        assert!(compared >= 50, "only {compared} exchanges");
+        assert!(compared >= 3000, "only {compared} exchanges");
         let is_served = |at: usize| root().join("served").join(&allowed[at].case).exists();
-        let unused: Vec<_> = (0..allowed.len()).filter(|&at| !used.contains(&at) && !is_served(at)).collect();
+        let unused: Vec<_> = (0..allowed.len()).filter(|at| !used.contains_key(at) && !is_served(*at)).collect();
         assert!(unused.is_empty(), "differences {unused:?} are listed and not there");
     }
 }
@@ -160,7 +212,7 @@ fn served_services_answer_over_the_wire() {
             let got = server.post(&run.route, &run.content_type, &fs::read(&run.request).unwrap());
             let place = format!("{} {} {}", case.name(), run.route, run.request.file_name().unwrap().display());
             let exchange = run.request.file_stem().unwrap().to_string_lossy();
-            if allowed.iter().any(|known| case.name() == known.case && exchange == known.exchange) {
+            if allowed.iter().any(|known| case.name() == known.case && exchange == known.exchange.as_str()) {
                 continue;
             }
             if u64::from(got.status) != run.status {

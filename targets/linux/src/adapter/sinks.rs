@@ -43,9 +43,9 @@ pub enum JsonStyle {
     /// As Python's `json.dumps` with `ensure_ascii=False`: a space after commas and colons, UTF-8.
     #[default]
     Spaced,
-    /// As `json.dumps` without options: the same, with other characters than ASCII escaped.
+    /// As BentoML 1.x writes it by `json.dumps`: the same, with other characters than ASCII escaped, and null for NaN and infinities.
     Ascii,
-    /// As pydantic writes it: no spaces, UTF-8.
+    /// As pydantic writes it: no spaces, UTF-8, null for NaN and infinities.
     Compact,
     /// As pandas's `to_json`: no spaces, other characters than ASCII and slashes escaped.
     Pandas,
@@ -162,6 +162,7 @@ impl Sink for JsonText {
             Scalar::Null => self.text.extend(b"null"),
             Scalar::Bool(flag) => self.text.extend(if flag { b"true".as_slice() } else { b"false" }),
             Scalar::Integer(integer) => self.text.extend(itoa::Buffer::new().format(integer).as_bytes()),
+            Scalar::Float(value) if !value.is_finite() && self.style != JsonStyle::Spaced => self.text.extend(b"null"),
             Scalar::Float(value) => write_float(value, &mut self.text),
             Scalar::Text(text) => self.string(text),
         }

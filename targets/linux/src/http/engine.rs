@@ -317,7 +317,7 @@ pub(super) fn write_plain(job: &mut Job, plain: &Plain) {
     let is_old = plain.content_type != contract::JSON;
     let head = ResponseHead {
         name: named.map(|_| name(job, is_old)),
-        more: plain.more,
+        more: &plain.more,
         is_bare: job.is_head,
         ..ResponseHead::new(plain.status, plain.content_type, job.keep_alive)
     };

@@ -92,8 +92,10 @@ impl Route {
                 let api = &models[model].session.manifest().apis[api];
                 match (api.batch, api.wire.input.as_str()) {
                     (true, _) => &[],
-                    (false, "JsonInput" | "StringInput") => &[Method::Post, Method::Get, Method::Head, Method::Options],
-                    (false, _) => &[Method::Post, Method::Options],
+                    (false, "MultiImageInput" | "AnnotatedImageInput" | "MultiFileInput") => {
+                        &[Method::Post, Method::Options]
+                    }
+                    (false, _) => &[Method::Post, Method::Get, Method::Head, Method::Options],
                 }
             }
             Self::Api(..) | Self::Task(_, _, TaskStep::Submit | TaskStep::Retry) => &[Method::Post],

@@ -409,7 +409,7 @@ impl<'s> Server<'s> {
         self.metrics.connections_total += 1;
         if !is_welcome {
             self.metrics.drop_one(Drop::Connections);
-            let plain = Plain { more: "Retry-After: 1\r\n", ..Plain::error(false, 503, "too many connections") };
+            let plain = Plain { more: contract::RETRY.into(), ..Plain::error(false, 503, "too many connections") };
             self.reply(&mut connection, &plain, false, false);
         }
         self.put_back(index, connection);
@@ -591,7 +591,7 @@ impl<'s> Server<'s> {
         if self.metrics.held_bytes + connection.held().saturating_sub(connection.counted) > self.settings.limits.memory
         {
             self.metrics.drop_one(Drop::Memory);
-            let plain = Plain { more: "Retry-After: 1\r\n", ..Plain::error(false, 503, "no memory for the request") };
+            let plain = Plain { more: contract::RETRY.into(), ..Plain::error(false, 503, "no memory for the request") };
             self.reply(connection, &plain, false, false);
             return Progress::Went;
         }
@@ -625,7 +625,7 @@ impl<'s> Server<'s> {
         }
         if body != usize::MAX && self.metrics.held_bytes.saturating_add(body) > limits.memory {
             self.metrics.drop_one(Drop::Memory);
-            let plain = Plain { more: "Retry-After: 1\r\n", ..Plain::error(false, 503, "no memory for the request") };
+            let plain = Plain { more: contract::RETRY.into(), ..Plain::error(false, 503, "no memory for the request") };
             self.reply(connection, &plain, false, false);
             return Progress::Went;
         }
@@ -672,11 +672,18 @@ impl<'s> Server<'s> {
         };
         let path = text(&connection.input, &head.path);
         let Some(route) = routes::find(models, path) else {
-            return answer(self, connection, &Plain::not_found(is_old));
+            let plain = match path.strip_suffix('/').filter(|path| !is_old && routes::find(models, path).is_some()) {
+                Some(path) => contract::moved(path),
+                None => Plain::not_found(is_old),
+            };
+            return answer(self, connection, &plain);
         };
         let allowed = route.allowed(models);
         if !allowed.is_empty() && !allowed.contains(&head.method) {
             return answer(self, connection, &Plain::method_not_allowed(is_old, allow(allowed)));
+        }
+        if head.method == Method::Options && allowed.contains(&Method::Options) {
+            return answer(self, connection, &Plain::options(allow(allowed)));
         }
         if head.encoding != Encoding::Identity {
             let raw = match head.framing {
@@ -763,7 +770,7 @@ impl<'s> Server<'s> {
         let is_old = all_old(models);
         let documents = |model: usize| &models[model].session.manifest().documents;
         Ok(match route {
-            Route::Page => Plain { more: PAGE_HEAD, ..Plain::new(200, contract::HTML, self.page.clone()) },
+            Route::Page => Plain { more: PAGE_HEAD.into(), ..Plain::new(200, contract::HTML, self.page.clone()) },
             Route::Health if self.drain_until.is_some() => Plain::new(503, contract::TEXT, "the server ends\n"),
             Route::Health => Plain::new(200, contract::TEXT, "\n"),
             Route::Metrics => {
@@ -851,7 +858,7 @@ impl<'s> Server<'s> {
     /// Appends an answer of the server itself.
     fn reply(&mut self, connection: &mut Connection, plain: &Plain, keep_alive: bool, is_head: bool) {
         let head = ResponseHead {
-            more: plain.more,
+            more: &plain.more,
             is_bare: is_head,
             ..ResponseHead::new(plain.status, plain.content_type, keep_alive)
         };

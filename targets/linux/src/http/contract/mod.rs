@@ -2,6 +2,8 @@
 
 mod validation;
 
+use std::borrow::Cow;
+
 use ekiben_runtime::artifact::manifest::{Api, Returns};
 
 use crate::adapter::{DataError, JsonStyle};
@@ -13,8 +15,11 @@ pub(super) struct Plain {
     pub(super) content_type: &'static str,
     pub(super) body: String,
     /// Further lines of the head.
-    pub(super) more: &'static str,
+    pub(super) more: Cow<'static, str>,
 }
+
+/// Line of a head that says when to ask again.
+pub(super) const RETRY: &str = "Retry-After: 1\r\n";
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const HTML: &str = "text/html; charset=utf-8";
@@ -28,7 +33,7 @@ const UNEXPECTED: &str = r#"{"error":"An unexpected error has occurred, please c
 
 impl Plain {
     pub(super) fn new(status: u16, content_type: &'static str, body: impl Into<String>) -> Self {
-        Self { status, content_type, body: body.into(), more: "" }
+        Self { status, content_type, body: body.into(), more: Cow::Borrowed("") }
     }
 
     pub(super) fn json(status: u16, value: &serde_json::Value) -> Self {
@@ -59,6 +64,11 @@ impl Plain {
         }
     }
 
+    /// The methods of a route, for a request that asks for them.
+    pub(super) fn options(allow: &'static str) -> Self {
+        Self { more: allow.into(), ..Self::new(200, HTML, "") }
+    }
+
     /// The route does not take the method; `allow` is the line of the head that says which ones it takes.
     pub(super) fn method_not_allowed(is_old: bool, allow: &'static str) -> Self {
         let plain = match is_old {
@@ -67,7 +77,7 @@ impl Plain {
             }
             false => Self::new(405, TEXT, "Method Not Allowed"),
         };
-        Self { more: allow, ..plain }
+        Self { more: allow.into(), ..plain }
     }
 
     /// More is asked than can be answered now.
@@ -76,7 +86,7 @@ impl Plain {
             true => Self::new(429, TEXT, "429: Too Many Requests"),
             false => Self::new(503, JSON, UNEXPECTED),
         };
-        Self { more: "Retry-After: 1\r\n", ..plain }
+        Self { more: RETRY.into(), ..plain }
     }
 
     /// The token is missing or wrong.
@@ -85,7 +95,7 @@ impl Plain {
             true => Self::new(401, TEXT, "401: Unauthorized"),
             false => Self::new(401, JSON, r#"{"error":"Authorization error"}"#),
         };
-        Self { more: "WWW-Authenticate: Bearer\r\n", ..plain }
+        Self { more: Cow::Borrowed("WWW-Authenticate: Bearer\r\n"), ..plain }
     }
 
     /// BentoML's pickles are code.
@@ -130,13 +140,12 @@ pub(super) fn form(api: &Api, is_old: bool) -> Form<'_> {
     let form = Form { content_type: JSON, style: JsonStyle::Ascii, is_chunked: false };
     let wire = &api.wire;
     if is_old {
-        // Answers of other adapters than JSON's have no content type, and the server in front of Flask, or Flask, puts its own.
+        // Tables have no content type, and the server in front of Flask, or Flask, puts its own.
         let default = if api.batch { TEXT } else { HTML };
         let is_frame = matches!(api.returns, Returns::Frame { .. }) || wire.output == "DataframeOutput";
-        return match (is_frame, wire.output.as_str()) {
-            (true, _) => Form { content_type: default, style: JsonStyle::Pandas, ..form },
-            (false, "TfTensorOutput") => Form { content_type: default, style: JsonStyle::Spaced, ..form },
-            _ => Form { style: JsonStyle::Spaced, ..form },
+        return match is_frame {
+            true => Form { content_type: default, style: JsonStyle::Pandas, ..form },
+            false => Form { style: JsonStyle::Spaced, ..form },
         };
     }
     match (wire.output.as_str(), api.is_text) {
@@ -206,4 +215,9 @@ pub(super) fn failed_unknown(is_old: bool) -> Plain {
         true => Plain::new(500, TEXT, "500 Internal Server Error"),
         false => Plain::new(500, JSON, UNEXPECTED),
     }
+}
+
+/// The answer where a slash too many stands at the end of a path (1.x).
+pub(super) fn moved(path: &str) -> Plain {
+    Plain { more: format!("Location: {path}\r\n").into(), ..Plain::new(307, "", "") }
 }
