@@ -1,5 +1,7 @@
 //! Forms of several parts: `multipart/form-data`, RFC 7578.
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 
 use super::DataError;
@@ -17,7 +19,7 @@ pub(super) struct Part<'b> {
     /// Whether it is a file.
     pub(super) is_file: bool,
     /// Its contents.
-    pub(super) bytes: &'b [u8],
+    pub(super) bytes: Cow<'b, [u8]>,
 }
 
 /// Whether a body is a form: it starts with a boundary.
@@ -57,6 +59,36 @@ pub(super) fn parts(body: &[u8]) -> Result<Vec<Part<'_>>, DataError> {
     Ok(found)
 }
 
+/// The fields of a form in one line: `application/x-www-form-urlencoded`, the URL standard, section 5.
+///
+/// # Errors
+/// [`DataError::Body`] where there are too many.
+pub(super) fn fields(body: &[u8]) -> Result<Vec<Part<'static>>, DataError> {
+    let mut found = Vec::new();
+    for pair in body.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()) {
+        if found.len() >= MAX_PARTS {
+            return Err(DataError::body("form", format!("it has more than {MAX_PARTS} parts")));
+        }
+        let mut halves = pair.splitn(2, |&byte| byte == b'=').map(unescaped);
+        let name = String::from_utf8_lossy(&halves.next().unwrap_or_default()).into_owned();
+        found.push(Part { name, is_file: false, bytes: halves.next().unwrap_or_default().into() });
+    }
+    Ok(found)
+}
+
+/// Text with its escapes (`%20`, and `+` for a space) undone; what is no escape stays.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let code = digits.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        rest = if code.is_some() { &after[2..] } else { after };
+        out.push(code.unwrap_or(if *first == b'+' { b' ' } else { *first }));
+    }
+    out
+}
+
 fn part(bytes: &[u8]) -> Result<Part<'_>, DataError> {
     let refused = |reason: String| DataError::body("form", reason);
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
@@ -69,7 +101,7 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, DataError> {
     let disposition = disposition.and_then(|header| std::str::from_utf8(header.value).ok()).unwrap_or_default();
     let name = parameter(disposition, "name").ok_or_else(|| refused("a part has no name".to_owned()))?;
     let is_file = parameter(disposition, "filename").is_some();
-    Ok(Part { name, is_file, bytes: bytes.get(length..).unwrap_or_default() })
+    Ok(Part { name, is_file, bytes: bytes.get(length..).unwrap_or_default().into() })
 }
 
 /// A parameter of a header: `key=value` or `key="value"`, in which a backslash stands before a quote.
@@ -114,8 +146,15 @@ mod tests {
             content-disposition: form-data; name=image; filename=\"x;y.png\"\r\nContent-Type: image/png\r\n\r\n\x89PNG\r\n\r\n--xyz--\r\n";
         let parts = parts(body).unwrap();
         assert_eq!(parts.len(), 2);
-        assert_eq!((parts[0].name.as_str(), parts[0].is_file, parts[0].bytes), ("a b\"c", false, &b"1"[..]));
-        assert_eq!((parts[1].name.as_str(), parts[1].is_file, parts[1].bytes), ("image", true, &b"\x89PNG\r\n"[..]));
+        assert_eq!((parts[0].name.as_str(), parts[0].is_file, &*parts[0].bytes), ("a b\"c", false, &b"1"[..]));
+        assert_eq!((parts[1].name.as_str(), parts[1].is_file, &*parts[1].bytes), ("image", true, &b"\x89PNG\r\n"[..]));
+    }
+
+    #[test]
+    fn fields_are_unescaped() {
+        let fields = fields(b"a=1%2B+x&rows=%5B%5B1%5D%5D&%zz&b").unwrap();
+        let found: Vec<_> = fields.iter().map(|part| (part.name.as_str(), &*part.bytes)).collect();
+        assert_eq!(found, [("a", &b"1+ x"[..]), ("rows", b"[[1]]"), ("%zz", b""), ("b", b"")]);
     }
 
     #[test]

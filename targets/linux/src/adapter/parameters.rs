@@ -11,16 +11,38 @@ use super::{Batch, CsvRows, DataError, InputBuffer, Layout, RowSource, picture, 
 /// Deepest nesting of an array.
 const MAX_RANK: usize = 32;
 
-/// Fills `batch` from one request body.
+/// What is known of a body besides its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyKind {
+    /// Nothing: its first bytes tell what it is.
+    Unknown,
+    /// JSON, whatever it looks like.
+    Json,
+    /// A form of several parts.
+    Form,
+    /// A form in one line.
+    UrlEncoded,
+}
+
+/// Fills `batch` from one request body, by its first bytes.
 ///
 /// # Errors
 /// [`DataError`] names the parameter or the row and column, and what is needed.
 pub fn read_request(api: &Api, body: &[u8], batch: &mut Batch<'_>) -> Result<(), DataError> {
+    read_request_as(api, body, BodyKind::Unknown, batch)
+}
+
+/// Fills `batch` from one request body of this kind.
+///
+/// # Errors
+/// As [`read_request`].
+pub fn read_request_as(api: &Api, body: &[u8], kind: BodyKind, batch: &mut Batch<'_>) -> Result<(), DataError> {
     batch.clear();
-    if let (InputAdapter::Dataframe(_), false) = (&api.input, matches!(body.trim_ascii_start(), [b'[' | b'{', ..])) {
+    let is_json = matches!(body.trim_ascii_start(), [b'[' | b'{', ..]);
+    if let (InputAdapter::Dataframe(_), BodyKind::Unknown, false) = (&api.input, kind, is_json) {
         return read_csv(api, body, batch);
     }
-    if let Some(rows) = read_files(&api.input, body, batch)? {
+    if let Some(rows) = read_files(&api.input, body, kind, batch)? {
         batch.rows = rows;
         return Ok(());
     }
@@ -61,23 +83,36 @@ pub fn read_csv(api: &Api, body: &[u8], batch: &mut Batch<'_>) -> Result<(), Dat
 }
 
 /// Fills `batch` from a body that is a form or a file, and gives its rows; `None` for bodies that are a table, JSON or a text.
-fn read_files(input: &InputAdapter, body: &[u8], batch: &mut Batch<'_>) -> Result<Option<usize>, DataError> {
+fn read_files(
+    input: &InputAdapter,
+    body: &[u8],
+    kind: BodyKind,
+    batch: &mut Batch<'_>,
+) -> Result<Option<usize>, DataError> {
     let is_file = |parameter: &Parameter| matches!(parameter.kind, ParameterKind::Image(_) | ParameterKind::Sound(_));
+    let is_form = match kind {
+        BodyKind::Unknown => form::is_form(body),
+        BodyKind::Json => false,
+        BodyKind::Form | BodyKind::UrlEncoded => true,
+    };
     let (parameters, row) = match input {
-        InputAdapter::Parameters(parameters) if form::is_form(body) => (&parameters[..], false),
+        InputAdapter::Parameters(parameters) if is_form => (&parameters[..], false),
         InputAdapter::Value(parameter) if is_file(parameter) => (std::slice::from_ref(parameter), false),
         InputAdapter::File { parameters, row } => (&parameters[..], *row),
         _ => return Ok(None),
     };
-    let files = match (form::is_form(body), parameters) {
-        (true, _) => form::parts(body)?,
-        (false, [parameter, ..]) => vec![Part { name: parameter.name.clone(), is_file: true, bytes: body }],
-        (false, []) => Vec::new(),
+    let files = match (kind, parameters) {
+        (BodyKind::UrlEncoded, _) => form::fields(body)?,
+        _ if is_form => form::parts(body)?,
+        (_, [parameter, ..]) => vec![Part { name: parameter.name.clone(), is_file: true, bytes: body.into() }],
+        (_, []) => Vec::new(),
     };
     let alone = parameters.len() == 1 && !matches!(input, InputAdapter::Parameters(_));
     let mut fields = Map::new();
-    for part in files.iter().filter(|part| !part.is_file) {
-        let text = String::from_utf8_lossy(part.bytes);
+    // A file's contents are a value where a value is needed.
+    let is_value = |part: &&Part<'_>| !part.is_file || parameters.iter().any(|p| p.name == part.name && !takes_file(p));
+    for part in files.iter().filter(is_value) {
+        let text = String::from_utf8_lossy(&part.bytes);
         fields.insert(part.name.clone(), serde_json::from_str(&text).unwrap_or_else(|_| Value::from(&*text)));
     }
     let mut filling = Filling { batch, rows: None, as_text: false, files: &files };
@@ -154,6 +189,15 @@ fn missing(name: &str, members: &Map<String, Value>) -> DataError {
     DataError::Missing { place: name.to_owned(), what: "parameter", others }
 }
 
+/// Whether a parameter is a file, or a list of files.
+fn takes_file(parameter: &Parameter) -> bool {
+    let is_file = |kind: &ParameterKind| matches!(kind, ParameterKind::Image(_) | ParameterKind::Sound(_));
+    match &parameter.kind {
+        ParameterKind::Records(item) => is_file(item),
+        kind => is_file(kind),
+    }
+}
+
 fn file_missing(name: &str) -> DataError {
     DataError::Missing { place: name.to_owned(), what: "file", others: String::new() }
 }
@@ -219,16 +263,18 @@ impl<'b> Filling<'_, 'b> {
         };
         let all = self.files;
         let files: Vec<&Part<'_>> = match all {
-            [file] if alone => vec![file],
+            files if alone && files.iter().filter(|file| file.is_file).count() == 1 => {
+                files.iter().filter(|file| file.is_file).collect()
+            }
             files => files.iter().filter(|file| file.name == *name).collect(),
         };
         match (&files[..], several) {
             ([], _) => Err(file_missing(name)),
-            ([file], false) => self.file(kind, file.bytes, name),
-            (_, false) => Err(DataError::body(name, "one file is needed, and the form has several")),
+            // Of several files of one name the first counts, as in BentoML.
+            ([file, ..], false) => self.file(kind, &file.bytes, name),
             (files, true) => {
                 for (at, file) in files.iter().enumerate() {
-                    self.file(kind, file.bytes, &format!("{name}[{at}]"))?;
+                    self.file(kind, &file.bytes, &format!("{name}[{at}]"))?;
                 }
                 self.agree(name, files.len())
             }
@@ -248,7 +294,7 @@ impl<'b> Filling<'_, 'b> {
     fn json_file(&mut self, name: &str, kind: &ParameterKind) -> Result<(), DataError> {
         let file = self.files.iter().find(|file| file.name == *name);
         let file = file.ok_or_else(|| file_missing(name))?;
-        let value = serde_json::from_slice(file.bytes);
+        let value = serde_json::from_slice(&file.bytes);
         let value: Value = value.map_err(|error| DataError::body(name, format!("no JSON: {error}")))?;
         self.value(name, kind, &value, false)
     }
@@ -326,7 +372,7 @@ fn read_array(
         if depth < dims.len() {
             return Err("the nested lists are ragged".to_owned());
         }
-        return input.push_element(value, true);
+        return push_in_array(value, input);
     };
     if depth == MAX_RANK {
         return Err(format!("the lists are nested deeper than {MAX_RANK}"));
@@ -339,6 +385,19 @@ fn read_array(
         Some(_) => {}
     }
     items.iter().try_for_each(|item| read_array(item, depth + 1, dims, start, input))
+}
+
+/// Appends an element as numpy converts it: null is NaN among floats, and a text that spells a number is one.
+fn push_in_array(value: &Value, input: &mut InputBuffer<'_>) -> Result<(), String> {
+    let is_float = input.spec.dtype.is_float();
+    match value {
+        Value::Null if is_float => input.push_float(f64::NAN),
+        Value::String(text) if is_float => {
+            let number = text.trim().parse().map_err(|_| format!("could not convert string to float: '{text}'"))?;
+            input.push_float(number)
+        }
+        value => input.push_element(value, true),
+    }
 }
 
 /// A shape as numpy's messages spell it: free lengths at the start are left out, and later ones called `newaxis`.

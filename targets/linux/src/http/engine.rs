@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ekiben_runtime::artifact::manifest::{Api, InputAdapter};
+use ekiben_runtime::artifact::manifest::{Api, InputAdapter, ParameterKind};
 use ekiben_runtime::session::ArenaBuffer;
 use ekiben_runtime::{Artifact, Executor};
 
@@ -12,7 +12,9 @@ use super::job::{Job, Media};
 use super::models::Model;
 use super::response::{self, RequestName, ResponseHead};
 use super::settings::Limits;
-use crate::adapter::{Answer, Batch, DataError, JsonText, PlainText, read_csv, read_request};
+use crate::adapter::{
+    Answer, Batch, BodyKind, DataError, JsonText, PlainText, read_csv, read_request, read_request_as,
+};
 use crate::score::{ScoreError, Scorer};
 
 /// Everything that runs models on one thread.
@@ -122,15 +124,18 @@ impl<'a> ApiEngine<'a> {
         if depth_exceeds(body, limits.json_depth) && job.media == Media::Json && !takes_files(api) {
             return Err(DataError::Json(format!("nested deeper than {} lists and objects", limits.json_depth)));
         }
-        match (&api.input, job.media) {
-            (InputAdapter::Dataframe(_), Media::Csv) => read_csv(api, body, &mut self.request),
-            (InputAdapter::Dataframe(_), _) if !matches!(body.trim_ascii_start(), [b'[' | b'{', ..]) => {
+        let body = if body.is_empty() && !self.is_old && job.media == Media::Json { b"{}" } else { body };
+        match (&api.input, job.media, self.is_old) {
+            (InputAdapter::Dataframe(_), Media::Csv, true) => read_csv(api, body, &mut self.request),
+            (InputAdapter::Dataframe(_), _, true) if !matches!(body.trim_ascii_start(), [b'[' | b'{', ..]) => {
                 Err(DataError::Json("a table is a list or an object".to_owned()))
             }
-            (InputAdapter::Parameters(_), Media::Json) if body.is_empty() => {
-                read_request(api, b"{}", &mut self.request)
-            }
-            _ => read_request(api, body, &mut self.request),
+            (_, _, true) => read_request(api, body, &mut self.request),
+            // Services with runners take the files of their descriptors as they come.
+            _ if !api.wire.input.is_empty() => read_request(api, body, &mut self.request),
+            (_, Media::Form, false) => read_request_as(api, body, BodyKind::Form, &mut self.request),
+            (_, Media::UrlEncoded, false) => read_request_as(api, body, BodyKind::UrlEncoded, &mut self.request),
+            (_, _, false) => read_json(api, body, &mut self.request),
         }
     }
 
@@ -255,6 +260,16 @@ fn input_class(model: &Model, api: &str) -> String {
     let route = route.and_then(|routes| routes.iter().find(|route| route["name"] == api));
     let title = route.and_then(|route| route.pointer("/input/title")?.as_str());
     title.unwrap_or("Input").to_owned()
+}
+
+/// Reads JSON where an API may take files, which are then missing.
+fn read_json(api: &Api, body: &[u8], request: &mut Batch<'_>) -> Result<(), DataError> {
+    let is_raw = match &api.input {
+        InputAdapter::Value(parameter) => matches!(parameter.kind, ParameterKind::Image(_) | ParameterKind::Sound(_)),
+        _ => false,
+    };
+    let kind = if is_raw { BodyKind::Unknown } else { BodyKind::Json };
+    read_request_as(api, body, kind, request)
 }
 
 /// Why a request that was read is not answered.

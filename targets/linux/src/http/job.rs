@@ -10,6 +10,7 @@ pub(super) enum Media {
     Json,
     Csv,
     Form,
+    UrlEncoded,
     /// BentoML's pickles, which are not read.
     Pickle,
 }
@@ -20,7 +21,8 @@ impl Media {
         let is = |name: &str| media.eq_ignore_ascii_case(name.as_bytes());
         match () {
             () if is("text/csv") => Self::Csv,
-            () if is("multipart/form-data") || is("application/x-www-form-urlencoded") => Self::Form,
+            () if is("multipart/form-data") => Self::Form,
+            () if is("application/x-www-form-urlencoded") => Self::UrlEncoded,
             () if is("application/vnd.bentoml+pickle") => Self::Pickle,
             () => Self::Json,
         }

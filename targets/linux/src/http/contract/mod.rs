@@ -4,7 +4,7 @@ mod validation;
 
 use std::borrow::Cow;
 
-use ekiben_runtime::artifact::manifest::{Api, Returns};
+use ekiben_runtime::artifact::manifest::{Api, InputAdapter, Returns};
 
 use crate::adapter::{DataError, JsonStyle};
 
@@ -23,6 +23,7 @@ pub(super) const RETRY: &str = "Retry-After: 1\r\n";
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const HTML: &str = "text/html; charset=utf-8";
+const EVENTS: &str = "text/event-stream; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
 
 /// Bytes of a body that an error message repeats.
@@ -149,6 +150,7 @@ pub(super) fn form(api: &Api, is_old: bool) -> Form<'_> {
         };
     }
     match (wire.output.as_str(), api.is_text) {
+        _ if wire.stream == "text/event-stream" => Form { content_type: EVENTS, is_chunked: true, ..form },
         _ if !wire.stream.is_empty() => Form { content_type: &wire.stream, is_chunked: true, ..form },
         ("Text", _) => Form { content_type: TEXT, is_chunked: true, ..form },
         (_, true) => Form { content_type: TEXT, ..form },
@@ -179,8 +181,10 @@ fn refused_old(api: &Api, body: &[u8], error: &DataError) -> Plain {
         ("DataframeInput", DataError::Width { given, needed, .. }) => {
             failed(format!("X has {given} features, but the model is expecting {needed} features as input."))
         }
-        // A table that cannot be read is one without rows there, and is repeated; other bodies are not.
-        ("DataframeInput", DataError::Json(_)) => Plain::new(400, content_type, "DataframeInput Wrong input format."),
+        // Where nothing is declared about the table, an error is one of all requests of a batch, which are not repeated.
+        ("DataframeInput", _) if !is_declared(api) => {
+            Plain::new(400, content_type, "DataframeInput Wrong input format.")
+        }
         ("DataframeInput", _) => {
             let body = String::from_utf8_lossy(&body[..body.len().min(MOST_REPEATED)]);
             Plain::new(400, content_type, format!("DataframeInput Wrong input format: {body}."))
@@ -196,6 +200,11 @@ fn refused_old(api: &Api, body: &[u8], error: &DataError) -> Plain {
         ("JsonInput", error) => failed(error.to_string()),
         (_, error) => Plain::new(400, content_type, format!("BentoML#{adapter} {error}")),
     }
+}
+
+/// Whether the service declares columns or an orientation of its table.
+fn is_declared(api: &Api) -> bool {
+    matches!(&api.input, InputAdapter::Dataframe(frame) if !frame.columns.is_empty() || frame.orient.is_some())
 }
 
 /// The answer where a model cannot compute what it was given.
