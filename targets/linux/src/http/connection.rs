@@ -95,6 +95,8 @@ pub(super) struct Connection {
     /// Whether the socket may have more, or take more.
     pub(super) readable: bool,
     pub(super) writable: bool,
+    /// Whether the client sends no more, which no later event says again.
+    pub(super) is_ending: bool,
     /// Whether the socket is to be closed once everything is written.
     pub(super) closes: bool,
     /// End of the request in the buffer that its job has taken; 0 where it has taken none.
@@ -137,6 +139,7 @@ impl Connection {
             written: 0,
             readable: true,
             writable: true,
+            is_ending: false,
             closes: false,
             taken: 0,
             received: now,
@@ -163,7 +166,7 @@ impl Connection {
             Ok(0) => ReadOutcome::End,
             Ok(read) => {
                 // Less than there was room for: the socket is empty, and its next event says when it is not.
-                self.readable = read == chunk;
+                self.readable = read == chunk || self.is_ending;
                 ReadOutcome::More
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => ReadOutcome::More,

@@ -241,6 +241,7 @@ impl<'s> Server<'s> {
                 } else {
                     let index = token - first_connection;
                     if let Some(Some(connection)) = self.connections.get_mut(index) {
+                        connection.is_ending |= event.is_read_closed();
                         connection.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
                         connection.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
                         self.drive(index, models);
