@@ -97,12 +97,7 @@ impl<'a> InputBuffer<'a> {
     /// categories is a category that the model does not know.
     pub(super) fn push_cell(&mut self, value: &Value) -> Result<(), String> {
         match (value, self.spec.dtype) {
-            (Value::String(text), DType::Category) => {
-                let number = self.category(text);
-                self.push_category(number);
-                Ok(())
-            }
-            (Value::String(text), _) => self.push_text(text),
+            (Value::String(text), _) => self.push_cell_text(text),
             (Value::Null, DType::Category) => {
                 let number = self.category("");
                 self.push_category(number);
@@ -116,6 +111,16 @@ impl<'a> InputBuffer<'a> {
             }
             (value, _) => self.push_element(value, false),
         }
+    }
+
+    /// Appends a cell of a JSON table that is a text.
+    pub(super) fn push_cell_text(&mut self, text: &str) -> Result<(), String> {
+        if self.spec.dtype == DType::Category {
+            let number = self.category(text);
+            self.push_category(number);
+            return Ok(());
+        }
+        self.push_text(text)
     }
 
     /// Appends a float, NaN standing for a missing value.

@@ -1,6 +1,7 @@
 //! Outside data into tensors, and tensors into outside data.
 
 mod batch;
+mod direct;
 mod form;
 mod frame;
 mod layout;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::form::{self, Part};
 use super::frame::read_frame;
-use super::{Batch, CsvRows, DataError, InputBuffer, Layout, RowSource, picture, scalar, sound};
+use super::{Batch, CsvRows, DataError, InputBuffer, Layout, RowSource, direct, picture, scalar, sound};
 
 /// Deepest nesting of an array.
 const MAX_RANK: usize = 32;
@@ -44,6 +44,9 @@ pub fn read_request_as(api: &Api, body: &[u8], kind: BodyKind, batch: &mut Batch
     }
     if let Some(rows) = read_files(&api.input, body, kind, batch)? {
         batch.rows = rows;
+        return Ok(());
+    }
+    if direct::read(&api.input, body, batch) {
         return Ok(());
     }
     let body = if matches!(api.input, InputAdapter::Text(_)) {
@@ -388,7 +391,7 @@ fn read_array(
 }
 
 /// Appends an element as numpy converts it: null is NaN among floats, and a text that spells a number is one.
-fn push_in_array(value: &Value, input: &mut InputBuffer<'_>) -> Result<(), String> {
+pub(super) fn push_in_array(value: &Value, input: &mut InputBuffer<'_>) -> Result<(), String> {
     let is_float = input.spec.dtype.is_float();
     match value {
         Value::Null if is_float => input.push_float(f64::NAN),
