@@ -9,7 +9,7 @@ use ekiben::bundle::{Bundle, ModelFormat};
 use ekiben::compile::open_models;
 use ekiben::frontend::{self, FrontendError, InputLengths, Model, OpenOptions};
 use ekiben::graph::Graph;
-use ekiben_tests::case::{Case, group, splitmix64};
+use ekiben_tests::case::{Case, group, root, splitmix64};
 use ekiben_tests::model::Compiled;
 
 /// Cases whose names have this in them; all where it is not set.
@@ -101,7 +101,7 @@ fn survives(bytes: &[u8]) {
 }
 
 /// One damaged file for each of many numbers; the numbers whose file is not survived.
-fn damaged(bytes: &[u8], rounds: usize, seed: u64) -> Vec<usize> {
+fn damaged(bytes: &[u8], rounds: usize, seed: u64, survives: &dyn Fn(&[u8])) -> Vec<usize> {
     let mut random = splitmix64(seed);
     let mut next = |end: usize| (random.next().unwrap_or_default() % end.max(1) as u64) as usize;
     let mut failed = Vec::new();
@@ -139,6 +139,103 @@ fn damaged_files_never_panic() {
     };
     for path in small(".h5").into_iter().chain(small(".keras")) {
         let bytes = fs::read(&path).expect("a file");
-        assert_eq!(damaged(&bytes, 300, 7), Vec::<usize>::new(), "{}", path.display());
+        assert_eq!(damaged(&bytes, 300, 7, &survives), Vec::<usize>::new(), "{}", path.display());
     }
+}
+
+/// Architecture in JSON and weights in HDF5 beside it: either of the two damaged.
+#[test]
+fn damaged_pairs_of_files_never_panic() {
+    let mut count = 0;
+    for case in cases().iter().filter(|case| case.name().contains("form_json")) {
+        let model = case.path("model").expect("a model");
+        let folder = tempfile::tempdir().expect("a folder");
+        let files: Vec<PathBuf> =
+            fs::read_dir(model.parent().unwrap()).unwrap().flatten().map(|file| file.path()).collect();
+        let beside = |path: &Path| folder.path().join(path.file_name().unwrap());
+        for file in files.iter().filter(|path| path.is_file()) {
+            fs::copy(file, beside(file)).unwrap();
+        }
+        for file in files
+            .iter()
+            .filter(|path| path.extension().is_some_and(|end| end == "hdf5" || end == "h5") || **path == model)
+        {
+            let bytes = fs::read(file).unwrap();
+            let survives = |changed: &[u8]| {
+                fs::write(beside(file), changed).unwrap();
+                let Ok(opened) = open(&beside(&model)) else { return };
+                let mut graph = Graph::new();
+                let inputs: Vec<_> =
+                    opened.inputs().iter().map(|input| graph.add_input(&input.name, input.spec)).collect();
+                let _ = opened.call(&mut graph, "predict", &inputs);
+            };
+            assert_eq!(damaged(&bytes, 200, 9, &survives), Vec::<usize>::new(), "{}", file.display());
+            fs::copy(file, beside(file)).unwrap();
+            count += 1;
+        }
+    }
+    assert!(count >= 4 || std::env::var(FILTER).is_ok(), "{count} files");
+}
+
+/// Every layer that docs/keras.md names stands in a fixture that Keras answered.
+#[test]
+fn every_documented_layer_has_a_fixture() {
+    let docs = fs::read_to_string(root().join("../../docs/keras.md")).expect("docs/keras.md");
+    let table =
+        docs.split("| layers | what is compiled |").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("a table");
+    let mut named = Vec::new();
+    for row in table.lines().filter_map(|line| line.split('|').nth(1)).filter(|cell| !cell.contains("functions")) {
+        for name in row.split(',').map(str::trim) {
+            let mut words = name.split(' ');
+            let first = words.next().unwrap_or_default();
+            let dims: Vec<&str> = name.split([' ', ',']).filter(|word| matches!(*word, "1D" | "2D")).collect();
+            match dims.as_slice() {
+                _ if !first.starts_with(char::is_uppercase) => {}
+                [] => {
+                    named.push(first.trim_end_matches("1D").to_owned() + if first.ends_with("1D") { "1D" } else { "" })
+                }
+                dims if first.ends_with("1D") || first.ends_with("2D") => {
+                    named.push(first.to_owned());
+                    named.extend(dims.iter().map(|dim| format!("{}{dim}", &first[..first.len() - 2])));
+                }
+                dims => named.extend(dims.iter().map(|dim| format!("{first}{dim}"))),
+            }
+        }
+    }
+    let mut used = String::new();
+    for case in cases().iter().filter(|case| case.json.get("refused").is_none()) {
+        let model = case.path("model").expect("a model");
+        let files = match model.is_dir() {
+            true => fs::read_dir(&model).unwrap().flatten().map(|entry| entry.path()).collect(),
+            false => vec![model],
+        };
+        for file in files.into_iter().filter(|path| path.is_file()) {
+            let bytes = fs::read(file).unwrap();
+            // Architectures stand uncompressed in HDF5 and JSON; those of archives are unpacked.
+            let bytes = match bytes.starts_with(b"PK") {
+                true => unzipped_config(&bytes),
+                false => bytes,
+            };
+            used.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
+    let lacking: Vec<_> = named.iter().filter(|name| !used.contains(&format!("\"class_name\": \"{name}\""))).collect();
+    assert!(named.len() > 50, "{named:?}");
+    assert!(lacking.is_empty() || std::env::var(FILTER).is_ok(), "no fixture has {lacking:?}");
+}
+
+/// `config.json` of a `.keras` archive.
+fn unzipped_config(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Read;
+    // The entry's local header is found by its name; Keras stores or deflates it.
+    let at = bytes.windows(11).position(|window| window == b"config.json").expect("config.json");
+    let header = &bytes[at - 30..];
+    let word = |offset: usize| u16::from_le_bytes([header[offset], header[offset + 1]]);
+    let data = &header[30 + usize::from(word(26)) + usize::from(word(28))..];
+    let mut out = Vec::new();
+    match word(8) {
+        0 => out.extend_from_slice(data),
+        _ => drop(flate2::read::DeflateDecoder::new(data).read_to_end(&mut out)),
+    }
+    out
 }

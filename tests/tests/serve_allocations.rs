@@ -62,7 +62,10 @@ fn requests_are_answered_without_allocating() {
         (
             "v14_sklearn_iris_rf",
             vec![
-                (post("/classify", "application/json", br#"{"input_data": [[5.1, 3.5, 1.4, 0.2]]}"#), &b"\r\n\r\n[0]"[..]),
+                (
+                    post("/classify", "application/json", br#"{"input_data": [[5.1, 3.5, 1.4, 0.2]]}"#),
+                    &b"\r\n\r\n[0]"[..],
+                ),
                 (post("/v1/proba", "application/json", br#"{"rows": [[5.1, 3.5, 1.4, 0.2]]}"#), b"[[1.0, 0.0, 0.0]]"),
                 (
                     post("/classify_df", "application/json", format!("{{\"df\": {rows}}}").as_bytes()),

@@ -22,10 +22,12 @@ pub(super) fn read(input: &InputAdapter, body: &[u8], batch: &mut Batch<'_>) -> 
     let mut rows = None;
     let inputs = &mut batch.inputs[..];
     let read = match input {
-        InputAdapter::Dataframe(frame) => Rows { frame, inputs, by_form: false }.deserialize(&mut json).and_then(|found| {
-            rows = Some(found);
-            Ok(())
-        }),
+        InputAdapter::Dataframe(frame) => {
+            Rows { frame, inputs, by_form: false }.deserialize(&mut json).and_then(|found| {
+                rows = Some(found);
+                Ok(())
+            })
+        }
         InputAdapter::Value(parameter) => One { parameter, inputs, rows: &mut rows }.deserialize(&mut json),
         InputAdapter::Parameters(parameters) if parameters.len() <= MOST => {
             Members { parameters, inputs, rows: &mut rows }.deserialize(&mut json)

@@ -5,6 +5,7 @@
 //! generation of BentoML answers, and [`response`] how an answer is written.
 
 mod access;
+mod answer;
 mod body;
 mod connection;
 mod contract;
@@ -12,6 +13,7 @@ mod engine;
 mod head;
 mod identity;
 mod job;
+mod listen;
 mod metrics;
 mod models;
 mod page;

@@ -11,6 +11,11 @@ use super::models::Model;
 const PAGE: &str = include_str!("page.html");
 const PLACE: &str = "__EKIBEN_MODELS__";
 
+/// Lines of the head of the page's response: it may run its own script and ask this server, and nothing else.
+pub(super) fn head() -> String {
+    include_str!("page_head.txt").replace('\n', "\r\n")
+}
+
 /// The page of these models.
 pub(super) fn page(models: &[Model]) -> String {
     let described: Vec<Value> = models.iter().map(model).collect();

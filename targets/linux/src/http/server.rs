@@ -2,32 +2,31 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, UnixListener};
 use mio::{Events, Interest, Poll, Token, Waker};
 use subtle::ConstantTimeEq;
 
-use super::access::{Access, AccessLog};
-use super::body::{self, Chunks};
+use super::access::AccessLog;
+use super::answer::{all_old, text};
+use super::body::Chunks;
 use super::connection::{Connection, Phase, ReadOutcome, Stream};
 use super::contract::{self, Plain};
-use super::engine::{Engine, write_plain};
-use super::head::{self, Encoding, Framing, Head, HeadError, Method};
-use super::identity::{Identities, Uuid};
-use super::job::{Job, Media, Purpose};
+use super::engine::Engine;
+use super::head::{self, Framing, Head, HeadError, Method};
+use super::identity::Identities;
+use super::listen::{Listener, bind, raise_descriptor_limit};
 use super::metrics::{Drop, Metrics};
 use super::models::{Model, ServeError};
 use super::page;
-use super::response::{self, ResponseHead};
-use super::routes::{self, Document, Route, TaskStep};
+use super::routes::{self, Route};
 use super::settings::{Address, ModelFile, Settings};
-use super::tasks::{Asked, Tasks};
+use super::tasks::Tasks;
 use super::workers::Exchange;
 
 const WAKER: Token = Token(0);
@@ -92,39 +91,34 @@ pub fn serve(settings: &Settings, ready: impl FnOnce(&Control, &[Address])) -> R
     }
 }
 
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-struct Server<'s> {
-    settings: &'s Settings,
-    poll: Poll,
-    control: Control,
-    listeners: Vec<Listener>,
-    addresses: Vec<Address>,
-    connections: Vec<Option<Connection>>,
-    free: Vec<usize>,
-    by_address: HashMap<IpAddr, usize>,
-    pool: Vec<Vec<u8>>,
-    serial: u64,
-    metrics: Metrics,
-    log: Option<AccessLog>,
-    identities: Identities,
-    tasks: Tasks,
-    exchange: Arc<Exchange>,
+pub(super) struct Server<'s> {
+    pub(super) settings: &'s Settings,
+    pub(super) poll: Poll,
+    pub(super) control: Control,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) addresses: Vec<Address>,
+    pub(super) connections: Vec<Option<Connection>>,
+    pub(super) free: Vec<usize>,
+    pub(super) by_address: HashMap<IpAddr, usize>,
+    pub(super) pool: Vec<Vec<u8>>,
+    pub(super) serial: u64,
+    pub(super) metrics: Metrics,
+    pub(super) log: Option<AccessLog>,
+    pub(super) identities: Identities,
+    pub(super) tasks: Tasks,
+    pub(super) exchange: Arc<Exchange>,
     /// Jobs that are asked for and not delivered.
-    outstanding: usize,
-    page: String,
+    pub(super) outstanding: usize,
+    pub(super) page: String,
     /// When the server must end.
-    drain_until: Option<Instant>,
+    pub(super) drain_until: Option<Instant>,
     /// Artifacts that are being opened, and those that wait for the jobs of the old ones.
-    opening: Option<mpsc::Receiver<Result<Vec<Model>, ServeError>>>,
-    incoming: Option<Vec<Model>>,
+    pub(super) opening: Option<mpsc::Receiver<Result<Vec<Model>, ServeError>>>,
+    pub(super) incoming: Option<Vec<Model>>,
     /// Connections whose requests wait for new artifacts.
-    held: Vec<usize>,
-    prints: Vec<Option<FilePrint>>,
-    watchdog: bool,
+    pub(super) held: Vec<usize>,
+    pub(super) prints: Vec<Option<FilePrint>>,
+    pub(super) watchdog: bool,
 }
 
 /// What tells a file from the one that it replaced.
@@ -136,7 +130,7 @@ fn print_of(file: &ModelFile) -> Option<FilePrint> {
 }
 
 /// What became of a look at a connection's input.
-enum Progress {
+pub(super) enum Progress {
     /// More is needed.
     Starved,
     /// An answer was written, or a part of a request used.
@@ -435,19 +429,19 @@ impl<'s> Server<'s> {
         self.free.push(index);
     }
 
-    fn recycle(&mut self, mut buffer: Vec<u8>) {
+    pub(super) fn recycle(&mut self, mut buffer: Vec<u8>) {
         if buffer.capacity() > 0 && buffer.capacity() <= LARGEST_POOLED && self.pool.len() < POOLED {
             buffer.clear();
             self.pool.push(buffer);
         }
     }
 
-    fn buffer(&mut self) -> Vec<u8> {
+    pub(super) fn buffer(&mut self) -> Vec<u8> {
         self.pool.pop().unwrap_or_default()
     }
 
     /// Puts a connection back after it was looked at: writes, counts, and closes it where it is over.
-    fn put_back(&mut self, index: usize, mut connection: Connection) {
+    pub(super) fn put_back(&mut self, index: usize, mut connection: Connection) {
         let is_there = connection.flush();
         let flushed = connection.is_flushed();
         if flushed && connection.closes && connection.phase != Phase::Lingering && is_there {
@@ -482,7 +476,7 @@ impl<'s> Server<'s> {
     }
 
     /// Goes on with a connection as far as its input reaches.
-    fn drive(&mut self, index: usize, models: &[Model]) {
+    pub(super) fn drive(&mut self, index: usize, models: &[Model]) {
         let Some(mut connection) = self.connections.get_mut(index).and_then(Option::take) else { return };
         loop {
             if !connection.flush() {
@@ -649,298 +643,6 @@ impl<'s> Server<'s> {
         let plain = Plain::error(false, error.status(), &error.to_string());
         self.reply(connection, &plain, false, false);
     }
-
-    /// A request is complete; its body ends at `end` of the input, or has been decoded.
-    fn dispatch(
-        &mut self,
-        index: usize,
-        connection: &mut Connection,
-        head: &Head,
-        end: usize,
-        models: &[Model],
-    ) -> Progress {
-        if self.incoming.is_some() {
-            self.held.push(index);
-            return Progress::Waits;
-        }
-        let is_old = all_old(models);
-        let keep_alive = head.keep_alive && self.drain_until.is_none();
-        let is_head = head.method == Method::Head;
-        let answer = |server: &mut Self, connection: &mut Connection, plain: &Plain| {
-            server.reply(connection, plain, keep_alive, is_head);
-            server.consume(connection, end);
-            Progress::Went
-        };
-        let path = text(&connection.input, &head.path);
-        let Some(route) = routes::find(models, path) else {
-            let plain = match path.strip_suffix('/').filter(|path| !is_old && routes::find(models, path).is_some()) {
-                Some(path) => contract::moved(path),
-                None => Plain::not_found(is_old),
-            };
-            return answer(self, connection, &plain);
-        };
-        let allowed = route.allowed(models);
-        if !allowed.is_empty() && !allowed.contains(&head.method) {
-            return answer(self, connection, &Plain::method_not_allowed(is_old, allow(allowed)));
-        }
-        if head.method == Method::Options && allowed.contains(&Method::Options) {
-            return answer(self, connection, &Plain::options(allow(allowed)));
-        }
-        if head.encoding != Encoding::Identity {
-            let raw = match head.framing {
-                Framing::Length(_) => &connection.input[head.length..end],
-                Framing::Chunked => &connection.decoded[..],
-            };
-            let mut unpacked = Vec::new();
-            if let Err(error) = body::decode(head.encoding, raw, &mut unpacked, self.settings.limits.body) {
-                return answer(self, connection, &Plain::error(is_old, error.status(), &error.to_string()));
-            }
-            connection.decoded = unpacked;
-        }
-        let is_decoded = head.encoding != Encoding::Identity || head.framing == Framing::Chunked;
-        match route {
-            Route::Api(model, api) => {
-                let media = Media::of(&connection.input[head.content_type.clone()]);
-                if media == Media::Pickle {
-                    return answer(self, connection, &Plain::pickle_refused());
-                }
-                if self.exchange.waiting() >= self.settings.limits.queue {
-                    self.metrics.drop_one(Drop::Queue);
-                    return answer(self, connection, &Plain::overloaded(models[model].is_old()));
-                }
-                let (request, range) = if is_decoded {
-                    let decoded = std::mem::take(&mut connection.decoded);
-                    connection.input.drain(..end);
-                    connection.taken = 0;
-                    let length = decoded.len();
-                    (decoded, 0..length)
-                } else {
-                    connection.taken = end;
-                    (std::mem::take(&mut connection.input), head.length..end)
-                };
-                let job = Job {
-                    connection: index,
-                    serial: connection.serial,
-                    model,
-                    api,
-                    purpose: Purpose::Reply,
-                    media,
-                    is_1_1: true,
-                    is_head,
-                    keep_alive,
-                    request,
-                    body: range,
-                    identity: (self.identities.next(), self.identities.next()),
-                    received: connection.received,
-                    response: self.buffer(),
-                    status: 0,
-                    batch_rows: 0,
-                };
-                connection.phase = Phase::Waiting;
-                self.outstanding += 1;
-                self.exchange.push(job);
-                Progress::Waits
-            }
-            other => {
-                let raw = if is_decoded { &connection.decoded[..] } else { &connection.input[head.length..end] };
-                let query = text(&connection.input, &head.query);
-                let media = Media::of(&connection.input[head.content_type.clone()]);
-                match self.plain(other, query, media, raw, models) {
-                    Ok(plain) => answer(self, connection, &plain),
-                    Err(response) => {
-                        connection.output.extend_from_slice(&response);
-                        connection.closes = !keep_alive;
-                        self.finish(connection, 200, 0);
-                        self.consume(connection, end);
-                        Progress::Went
-                    }
-                }
-            }
-        }
-    }
-
-    /// The answer of a route without a model, or a whole response that was made before.
-    fn plain(
-        &mut self,
-        route: Route,
-        query: &str,
-        media: Media,
-        body: &[u8],
-        models: &[Model],
-    ) -> Result<Plain, Vec<u8>> {
-        let is_old = all_old(models);
-        let documents = |model: usize| &models[model].session.manifest().documents;
-        Ok(match route {
-            Route::Page => Plain { more: PAGE_HEAD.into(), ..Plain::new(200, contract::HTML, self.page.clone()) },
-            Route::Health if self.drain_until.is_some() => Plain::new(503, contract::TEXT, "the server ends\n"),
-            Route::Health => Plain::new(200, contract::TEXT, "\n"),
-            Route::Metrics => {
-                let kind = if is_old { contract::HTML } else { "text/plain; version=1.0.0; charset=utf-8" };
-                Plain::new(200, kind, self.metrics.text(self.exchange.waiting()))
-            }
-            Route::Document(model, Document::OpenApi) => {
-                Plain::new(200, contract::JSON, documents(model).openapi.clone())
-            }
-            Route::Document(model, Document::Schema) => {
-                Plain::new(200, contract::JSON, documents(model).schema.clone())
-            }
-            Route::Document(model, Document::Metadata) => {
-                Plain::new(200, contract::JSON, format!("{}\n", documents(model).metadata))
-            }
-            Route::Document(_, Document::Feedback) => match contract::feedback_problem(body) {
-                Some(plain) => plain,
-                None => {
-                    let line: String = String::from_utf8_lossy(body).chars().filter(|c| !c.is_control()).collect();
-                    eprintln!("feedback: {line}");
-                    Plain::new(200, contract::HTML, "success")
-                }
-            },
-            Route::Task(model, api, step) => {
-                let id = query.split('&').find_map(|pair| pair.strip_prefix("task_id="));
-                match step {
-                    TaskStep::Status => self.tasks.status(id),
-                    TaskStep::Cancel => self.tasks.cancel(id),
-                    TaskStep::Get => return self.tasks.result(id).map_or_else(Ok, |response| Err(response.to_vec())),
-                    TaskStep::Submit => self.submit(Asked { model, api, media, body: body.to_vec() }),
-                    TaskStep::Retry => match self.tasks.asked(id) {
-                        Ok(asked) => self.submit(asked),
-                        Err(plain) => plain,
-                    },
-                }
-            }
-            Route::Api(..) => Plain::not_found(is_old),
-        })
-    }
-
-    fn submit(&mut self, asked: Asked) -> Plain {
-        if self.exchange.waiting() >= self.settings.limits.queue {
-            self.metrics.drop_one(Drop::Queue);
-            return Plain::overloaded(false);
-        }
-        let id = Uuid(self.identities.next(), self.identities.next());
-        let Some((number, plain)) = self.tasks.submit(&asked, id) else {
-            self.metrics.drop_one(Drop::Memory);
-            return Plain::overloaded(false);
-        };
-        let length = asked.body.len();
-        let job = Job {
-            connection: usize::MAX,
-            serial: 0,
-            model: asked.model,
-            api: asked.api,
-            purpose: Purpose::Task(number),
-            media: asked.media,
-            is_1_1: true,
-            is_head: false,
-            keep_alive: true,
-            request: asked.body,
-            body: 0..length,
-            identity: (self.identities.next(), self.identities.next()),
-            received: Instant::now(),
-            response: self.buffer(),
-            status: 0,
-            batch_rows: 0,
-        };
-        self.outstanding += 1;
-        self.exchange.push(job);
-        plain
-    }
-
-    /// The request is used up to `end`.
-    fn consume(&mut self, connection: &mut Connection, end: usize) {
-        connection.input.drain(..end.min(connection.input.len()));
-        connection.head = None;
-        connection.chunks = None;
-        connection.decoded = Vec::new();
-        connection.phase = Phase::Idle;
-        connection.deadline = Instant::now() + self.settings.limits.idle_time;
-    }
-
-    /// Appends an answer of the server itself.
-    fn reply(&mut self, connection: &mut Connection, plain: &Plain, keep_alive: bool, is_head: bool) {
-        let head = ResponseHead {
-            more: &plain.more,
-            is_bare: is_head,
-            ..ResponseHead::new(plain.status, plain.content_type, keep_alive)
-        };
-        response::write(&mut connection.output, &head, plain.body.as_bytes());
-        connection.closes |= !keep_alive;
-        connection.deadline = Instant::now() + self.settings.limits.write_time;
-        self.finish(connection, plain.status, 0);
-    }
-
-    /// Counts and logs a request that has its answer.
-    fn finish(&mut self, connection: &mut Connection, status: u16, batch_rows: u32) {
-        let took = connection.received.elapsed();
-        if let Some(series) = connection.series.take() {
-            self.metrics.end(series, status, took, batch_rows);
-        }
-        let (Some(log), Some((line, received))) = (&mut self.log, connection.line.take()) else { return };
-        let (method, path) = line.split_once(' ').unwrap_or((&line, ""));
-        let peer = connection.peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
-        log.add(&Access { peer: &peer, method, path, status, received, sent: connection.output.len(), took });
-    }
-
-    /// Gives the answer of a job to the connection that asked.
-    fn deliver(&mut self, mut job: Job, models: &[Model]) {
-        self.outstanding -= 1;
-        if job.status == 0 {
-            write_plain(&mut job, &contract::failed_unknown(all_old(models)));
-        }
-        if let Purpose::Task(number) = job.purpose {
-            self.tasks.end(number, job.status, &job.response);
-            return self.recycle(job.response);
-        }
-        let index = job.connection;
-        let is_same = |connection: &&mut Connection| connection.serial == job.serial;
-        let asked = self.connections.get_mut(index).and_then(Option::as_mut).filter(is_same).is_some();
-        let Some(mut connection) = asked.then(|| self.connections[index].take()).flatten() else {
-            self.recycle(job.request);
-            return self.recycle(job.response);
-        };
-        if connection.output.is_empty() {
-            std::mem::swap(&mut connection.output, &mut job.response);
-        } else {
-            connection.output.extend_from_slice(&job.response);
-        }
-        self.recycle(job.response);
-        connection.closes |= !job.keep_alive;
-        self.finish(&mut connection, job.status, job.batch_rows);
-        if connection.taken > 0 {
-            connection.input = job.request;
-        } else {
-            self.recycle(job.request);
-        }
-        let end = std::mem::take(&mut connection.taken);
-        self.consume(&mut connection, end);
-        connection.deadline = Instant::now() + self.settings.limits.write_time;
-        self.connections[index] = Some(connection);
-        self.drive(index, models);
-    }
-}
-
-/// What the page may do: nothing but run its own script, and ask this server.
-const PAGE_HEAD: &str = "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; script-src \
-                         'unsafe-inline'; connect-src 'self'; img-src 'self' data: blob:; base-uri 'none'; \
-                         form-action 'none'; frame-ancestors 'none'\r\nX-Content-Type-Options: nosniff\r\n\
-                         Referrer-Policy: no-referrer\r\nCache-Control: no-cache\r\n";
-
-fn all_old(models: &[Model]) -> bool {
-    models.iter().all(Model::is_old)
-}
-
-fn text<'b>(buffer: &'b [u8], range: &std::ops::Range<usize>) -> &'b str {
-    std::str::from_utf8(buffer.get(range.clone()).unwrap_or_default()).unwrap_or_default()
-}
-
-fn allow(methods: &[Method]) -> &'static str {
-    match methods.first() {
-        Some(Method::Get) => "Allow: GET, HEAD\r\n",
-        Some(Method::Put) => "Allow: PUT\r\n",
-        Some(Method::Post) if methods.contains(&Method::Get) => "Allow: GET, HEAD, OPTIONS, POST\r\n",
-        Some(Method::Post) if methods.contains(&Method::Options) => "Allow: OPTIONS, POST\r\n",
-        _ => "Allow: POST\r\n",
-    }
 }
 
 /// Names and versions, for a message.
@@ -950,41 +652,4 @@ fn described(models: &[Model]) -> String {
         format!("{} {}", manifest.name, manifest.version).trim_end().to_owned()
     };
     models.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-fn bind(address: &Address) -> io::Result<(Listener, Address)> {
-    match address {
-        Address::Tcp(address) => {
-            let listener = TcpListener::bind(*address)?;
-            let bound: SocketAddr = listener.local_addr()?;
-            Ok((Listener::Tcp(listener), Address::Tcp(bound)))
-        }
-        Address::Unix(path) => {
-            let listener = match UnixListener::bind(path) {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    // A socket that nobody listens on is what a server that was killed leaves behind.
-                    match std::os::unix::net::UnixStream::connect(path) {
-                        Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
-                            std::fs::remove_file(path)?
-                        }
-                        _ => return Err(error),
-                    }
-                    UnixListener::bind(path)?
-                }
-                other => other?,
-            };
-            Ok((Listener::Unix(listener), address.clone()))
-        }
-    }
-}
-
-/// Lets the process have so many files open, as far as the system permits.
-fn raise_descriptor_limit(needed: usize) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.map_or(needed as u64, |most| most.min(needed as u64));
-    if limit.current.is_some_and(|current| current < wanted) {
-        // The connections beyond it are then refused by the system.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
-    }
 }
