@@ -23,10 +23,7 @@ pub(super) fn read(input: &InputAdapter, body: &[u8], batch: &mut Batch<'_>) -> 
     let inputs = &mut batch.inputs[..];
     let read = match input {
         InputAdapter::Dataframe(frame) => {
-            Rows { frame, inputs, by_form: false }.deserialize(&mut json).and_then(|found| {
-                rows = Some(found);
-                Ok(())
-            })
+            Rows { frame, inputs, by_form: false }.deserialize(&mut json).map(|found| rows = Some(found))
         }
         InputAdapter::Value(parameter) => One { parameter, inputs, rows: &mut rows }.deserialize(&mut json),
         InputAdapter::Parameters(parameters) if parameters.len() <= MOST => {

@@ -18,7 +18,7 @@ mod sound;
 
 pub use batch::{Batch, InputBuffer};
 pub use layout::{Column, Layout};
-pub use parameters::{BodyKind, read_csv, read_request, read_request_as};
+pub use parameters::{BodyKind, first_part, read_csv, read_request, read_request_as};
 pub use plain_text::PlainText;
 pub use python::write_float;
 pub use returns::{Answer, AnswerError};

@@ -53,7 +53,7 @@ pub fn read_request_as(api: &Api, body: &[u8], kind: BodyKind, batch: &mut Batch
         let text = std::str::from_utf8(body).map_err(|error| DataError::body("body", format!("no UTF-8: {error}")))?;
         Value::from(text)
     } else {
-        serde_json::from_slice(body).map_err(|error| DataError::Json(error.to_string()))?
+        parse_json(body)?
     };
     let mut filling = Filling { batch, rows: None, as_text: false, files: &[] };
     match &api.input {
@@ -71,6 +71,48 @@ pub fn read_request_as(api: &Api, body: &[u8], kind: BodyKind, batch: &mut Batch
     }
     batch.rows = filling.rows.unwrap_or(1);
     Ok(())
+}
+
+/// JSON as Python reads it: `NaN` is a number, which stands here as null.
+fn parse_json(body: &[u8]) -> Result<Value, DataError> {
+    let refused = |error: serde_json::Error| DataError::Json(error.to_string());
+    let error = match serde_json::from_slice(body) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    if memchr::memmem::find(body, b"NaN").is_none() {
+        return Err(refused(error));
+    }
+    let (mut out, mut rest, mut in_text) = (Vec::with_capacity(body.len() + 8), body, false);
+    while let [first, after @ ..] = rest {
+        let taken = match first {
+            b'\\' if in_text => 2,
+            b'"' => {
+                in_text = !in_text;
+                1
+            }
+            b'N' if !in_text && after.starts_with(b"aN") => {
+                out.extend_from_slice(b"null");
+                rest = &rest[3..];
+                continue;
+            }
+            _ => 1,
+        };
+        let (head, tail) = rest.split_at(taken.min(rest.len()));
+        out.extend_from_slice(head);
+        rest = tail;
+    }
+    serde_json::from_slice(&out).map_err(refused)
+}
+
+/// The contents of the first file of a form, or of its first part.
+///
+/// # Errors
+/// [`DataError`] where the form is broken, or has no part.
+pub fn first_part(body: &[u8]) -> Result<Vec<u8>, DataError> {
+    let parts = form::parts(body)?;
+    let part = parts.iter().find(|part| part.is_file).or(parts.first());
+    Ok(part.ok_or_else(|| DataError::body("form", "it has no part"))?.bytes.to_vec())
 }
 
 /// Fills `batch` from a body that is CSV with a header.
@@ -201,6 +243,13 @@ fn takes_file(parameter: &Parameter) -> bool {
     }
 }
 
+/// Whether a form has files, all of one name.
+fn one_name(files: &[Part<'_>]) -> bool {
+    let mut names = files.iter().filter(|file| file.is_file).map(|file| &file.name);
+    let first = names.next();
+    first.is_some() && names.all(|name| Some(name) == first)
+}
+
 fn file_missing(name: &str) -> DataError {
     DataError::Missing { place: name.to_owned(), what: "file", others: String::new() }
 }
@@ -266,9 +315,7 @@ impl<'b> Filling<'_, 'b> {
         };
         let all = self.files;
         let files: Vec<&Part<'_>> = match all {
-            files if alone && files.iter().filter(|file| file.is_file).count() == 1 => {
-                files.iter().filter(|file| file.is_file).collect()
-            }
+            files if alone && one_name(files) => files.iter().filter(|file| file.is_file).collect(),
             files => files.iter().filter(|file| file.name == *name).collect(),
         };
         match (&files[..], several) {
@@ -373,7 +420,7 @@ fn read_array(
 ) -> Result<(), String> {
     let Value::Array(items) = value else {
         if depth < dims.len() {
-            return Err("the nested lists are ragged".to_owned());
+            return Err(ragged(&dims[..depth]));
         }
         return push_in_array(value, input);
     };
@@ -382,12 +429,24 @@ fn read_array(
     }
     // A depth is met first on the way down to the first number, when nothing has been appended yet.
     match dims.get(depth) {
-        Some(&length) if length != items.len() => return Err("the nested lists are ragged".to_owned()),
-        None if input.bytes.len() > start => return Err("the nested lists are ragged".to_owned()),
+        Some(&length) if length != items.len() => return Err(ragged(&dims[..depth])),
+        None if input.bytes.len() > start => return Err(ragged(&dims[..depth])),
         None => dims.push(items.len()),
         Some(_) => {}
     }
     items.iter().try_for_each(|item| read_array(item, depth + 1, dims, start, input))
+}
+
+/// What numpy says of nested lists that agree on these lengths and then differ.
+fn ragged(dims: &[usize]) -> String {
+    let spelt: Vec<String> = dims.iter().map(ToString::to_string).collect();
+    let comma = if dims.len() == 1 { "," } else { "" };
+    format!(
+        "setting an array element with a sequence. The requested array has an inhomogeneous shape after {} dimensions. \
+         The detected shape was ({}{comma}) + inhomogeneous part.",
+        dims.len(),
+        spelt.join(", ")
+    )
 }
 
 /// Appends an element as numpy converts it: null is NaN among floats, and a text that spells a number is one.

@@ -13,7 +13,7 @@ use super::models::Model;
 use super::response::{self, RequestName, ResponseHead};
 use super::settings::Limits;
 use crate::adapter::{
-    Answer, Batch, BodyKind, DataError, JsonText, PlainText, read_csv, read_request, read_request_as,
+    Answer, Batch, BodyKind, DataError, JsonText, PlainText, first_part, read_csv, read_request, read_request_as,
 };
 use crate::score::{ScoreError, Scorer};
 
@@ -127,6 +127,14 @@ impl<'a> ApiEngine<'a> {
         let body = if body.is_empty() && !self.is_old && job.media == Media::Json { b"{}" } else { body };
         match (&api.input, job.media, self.is_old) {
             (InputAdapter::Dataframe(_), Media::Csv, true) => read_csv(api, body, &mut self.request),
+            // A form's file stands for the body, whose type is that of the form: JSON.
+            (InputAdapter::Dataframe(_) | InputAdapter::Row(_) | InputAdapter::Value(_), Media::Form, true) => {
+                let part = first_part(body)?;
+                if !matches!(part.trim_ascii_start(), [b'[' | b'{', ..]) {
+                    return Err(DataError::Json("a form's file must be JSON".to_owned()));
+                }
+                read_request(api, &part, &mut self.request)
+            }
             (InputAdapter::Dataframe(_), _, true) if !matches!(body.trim_ascii_start(), [b'[' | b'{', ..]) => {
                 Err(DataError::Json("a table is a list or an object".to_owned()))
             }

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 use ekiben_runtime::artifact::manifest::{Api, InputAdapter, Returns};
 
+use serde_json::Value;
+
 use crate::adapter::{DataError, JsonStyle};
 
 /// A whole answer that is no answer of a model.
@@ -37,7 +39,7 @@ impl Plain {
         Self { status, content_type, body: body.into(), more: Cow::Borrowed("") }
     }
 
-    pub(super) fn json(status: u16, value: &serde_json::Value) -> Self {
+    pub(super) fn json(status: u16, value: &Value) -> Self {
         Self::new(status, JSON, value.to_string())
     }
 
@@ -119,10 +121,10 @@ fn page(title: &str, text: &str) -> String {
 
 /// Answer to `/feedback` (0.13): `None` where it is taken.
 pub(super) fn feedback_problem(body: &[u8]) -> Option<Plain> {
-    let value: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let value: Option<Value> = serde_json::from_slice(body).ok();
     let problem = match value {
-        Some(serde_json::Value::Object(members)) if members.contains_key("request_id") => return None,
-        Some(serde_json::Value::Object(members)) if !members.is_empty() => "Missing 'request_id' in feedback JSON data",
+        Some(Value::Object(members)) if members.contains_key("request_id") => return None,
+        Some(Value::Object(members)) if !members.is_empty() => "Missing 'request_id' in feedback JSON data",
         _ => "Failed parsing feedback JSON data",
     };
     Some(Plain::new(400, HTML, page("400 Bad Request", problem)))
@@ -167,7 +169,7 @@ pub(super) fn refused(api: &Api, class: &str, is_old: bool, body: &[u8], error: 
         true => refused_old(api, body, error),
         // Services with runners answer a text in JSON.
         false if !api.wire.input.is_empty() => {
-            Plain::json(400, &serde_json::Value::from(format!("BentoService error handling API request: {error}")))
+            Plain::json(400, &Value::from(format!("BentoService error handling API request: {error}")))
         }
         false => validation::refused(api, class, body, error),
     }
@@ -178,11 +180,11 @@ fn refused_old(api: &Api, body: &[u8], error: &DataError) -> Plain {
     let adapter = api.wire.input.as_str();
     let failed = |text: String| Plain::new(500, content_type, format!("Exception happened in API function: {text}"));
     match (adapter, error) {
-        ("DataframeInput", DataError::Width { given, needed, .. }) => {
+        ("DataframeInput", DataError::Width { given, needed, .. }) if *given > 0 && !has_list_columns(body) => {
             failed(format!("X has {given} features, but the model is expecting {needed} features as input."))
         }
         // Where nothing is declared about the table, an error is one of all requests of a batch, which are not repeated.
-        ("DataframeInput", _) if !is_declared(api) => {
+        ("DataframeInput", _) if !is_declared(api) && !has_header(body, error) => {
             Plain::new(400, content_type, "DataframeInput Wrong input format.")
         }
         ("DataframeInput", _) => {
@@ -200,6 +202,23 @@ fn refused_old(api: &Api, body: &[u8], error: &DataError) -> Plain {
         ("JsonInput", error) => failed(error.to_string()),
         (_, error) => Plain::new(400, content_type, format!("BentoML#{adapter} {error}")),
     }
+}
+
+/// Whether a table that was refused has names of columns, so that it is repeated.
+fn has_header(body: &[u8], error: &DataError) -> bool {
+    match (serde_json::from_slice::<Value>(body), error) {
+        (Ok(Value::Object(members)), _) => !members.is_empty(),
+        (Ok(Value::Array(rows)), _) => rows.first().and_then(Value::as_object).is_some_and(|row| !row.is_empty()),
+        (Ok(_), _) | (Err(_), DataError::Json(_)) => false,
+        (Err(_), _) => true,
+    }
+}
+
+/// Whether a body is an object of lists, which 0.13 takes for a table without rows.
+fn has_list_columns(body: &[u8]) -> bool {
+    let value: Option<Value> = serde_json::from_slice(body).ok();
+    let members = value.as_ref().and_then(Value::as_object);
+    members.is_some_and(|members| members.values().all(Value::is_array) && !members.contains_key("index"))
 }
 
 /// Whether the service declares columns or an orientation of its table.
