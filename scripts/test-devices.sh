@@ -10,11 +10,17 @@ readonly BENTO=tests/fixtures/bentos/v013_sklearn_iris_rf
 readonly NETWORK=tests/fixtures/tflite/ds_cnn_int8/model.tflite
 readonly BENCH_KEYS='arena_bytes artifact_bytes batch first_ms load_ms median_us n out rss_kb threads'
 
+target_of() { # ARCHITECTURE
+  case $1 in
+    armv7) echo armv7-unknown-linux-gnueabihf ;;
+    *) echo "$1-unknown-linux-gnu" ;;
+  esac
+}
+
 edge() { # ARCHITECTURE ARGUMENTS…
-  local target=$1-unknown-linux-gnu program=dist/ekiben-edge-$1
-  [ "$1" != armv7 ] || target+=eabihf
+  local architecture=$1
   shift
-  scripts/run-on.sh "$target" "$program" "$@"
+  scripts/run-on.sh "$(target_of "$architecture")" "dist/ekiben-edge-$architecture" "$@"
 }
 
 answers() { # ARCHITECTURE: everything that must not depend on it
@@ -35,7 +41,8 @@ answers() { # ARCHITECTURE: everything that must not depend on it
 
 served() { # ARCHITECTURE: what the server answers
   local port=$((20000 + RANDOM % 10000)) body='[[5.1, 3.5, 1.4, 0.2], [6.3, 3.4, 6.0, 2.5]]' answer
-  edge "$1" serve "$scratch/iris.ekb" --addr "127.0.0.1:$port" 2>/dev/null &
+  # Not by a function: the process to be killed must be the program itself.
+  scripts/run-on.sh "$(target_of "$1")" "dist/ekiben-edge-$1" serve "$scratch/iris.ekb" --addr "127.0.0.1:$port" >/dev/null 2>&1 &
   server=$!
   for _ in $(seq 200); do
     { exec 3<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null && break

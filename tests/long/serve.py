@@ -2,7 +2,7 @@
 
 Usage: python3 tests/long/serve.py [load] [connections] [loris] [reloads]      (all when none is named)
 
-Needs `cargo build --release -p ekiben-edge -p ekiben`, Debian's wrk and, for the peers, EKIBEN_PYTHON_V013 and EKIBEN_PYTHON_V14: interpreters with
+Needs `cargo build --release -p ekiben-edge` and `cargo build -p ekiben`, Debian's wrk and, for the peers, EKIBEN_PYTHON_V013 and EKIBEN_PYTHON_V14: interpreters with
 tests/fixtures/make/requirements-bentoml{013,14}.txt. The server is pinned to the first core, the client to the second.
 """
 
@@ -74,11 +74,12 @@ def resident(process):
 def compiled(folder, generation):
     name, _, _ = BODIES[generation]
     out = folder / f"{name}.ekb"
-    subprocess.run([PROGRAMS / "ekiben", "compile", FIXTURES / name / "bundle", "-o", out], check=True, capture_output=True)
+    compiler = next(path for kind in ("release", "debug") if (path := ROOT / "target" / kind / "ekiben").exists())
+    subprocess.run([compiler, "compile", FIXTURES / name / "bundle", "-o", out], check=True, capture_output=True)
     return out
 
 
-def wrk(port, generation, clients, seconds, folder):
+def wrk(port, generation, clients, seconds, folder, strict):
     _, route, body = BODIES[generation]
     script = folder / "body.lua"
     script.write_text(f"wrk.method = 'POST'\nwrk.body = '{body}'\nwrk.headers['Content-Type'] = 'application/json'\n")
@@ -86,7 +87,8 @@ def wrk(port, generation, clients, seconds, folder):
     out = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout
     number = lambda pattern: re.search(pattern, out)
     milliseconds = lambda text: float(text[:-2]) / 1000 if text.endswith("us") else float(text[:-2]) if text.endswith("ms") else float(text[:-1]) * 1000
-    if number(r"Non-2xx") or number(r"Socket errors"):
+    # A peer that loses some is measured by what it answered.
+    if strict and (number(r"Non-2xx") or number(r"Socket errors")):
         raise SystemExit(f"errors under load:\n{out}")
     return (
         float(number(r"Requests/sec:\s+([\d.]+)")[1]),
@@ -109,7 +111,7 @@ def peers(folder):
         home = folder / "home"
         python = pathlib.Path(new)
         env = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True", "PATH": f"{python.parent}:{os.environ['PATH']}"}
-        bento = FIXTURES / BODIES["1.4"][0] / "bundle"
+        bento = FIXTURES / (BODIES["1.4"][0] + "_archive") / "iris_classifier.bento"
         subprocess.run([python, "-c", f"import bentoml; bentoml.import_bento({str(bento)!r})"], check=True, capture_output=True, env={**os.environ, **env})
         yield "BentoML 1.4 serve", "1.4", [python.with_name("bentoml"), "serve", "iris_classifier:v1", "--port", PORT], env
     if not (old and new):
@@ -121,9 +123,10 @@ def load(folder):
     found = {}
 
     def measure(name, generation, process):
-        wrk(PORT, generation, 1, 1, folder)
+        strict = name.startswith("ekiben")
+        wrk(PORT, generation, 1, 1, folder, strict)
         for clients in (1, 8, 64):
-            rate, p50, p99 = found[name, clients] = wrk(PORT, generation, clients, 5, folder)
+            rate, p50, p99 = found[name, clients] = wrk(PORT, generation, clients, 5, folder, strict)
             print(f"| {name} | {clients} | {rate:.0f} | {p50:.3f} | {p99:.3f} | {resident(process) / 1024:.1f} |", flush=True)
 
     for name, generation, command, env in peers(folder):
