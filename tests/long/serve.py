@@ -47,9 +47,15 @@ def stop(process):
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    # gunicorn's workers have groups of their own.
+    subprocess.run(["pkill", "-9", "-f", f"port {PORT}|127.0.0.1:{PORT}"], check=False)
+    time.sleep(1)
 
 
 def start(command, port, env=None):
+    with socket.socket() as free:
+        if free.connect_ex(("127.0.0.1", port)) == 0:
+            raise SystemExit(f"something listens on port {port} already: end it")
     process = subprocess.Popen(
         ["taskset", "-c", "0", *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True, env={**os.environ, **(env or {})},
@@ -92,8 +98,8 @@ def wrk(port, generation, clients, seconds, folder, strict):
         raise SystemExit(f"errors under load:\n{out}")
     return (
         float(number(r"Requests/sec:\s+([\d.]+)")[1]),
-        milliseconds(number(r"50%\s+(\S+)")[1]),
-        milliseconds(number(r"99%\s+(\S+)")[1]),
+        milliseconds(number(r"50%\s+([\d.]+\w+)")[1]),
+        milliseconds(number(r"99%\s+([\d.]+\w+)")[1]),
     )
 
 
