@@ -365,6 +365,35 @@ fn a_client_may_ask_before_it_sends() {
 }
 
 #[test]
+fn a_server_that_ends_answers_what_was_begun() {
+    for workers in [0, 1] {
+        let (server, _folder) = serve(IRIS, |settings| settings.workers = workers);
+        let mut stream = server.connect();
+        let request = post("/classify", "application/json", ROW);
+        stream.write_all(&request[..request.len() - 5]).unwrap();
+        // The server has read it once it answers on another connection.
+        assert_eq!(server.get("/healthz").status, 200);
+        server.control.stop();
+        std::thread::sleep(Duration::from_millis(200));
+        stream.write_all(&request[request.len() - 5..]).unwrap();
+        let response = Reader::new(stream).response(false).expect("an answer");
+        assert_eq!((response.text().as_str(), response.header("connection")), ("[0]", Some("close")));
+        server.end().unwrap();
+    }
+}
+
+#[test]
+fn streams_go_in_chunks_to_those_who_take_them() {
+    let (server, _folder) = serve("v14_stream", |_| {});
+    for (version, chunked) in [("1.1", Some("chunked")), ("1.0", None)] {
+        let body = fs::read(root().join("served/v14_stream/tell_0.json")).unwrap();
+        let head = format!("POST /tell HTTP/{version}\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        let response = server.ask(&[head.as_bytes(), &body].concat());
+        assert_eq!((response.text().as_str(), response.header("transfer-encoding")), ("It will be fine.\n", chunked));
+    }
+}
+
+#[test]
 fn head_has_no_body() {
     let (server, _folder) = serve(IRIS, |_| {});
     let mut stream = server.connect();

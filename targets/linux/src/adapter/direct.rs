@@ -10,7 +10,7 @@ use ekiben_runtime::artifact::manifest::{Frame, InputAdapter, Orient, Parameter,
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::parameters::push_in_array;
+use super::parameters::{push_in_array, rows_of};
 use super::{Batch, InputBuffer, scalar};
 
 /// Parameters that are told apart.
@@ -165,16 +165,7 @@ fn fitting_rows(dims: &[usize], declared: Option<&[i64]>, buffer: &InputBuffer<'
     if dims.len() != shape.rank() || !declared.is_none_or(is_declared) {
         return None;
     }
-    let mut rows = None;
-    for (axis, (&given, &factor)) in dims.iter().zip(shape.factors()).enumerate() {
-        let factor = factor as usize;
-        if shape.is_batch(axis) && given > 0 && given.is_multiple_of(factor.max(1)) {
-            rows = Some(given / factor.max(1));
-        } else if given != factor || shape.is_batch(axis) {
-            return None;
-        }
-    }
-    Some(rows)
+    rows_of(dims.iter().copied(), shape)
 }
 
 /// Nested lists of numbers.

@@ -1,7 +1,7 @@
 //! Request bodies as the bento's own server takes them.
 
-use ekiben_runtime::DType;
 use ekiben_runtime::artifact::manifest::{Api, InputAdapter, Parameter, ParameterKind};
+use ekiben_runtime::{DType, Shape};
 use serde_json::{Map, Value};
 
 use super::form::{self, Part};
@@ -504,14 +504,19 @@ fn fit(dims: &[usize], input: &InputBuffer<'_>, one_row: bool) -> Result<Option<
     if given.len() + texts != shape.rank() {
         return Err(refused());
     }
+    rows_of(given.into_iter(), shape).ok_or_else(refused)
+}
+
+/// Rows of lengths that there are as many of as the shape has axes, `Some(None)` where it has no batch axis; `None` where they are not of the shape.
+pub(super) fn rows_of(given: impl Iterator<Item = usize>, shape: &Shape) -> Option<Option<usize>> {
     let mut rows = None;
-    for (axis, (&given, &factor)) in given.iter().zip(shape.factors()).enumerate() {
+    for (axis, (given, &factor)) in given.zip(shape.factors()).enumerate() {
         let factor = factor as usize;
         if shape.is_batch(axis) && given > 0 && given.is_multiple_of(factor.max(1)) {
             rows = Some(given / factor.max(1));
         } else if given != factor || shape.is_batch(axis) {
-            return Err(refused());
+            return None;
         }
     }
-    Ok(rows)
+    Some(rows)
 }

@@ -94,7 +94,7 @@ impl Server<'_> {
                     api,
                     purpose: Purpose::Reply,
                     media,
-                    is_1_1: true,
+                    is_1_1: head.is_1_1,
                     is_head,
                     keep_alive,
                     request,
@@ -116,10 +116,10 @@ impl Server<'_> {
                 let media = Media::of(&connection.input[head.content_type.clone()]);
                 match self.plain(other, query, media, raw, models) {
                     Ok(plain) => answer(self, connection, &plain),
-                    Err(response) => {
+                    Err((status, response)) => {
                         connection.output.extend_from_slice(&response);
                         connection.closes = !keep_alive;
-                        self.finish(connection, 200, 0);
+                        self.finish(connection, status, 0);
                         self.consume(connection, end);
                         Progress::Went
                     }
@@ -128,7 +128,7 @@ impl Server<'_> {
         }
     }
 
-    /// The answer of a route without a model, or a whole response that was made before.
+    /// The answer of a route without a model, or the status and the bytes of a response that was made before.
     pub(super) fn plain(
         &mut self,
         route: Route,
@@ -136,7 +136,7 @@ impl Server<'_> {
         media: Media,
         body: &[u8],
         models: &[Model],
-    ) -> Result<Plain, Vec<u8>> {
+    ) -> Result<Plain, (u16, Vec<u8>)> {
         let is_old = all_old(models);
         let documents = |model: usize| &models[model].session.manifest().documents;
         Ok(match route {
@@ -169,7 +169,12 @@ impl Server<'_> {
                 match step {
                     TaskStep::Status => self.tasks.status(id),
                     TaskStep::Cancel => self.tasks.cancel(id),
-                    TaskStep::Get => return self.tasks.result(id).map_or_else(Ok, |response| Err(response.to_vec())),
+                    TaskStep::Get => {
+                        return self
+                            .tasks
+                            .result(id)
+                            .map_or_else(Ok, |(status, response)| Err((status, response.to_vec())));
+                    }
                     TaskStep::Submit => self.submit(Asked { model, api, media, body: body.to_vec() }),
                     TaskStep::Retry => match self.tasks.asked(id) {
                         Ok(asked) => self.submit(asked),

@@ -55,6 +55,8 @@ pub(super) struct Head {
     /// The path, without query and fragment.
     pub(super) path: Range<usize>,
     pub(super) query: Range<usize>,
+    /// Whether the client speaks HTTP/1.1, and so takes chunks.
+    pub(super) is_1_1: bool,
     pub(super) keep_alive: bool,
     pub(super) framing: Framing,
     pub(super) encoding: Encoding,
@@ -127,6 +129,7 @@ pub(super) fn parse(buffer: &[u8], limits: &Limits) -> Result<Option<Head>, Head
         method: Method::of(request.method.unwrap_or_default()),
         path: at(path.as_bytes()),
         query: at(query.as_bytes()),
+        is_1_1,
         keep_alive: is_1_1,
         framing: Framing::Length(0),
         encoding: Encoding::Identity,

@@ -228,7 +228,7 @@ impl<'s> Server<'s> {
             }
             for event in &events {
                 let Token(token) = event.token();
-                let first_connection = FIRST_LISTENER + self.listeners.len();
+                let first_connection = self.first_connection();
                 if event.token() == WAKER {
                 } else if token < first_connection {
                     self.accept(token - FIRST_LISTENER);
@@ -376,6 +376,11 @@ impl<'s> Server<'s> {
         }
     }
 
+    /// Token of the first connection, which stays when the server listens no more.
+    fn first_connection(&self) -> usize {
+        FIRST_LISTENER + self.addresses.len()
+    }
+
     fn welcome(&mut self, stream: Stream, peer: Option<IpAddr>) {
         let limits = &self.settings.limits;
         let open = self.connections.len() - self.free.len();
@@ -392,7 +397,7 @@ impl<'s> Server<'s> {
         let now = Instant::now();
         self.serial += 1;
         let mut connection = Connection::new(stream, peer, self.serial, now, now + limits.idle_time);
-        let token = Token(FIRST_LISTENER + self.addresses.len() + index);
+        let token = Token(self.first_connection() + index);
         if connection.stream.register(self.poll.registry(), token).is_err() {
             self.free.push(index);
             return;

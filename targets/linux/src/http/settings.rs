@@ -40,8 +40,6 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of a request's body, as it comes and after its content encoding is undone. BentoML 0.13 takes 20 MiB.
     pub body: usize,
-    /// Pixels of an image.
-    pub pixels: u64,
     /// Nested lists and objects of a JSON body; the parser takes 128 at most.
     pub json_depth: usize,
     /// Open connections.
@@ -71,7 +69,6 @@ impl Default for Limits {
         Self {
             head: 16 << 10,
             body: 20 << 20,
-            pixels: 16 << 20,
             json_depth: 64,
             connections: 2048,
             connections_per_address: 1024,

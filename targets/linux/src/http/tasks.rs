@@ -90,11 +90,11 @@ impl Tasks {
         Plain::json(200, &json!({ "task_id": task.id, "status": state, "created_at": time, "executed_at": time }))
     }
 
-    /// The response of a task that has ended.
-    pub(super) fn result(&self, id: Option<&str>) -> Result<&[u8], Plain> {
+    /// Status and response of a task that has ended.
+    pub(super) fn result(&self, id: Option<&str>) -> Result<(u16, &[u8]), Plain> {
         let task = self.find(id)?;
         match &task.ended {
-            Some((_, response)) => Ok(response),
+            Some((status, response)) => Ok((*status, response)),
             None => Err(not_completed(&task.id)),
         }
     }
@@ -165,7 +165,7 @@ mod tests {
         assert!(tasks.status(id).body.contains("in_progress"));
         assert_eq!(tasks.result(id).unwrap_err().status, 400);
         tasks.end(number, 200, b"answer");
-        assert_eq!(tasks.result(id).unwrap(), b"answer");
+        assert_eq!(tasks.result(id).unwrap(), (200, &b"answer"[..]));
         assert!(tasks.status(id).body.contains("completed"));
         assert_eq!((tasks.status(None).status, tasks.status(Some("x")).status), (400, 404));
         for _ in 0..MOST {
